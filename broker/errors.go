@@ -1,0 +1,49 @@
+package broker
+
+import "fmt"
+
+// RefusedError says that the broker answered CONNECT and refused us
+// [MQTT-3.2.2.3].
+type RefusedError struct {
+	Code byte
+}
+
+// Reasons of a RefusedError.
+const (
+	BadProtocol       byte = 1
+	BadClientID       byte = 2
+	ServerUnavailable byte = 3
+	BadCredentials    byte = 4
+	NotAuthorized     byte = 5
+)
+
+func (e *RefusedError) Error() string {
+	switch e.Code {
+	case BadProtocol:
+		return "the broker does not speak this version of MQTT"
+	case BadClientID:
+		return "the broker does not accept the client id"
+	case ServerUnavailable:
+		return "the broker says that it is not available"
+	case BadCredentials:
+		return "the broker refuses the username or password"
+	case NotAuthorized:
+		return "the broker says that this client is not authorized"
+	}
+	return fmt.Sprintf("the broker refuses the connection with code %d", e.Code)
+}
+
+// Hint says what an operator can do about it.
+func (e *RefusedError) Hint() string {
+	switch e.Code {
+	case BadProtocol:
+		return "set protocol to another version"
+	case BadClientID:
+		return "set another client_id"
+	case ServerUnavailable:
+		return "nothing to do: it is tried again"
+	case BadCredentials, NotAuthorized:
+		return "check username and password_file, and what the broker allows this user"
+	}
+	return ""
+}

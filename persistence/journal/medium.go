@@ -1,0 +1,91 @@
+package journal
+
+import "context"
+
+// Source is a place that holds, or will hold, the entries of one queue: a
+// directory, a browser database, a piece of memory. It is opened in two steps
+// so that a store that is not ours to open is left untouched.
+type Source interface {
+	// Inspect takes the lock and reads what is there; it changes nothing that
+	// was stored. It returns an error that wraps types.ErrInUse or
+	// types.ErrForeign where those apply.
+	Inspect(ctx context.Context) (Contents, error)
+
+	// Start makes the place ready for appending behind what Inspect found and
+	// sets its store record durably. It is called once, after Inspect.
+	Start(ctx context.Context, record []byte) (Medium, error)
+
+	// Release gives back the lock if Start is not to be called, or failed.
+	Release() error
+}
+
+// Medium keeps entries: a key, never used twice, and a value that is written
+// whole or not at all. Entries lie in segments, in the order in which they were
+// appended; segment numbers rise. Append, Load, Forget, Drop and Close are
+// called by one owner; Sync may be called concurrently with all of them.
+//
+// After Append, Forget, Drop or Sync has returned an error the medium is done
+// for: it must be closed and its source opened again.
+type Medium interface {
+	// Append stores value under key and says in which segment it lies. It is
+	// then in the hands of the operating system: it survives the death of the
+	// process. value is not used after the return. len(value) is at most
+	// MaxValue.
+	Append(key uint64, value []byte) (segment uint64, err error)
+
+	// Sync returns when all that was appended before the call is on stable
+	// storage, with whatever is needed to find it again.
+	Sync() error
+
+	// Load returns the value of key; the caller owns the slice. A value whose
+	// bytes are not what was appended gives an error that wraps
+	// types.ErrCorrupt, and so does a key that is not there.
+	Load(key uint64) ([]byte, error)
+
+	// Forget takes the keys out of memory and out of what a later Inspect
+	// reports. It is not durable: after a crash they may be back. Their space
+	// comes back by Drop.
+	Forget(keys []uint64) error
+
+	// Drop removes all segments below the given one, which hold no entry that
+	// is still needed, and says how many bytes that gave back. The segment that
+	// is being appended to is never removed.
+	Drop(below uint64) (reclaimed int64, err error)
+
+	Close() error
+}
+
+// MaxValue is the largest value that a Medium must be able to hold, in bytes:
+// a message of 7 MiB and what surrounds it. A segment has 8 MiB.
+const MaxValue = 8<<20 - 4096
+
+// Contents is what Inspect found.
+type Contents struct {
+	Record   []byte    // the store record, nil if there is none
+	Entries  []Entry   // all that are readable and not forgotten, in the order in which they lie
+	Segments []Segment // in order
+	Damage   []Damage
+}
+
+// Entry is an entry as found: where it lies and how its value begins.
+type Entry struct {
+	Key     uint64
+	Segment uint64
+	Size    int    // of the value, in bytes
+	Head    []byte // the first persistence.HeaderSize bytes of the value, fewer if it is shorter
+}
+
+// Segment is a piece of the log that is removed as a whole.
+type Segment struct {
+	ID    uint64
+	Bytes int64 // used
+}
+
+// Damage is a stretch of bytes that no entry could be read from.
+type Damage struct {
+	Segment       uint64
+	Offset, Bytes int64
+	// Last says that it may be the end of what was written last: a torn write
+	// rather than the loss of something that was once complete.
+	Last bool
+}

@@ -1,0 +1,166 @@
+// Package persistence defines how queues are stored, and the format in which
+// they are. Implementations live below it, one per medium; storetest holds the
+// suite that each of them must pass.
+//
+// A Store holds queues, a Queue is a log with one owner. Everything that
+// belongs together (messages, where they came from, acknowledgements, session
+// marks) is written as one Commit, so that there is no moment at which one is
+// on disk without the other.
+package persistence
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// Store holds the queues of one directory, browser database or cluster. Its
+// methods may be called concurrently.
+type Store interface {
+	// Open opens the named queue, creating it if it does not exist. Until it is
+	// closed a second Open of it returns an error that wraps types.ErrInUse,
+	// from whichever process. Other errors wrap types.ErrNewerFormat or
+	// types.ErrForeign (nothing was changed), or are a *types.StoreError.
+	//
+	// name is "<connection>/outgoing" or "<connection>/incoming".
+	Open(ctx context.Context, name string) (Queue, error)
+
+	// Names lists the queues that exist, open or not, in order of their names.
+	Names(ctx context.Context) ([]string, error)
+
+	// Close closes all queues that are still open, and the store.
+	Close() error
+}
+
+// Queue is a durable log with a single owner: Sync and State may be called
+// concurrently with the other methods, which must not be called concurrently
+// with each other.
+//
+// After Write or Sync has returned an error the queue takes nothing more: every
+// later Write returns an error too, until it was closed and opened again. What
+// the failed call was to store may or may not be there then.
+type Queue interface {
+	// Write appends c as one entry: after a crash all of it is there or nothing.
+	// It returns the seq of the first message (later ones follow without gaps),
+	// 0 if there is none. What is written survives the death of the process;
+	// Sync makes it survive power loss. c is not used after the return.
+	Write(ctx context.Context, c Commit) (first types.Seq, err error)
+
+	// Sync returns when everything that Write had returned from before the call
+	// is on stable storage.
+	Sync(ctx context.Context) error
+
+	// Read appends to buf the pending records with a seq above after, in order,
+	// until max is reached, and returns it. The records' slices may be kept, but
+	// not modified. Messages that turn out to be unreadable are counted as
+	// quarantined and passed over.
+	Read(ctx context.Context, buf []Record, after types.Seq, max Limit) ([]Record, error)
+
+	// State describes the queue, from memory.
+	State() State
+
+	// Marks yields the marks whose key begins with prefix, in order of keys.
+	Marks(prefix string) iter.Seq2[string, []byte]
+
+	// Close writes what makes the next Open quick, and releases the queue.
+	Close(ctx context.Context) error
+}
+
+// Compacter is a Queue that gives space back step by step.
+type Compacter interface {
+	// Compact does a part of the work: it rewrites at most about maxBytes, and
+	// removes what is no longer needed. Same owner as Write.
+	Compact(ctx context.Context, maxBytes int64) (Compaction, error)
+}
+
+// Compaction says what one call of Compact did.
+type Compaction struct {
+	Rewritten int64 // bytes of live messages that were written again
+	Reclaimed int64 // bytes that were given back
+	More      bool  // there is more to do now
+}
+
+// Commit is what one durable write holds. Ranges and marks apply after the
+// messages, so that a message can be stored and removed by the same commit.
+type Commit struct {
+	Messages []Entry
+	Done     []Done // these have left the queue
+	Released Ranges // PUBREL may be sent for these (QoS 2 only)
+
+	// Abandoned messages are never sent again, but their handshake is still
+	// under way: they keep their packet id until they are done.
+	Abandoned []Done
+
+	Marks []Mark
+}
+
+// Entry is a message to be stored.
+type Entry struct {
+	Message  types.Message
+	Origin   types.Origin
+	Enqueued time.Time // when it was accepted; stored in whole milliseconds
+}
+
+// Record is a message at its place in a queue.
+type Record struct {
+	Seq types.Seq
+	Entry
+	Abandoned bool // its handshake is to be finished, it is not to be published
+	Released  bool // a PUBREC for it was journalled
+}
+
+// Done says that a range of messages left the queue, and how.
+type Done struct {
+	Range  Range
+	Reason types.Reason
+}
+
+// Mark is a small named value that is stored beside the messages: the state of
+// a session, a cursor, a packet id, a tombstone. An empty Value removes it.
+type Mark struct {
+	Key   string
+	Value []byte
+}
+
+// Limit bounds what Read returns; at least one record is returned if there is
+// any. A zero field means no limit.
+type Limit struct {
+	Records int
+	Bytes   int64 // of types.Message.Size
+}
+
+// State describes a queue.
+type State struct {
+	StoreID  StoreID
+	Next     types.Seq // the seq that the next message will get
+	Floor    types.Seq // all numbers up to here are done
+	Done     Ranges    // done above Floor
+	Released Ranges    // above Floor, not done
+	Counters Counters
+
+	Bytes         uint64 // stored size of the pending messages, nearly
+	BytesWritten  uint64 // to the medium, since Open
+	DiskBytes     uint64 // what the queue takes now
+	Oldest        time.Time
+	CompactionDue bool // Compact has enough to do that it should not wait for its interval
+
+	// DuplicatesPossible: damage may have hit what said that messages were
+	// delivered, so that some may be delivered again.
+	DuplicatesPossible bool
+}
+
+// Pending is the number of messages stored and not done.
+func (s State) Pending() uint64 {
+	return uint64(s.Next-1-s.Floor) - s.Done.Count()
+}
+
+// Counters count from the creation of the store.
+type Counters struct {
+	Accepted uint64
+	Left     [types.Reasons]uint64 // by types.Reason
+}
+
+// StoreID names a store for ever; it is drawn when the store is created.
+type StoreID [16]byte

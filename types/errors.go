@@ -1,0 +1,72 @@
+package types
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors that a caller can act on. Compare with errors.Is.
+var (
+	// ErrClosed is returned once the runtime, queue or link was closed.
+	ErrClosed = errors.New("closed")
+
+	// ErrBusy is returned where admission would have to wait and the caller
+	// asked not to.
+	ErrBusy = errors.New("busy: try again when there is room")
+
+	// ErrQueueFull is returned when a limit of the queue is reached and its
+	// overflow policy is to reject.
+	ErrQueueFull = errors.New("queue full: drain it, clear it or raise its limits")
+
+	// ErrTooLarge is returned for a message above max_message_size.
+	ErrTooLarge = errors.New("message too large: send less or raise max_message_size")
+
+	// ErrInvalidTopic is returned for a topic that MQTT does not allow to be
+	// published to [MQTT-3.3.2-2], [MQTT-4.7.3-1..3].
+	ErrInvalidTopic = errors.New("invalid topic")
+
+	// ErrInvalidMessage is returned for a message that is wrong in something
+	// else than its topic or its size.
+	ErrInvalidMessage = errors.New("invalid message")
+
+	// ErrUnknownConnection is returned for a connection name that is not in
+	// the configuration.
+	ErrUnknownConnection = errors.New("no such connection")
+
+	// ErrInterrupted answers callers whose request was under way when its
+	// actor failed; whether the message was stored is not known.
+	ErrInterrupted = errors.New("interrupted: the queue restarted; the message may or may not be stored")
+
+	// ErrCorrupt marks bytes that are not what was written.
+	ErrCorrupt = errors.New("corrupt")
+
+	// ErrNewerFormat is returned by opening a store that a newer version of
+	// mqttdb wrote. The store is left untouched.
+	ErrNewerFormat = errors.New("written by a newer version of mqttdb")
+
+	// ErrInUse is returned by opening a store that another process, or another
+	// runtime of this one, has open.
+	ErrInUse = errors.New("in use by another process")
+
+	// ErrForeign is returned by opening a directory that holds somebody else's
+	// files.
+	ErrForeign = errors.New("not an mqttdb store")
+)
+
+// StoreError says which queue could not be read or written, and what to do
+// about it.
+type StoreError struct {
+	Op, Queue string
+	Err       error
+	Hint      string // shown on the status page: "disk full: free space or clear the queue"
+}
+
+func (e *StoreError) Error() string {
+	s := fmt.Sprintf("%s %s: %v", e.Op, e.Queue, e.Err)
+	if e.Hint != "" {
+		s += " (" + e.Hint + ")"
+	}
+	return s
+}
+
+func (e *StoreError) Unwrap() error { return e.Err }

@@ -1,0 +1,61 @@
+package types
+
+import (
+	"fmt"
+	"time"
+)
+
+// QoS is the delivery guarantee of a message [MQTT-4.3]: 0 at most once, 1 at
+// least once, 2 exactly once.
+type QoS uint8
+
+// Seq is the number of a message in its queue: from 1, rising, never reused
+// within the life of a store. Zero means none.
+type Seq uint64
+
+// Message is one MQTT application message. Neither it nor its slices may be
+// modified once it was handed over.
+type Message struct {
+	Topic   string // a topic name: no wildcards, no NUL, valid UTF-8, 1 to 65,535 bytes [MQTT-4.7.3]
+	Payload []byte // any bytes, also none
+	QoS     QoS
+	Retain  bool
+
+	// Expiry is how long after its acceptance the message is still worth
+	// delivering; 0: for ever. Counted in whole milliseconds.
+	Expiry time.Duration
+
+	// Properties are the MQTT 5 properties of a PUBLISH as on the wire, without
+	// their length [MQTT5-3.3.2.3]; nil for a message that came by 3.1.1.
+	Properties []byte
+}
+
+// Origin says where a message came from, so that a repeat of it can be told
+// from a new one: a local client and its packet id, a producer session and its
+// number, another queue's store id and its seq.
+type Origin struct {
+	Source string // "" means that the message has no origin
+	ID     uint64
+}
+
+// Size is the room that m takes in memory and, nearly, on disk: in bytes.
+func (m Message) Size() int { return len(m.Topic) + len(m.Payload) + len(m.Properties) + 16 }
+
+// Check says whether m can be stored and published: QoS, topic, size. max is
+// the largest payload in bytes. The error wraps ErrInvalidTopic, ErrTooLarge
+// or ErrInvalidMessage.
+func (m Message) Check(max int) error {
+	if m.QoS > 2 {
+		return fmt.Errorf("%w: QoS %d (0, 1 or 2 is allowed)", ErrInvalidMessage, m.QoS)
+	}
+	if m.Expiry < 0 {
+		return fmt.Errorf("%w: negative expiry %v", ErrInvalidMessage, m.Expiry)
+	}
+	if err := CheckTopic(m.Topic); err != nil {
+		return err
+	}
+	if len(m.Payload) > max {
+		return fmt.Errorf("%w: the payload has %d bytes, the limit is %d", ErrTooLarge, len(m.Payload), max)
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package types
+
+import "time"
+
+// State is where a connection stands.
+type State string
+
+const (
+	Offline    State = "offline"    // not started, or closed
+	Connecting State = "connecting" // dialing, or waiting for CONNACK
+	Online     State = "online"
+	Stalled    State = "stalled" // connected, but nothing is acknowledged
+	Backoff    State = "backoff" // waiting before the next attempt
+	Paused     State = "paused"  // by an operator
+	Refused    State = "refused" // the broker does not want us or our messages
+)
+
+// Status is a snapshot of one connection, as `mqttdb status`, the HTTP API and
+// the dashboard show it.
+type Status struct {
+	Name        string      `json:"name"`
+	Broker      string      `json:"broker"` // without credentials
+	State       State       `json:"state"`
+	Since       time.Time   `json:"since"`
+	NextAttempt *time.Time  `json:"next_attempt"`
+	LastError   string      `json:"last_error"`
+	Hint        string      `json:"hint"`
+	Orphan      bool        `json:"orphan"` // has messages, but is in no configuration
+	Outgoing    QueueStatus `json:"outgoing"`
+	Incoming    QueueStatus `json:"incoming"`
+}
+
+// QueueStatus is a snapshot of one queue. Counters count from the creation of
+// its store and survive restarts; accepted = sent + dropped + expired +
+// cleared + dead + quarantined + pending at every moment.
+type QueueStatus struct {
+	Pending     uint64     `json:"pending"`
+	Bytes       uint64     `json:"bytes"` // stored bytes of the pending messages
+	InFlight    uint64     `json:"in_flight"`
+	Oldest      *time.Time `json:"oldest"` // when the oldest pending message was accepted
+	Accepted    uint64     `json:"accepted"`
+	Sent        uint64     `json:"sent"`
+	Dropped     uint64     `json:"dropped"`
+	Expired     uint64     `json:"expired"`
+	Cleared     uint64     `json:"cleared"`
+	Dead        uint64     `json:"dead"`
+	Quarantined uint64     `json:"quarantined"`
+	Refused     uint64     `json:"refused"` // never accepted: full, too large, not allowed; since the start
+
+	DeadPending        uint64            `json:"dead_pending"`
+	Kept               uint64            `json:"kept"`
+	DroppedBy          map[string]uint64 `json:"dropped_by"`
+	BytesWritten       uint64            `json:"bytes_written"`
+	ReclaimedBytes     uint64            `json:"reclaimed_bytes"`
+	LastCompaction     *time.Time        `json:"last_compaction"`
+	DuplicatesPossible bool              `json:"duplicates_possible"`
+
+	// Trouble says why the queue cannot store at present; "" when it can.
+	Trouble string `json:"trouble,omitempty"`
+}
