@@ -1,0 +1,166 @@
+package persistence
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// Batch is an entry of the log: what one durable write holds. After its Header
+// follow sections, each a tag, a length and that many bytes; tag and length are
+// uvarints (as in encoding/binary). An odd tag must be understood by a reader,
+// an even one may be skipped.
+//
+//	1 dictionary  uvarint count, then per string: uvarint length, bytes
+//	3 messages    varint base time (Unix ms), then per message:
+//	                uvarint  seq − previous seq − 1 (of the first: seq − header.First)
+//	                byte     bits 0-1 QoS, 2 retain, 3 origin, 4 properties,
+//	                         5 expiry, 6-7 zero
+//	                uvarint  topic, an index into the dictionary
+//	                varint   enqueue time − base time, ms
+//	                [uvarint origin source, an index; uvarint origin id]
+//	                [uvarint expiry, ms]
+//	                [uvarint length, MQTT 5 properties]
+//	                uvarint  length, payload
+//	5 delta       fields, see Delta
+type Batch struct {
+	LSN       uint64
+	Store     StoreID
+	Kind      Kind
+	Rewritten bool
+	First     types.Seq // the run that the messages speak for: numbers in it
+	Last      types.Seq // that no message has are done
+	Records   []Record
+	Delta     *Delta // nil: none
+}
+
+// Section tags.
+const (
+	sectionDictionary = 1
+	sectionMessages   = 3
+	sectionDelta      = 5
+)
+
+// Message flags.
+const (
+	messageQoS        = 0b11
+	messageRetain     = 1 << 2
+	messageOrigin     = 1 << 3
+	messageProperties = 1 << 4
+	messageExpiry     = 1 << 5
+	messageKnown      = messageQoS | messageRetain | messageOrigin | messageProperties | messageExpiry
+)
+
+// Encoder writes batches. It keeps its buffers: what Encode returns is valid
+// until its next call. The zero value is ready to use.
+type Encoder struct {
+	out, messages []byte
+	strings       map[string]uint64
+	order         []string
+}
+
+// Encode returns b as bytes. The seqs of its records must rise within
+// First..Last, and the strings in it must not be longer than an entry.
+func (e *Encoder) Encode(b *Batch) []byte {
+	if e.strings == nil {
+		e.strings = make(map[string]uint64)
+	}
+	clear(e.strings)
+	e.order = e.order[:0]
+	h := Header{
+		Major: Major, Minor: Minor, Kind: b.Kind, Store: b.Store, LSN: b.LSN,
+		First: b.First, Last: b.Last, Count: uint32(len(b.Records)),
+	}
+	if b.Rewritten {
+		h.Flags |= FlagRewritten
+	}
+	var header [HeaderSize]byte
+	e.out = append(e.out[:0], header[:]...)
+	if len(b.Records) > 0 {
+		e.encodeMessages(b)
+		e.out = append(e.out, sectionDictionary)
+		e.out = appendSized(e.out, e.dictionary())
+		e.out = append(e.out, sectionMessages)
+		e.out = appendSized(e.out, e.messages)
+	}
+	if b.Delta != nil {
+		h.Flags |= FlagDelta
+		e.messages = b.Delta.append(e.messages[:0])
+		e.out = append(e.out, sectionDelta)
+		e.out = appendSized(e.out, e.messages)
+	}
+	body := e.out[HeaderSize:]
+	h.BodyLen, h.BodyCRC = uint32(len(body)), Checksum(body)
+	h.put(e.out)
+	return e.out
+}
+
+// encodeMessages fills e.messages, and e.order with the strings it refers to.
+func (e *Encoder) encodeMessages(b *Batch) {
+	base := b.Records[0].Enqueued.UnixMilli()
+	out := binary.AppendVarint(e.messages[:0], base)
+	next := b.First
+	for i := range b.Records {
+		r := &b.Records[i]
+		m := &r.Message
+		out = binary.AppendUvarint(out, uint64(r.Seq-next))
+		next = r.Seq + 1
+		flags := byte(m.QoS) & messageQoS
+		if m.Retain {
+			flags |= messageRetain
+		}
+		if r.Origin.Source != "" {
+			flags |= messageOrigin
+		}
+		if len(m.Properties) > 0 {
+			flags |= messageProperties
+		}
+		if m.Expiry > 0 {
+			flags |= messageExpiry
+		}
+		out = append(out, flags)
+		out = binary.AppendUvarint(out, e.ref(m.Topic))
+		out = binary.AppendVarint(out, r.Enqueued.UnixMilli()-base)
+		if flags&messageOrigin != 0 {
+			out = binary.AppendUvarint(out, e.ref(r.Origin.Source))
+			out = binary.AppendUvarint(out, r.Origin.ID)
+		}
+		if flags&messageExpiry != 0 {
+			out = binary.AppendUvarint(out, uint64((m.Expiry+time.Millisecond-1)/time.Millisecond))
+		}
+		if flags&messageProperties != 0 {
+			out = appendSized(out, m.Properties)
+		}
+		out = appendSized(out, m.Payload)
+	}
+	e.messages = out
+}
+
+// ref returns the index of s in the dictionary, adding it if it is new.
+func (e *Encoder) ref(s string) uint64 {
+	i, ok := e.strings[s]
+	if !ok {
+		i = uint64(len(e.order))
+		e.strings[s] = i
+		e.order = append(e.order, s)
+	}
+	return i
+}
+
+func (e *Encoder) dictionary() []byte {
+	n := binary.MaxVarintLen64
+	for _, s := range e.order {
+		n += len(s) + 3
+	}
+	out := binary.AppendUvarint(make([]byte, 0, n), uint64(len(e.order)))
+	for _, s := range e.order {
+		out = binary.AppendUvarint(out, uint64(len(s)))
+		out = append(out, s...)
+	}
+	return out
+}
+
+func appendSized(out, b []byte) []byte {
+	return append(binary.AppendUvarint(out, uint64(len(b))), b...)
+}
