@@ -69,7 +69,10 @@ type Header struct {
 	BodyCRC      uint32
 }
 
-// Castagnoli is the CRC32C polynomial, which processors compute by themselves.
+// maxSeq keeps sums of numbers from overflowing.
+const maxSeq = types.Seq(1) << 62
+
+// castagnoli is the CRC32C polynomial, which processors compute by themselves.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Checksum is the CRC32C of b.
@@ -123,7 +126,7 @@ func (h Header) check() error {
 		return fmt.Errorf("%w: kind %d of version %d", types.ErrCorrupt, h.Kind, h.Major)
 	case h.Flags&^flagsKnown != 0:
 		return fmt.Errorf("%w: flags %#x", types.ErrCorrupt, h.Flags)
-	case h.First > h.Last || (h.First == 0) != (h.Count == 0) || h.First == 0 && h.Last != 0:
+	case h.Last > maxSeq || h.First > h.Last || (h.First == 0) != (h.Count == 0) || h.First == 0 && h.Last != 0:
 		return fmt.Errorf("%w: numbers %d to %d with %d messages", types.ErrCorrupt, h.First, h.Last, h.Count)
 	case h.Count > 0 && uint64(h.Count)-1 > run:
 		return fmt.Errorf("%w: %d messages in numbers %d to %d", types.ErrCorrupt, h.Count, h.First, h.Last)

@@ -1,0 +1,88 @@
+package journal
+
+import "slices"
+
+// entry is the place of an entry in the log.
+type entry struct {
+	key, segment uint64
+}
+
+// maxDeltas is how many entries with a delta may follow the newest state: they
+// are what a recovery reads one by one, and what memory holds keys of.
+const maxDeltas = 8192
+
+// disk keeps account of what lies in the log beside the batches in the index.
+type disk struct {
+	segments []Segment // in order, with their used bytes
+	written  uint64    // bytes appended since the queue was opened
+
+	newest  entry   // the newest state
+	states  []entry // older states that are still kept, newest first
+	deltas  int     // entries with a delta above the newest state
+	garbage []entry // entries that nobody needs once the states include their deltas
+	added   int     // entries written since the last compaction
+}
+
+// wrote counts an entry of size bytes.
+func (d *disk) wrote(segment uint64, size int) {
+	const around = 44 // what a medium adds to an entry, nearly
+	n := len(d.segments)
+	if n == 0 || d.segments[n-1].ID != segment {
+		d.segments = append(d.segments, Segment{ID: segment})
+		n++
+	}
+	d.segments[n-1].Bytes += int64(size) + around
+	d.written += uint64(size) + around
+	d.added++
+}
+
+// total is how many bytes the log has.
+func (d *disk) total() uint64 {
+	var n uint64
+	for _, s := range d.segments {
+		n += uint64(s.Bytes)
+	}
+	return n
+}
+
+// stateWritten notes the newest state. Of the others the newest is kept, and
+// the newest that lies in another segment than e does.
+func (d *disk) stateWritten(e entry) {
+	if d.newest.key != 0 {
+		d.states = slices.Insert(d.states, 0, d.newest)
+	}
+	d.newest, d.deltas = e, 0
+	elsewhere := slices.IndexFunc(d.states, func(s entry) bool { return s.segment != e.segment })
+	kept := d.states[:0]
+	for i, s := range d.states {
+		if i == 0 || i == elsewhere {
+			kept = append(kept, s)
+		} else {
+			d.garbage = append(d.garbage, s)
+		}
+	}
+	d.states = kept
+}
+
+// included is the LSN up to which the two newest states include every delta.
+func (d *disk) included() uint64 {
+	if len(d.states) == 0 {
+		return 0
+	}
+	return d.states[0].key
+}
+
+// needed is the lowest segment that a state keeps: everything from there on is
+// needed to recover if the newest states are lost.
+func (d *disk) needed() uint64 {
+	low := d.newest.segment
+	for _, s := range d.states {
+		low = min(low, s.segment)
+	}
+	return low
+}
+
+// dropped forgets what lay below segment.
+func (d *disk) dropped(segment uint64) {
+	d.segments = slices.DeleteFunc(d.segments, func(s Segment) bool { return s.ID < segment })
+}
