@@ -1,0 +1,33 @@
+#!/bin/sh
+# gofmt, go vet and staticcheck, for linux and for js/wasm. Says all that it
+# finds before it fails.
+. "$(dirname "$0")/env.sh"
+
+failed=0
+check() { # description, command…
+	echo "$1"
+	shift
+	"$@" || failed=1
+}
+
+# shellcheck disable=SC2317 # called by check
+formatted() {
+	unformatted=$(find . -name '.?*' -prune -o -name node_modules -prune -o -name '*.go' -exec gofmt -l {} +)
+	[ -z "$unformatted" ] || { echo "run gofmt -w on $unformatted" >&2 && return 1; }
+}
+
+# shellcheck disable=SC2317 # called by check
+js() { GOOS=js GOARCH=wasm "$@"; }
+
+# Installed and not run with go run, which would build it for the target that it looks at.
+tools=$PWD/.cache/tools
+GOBIN=$tools go install "$STATICCHECK"
+
+check 'gofmt' formatted
+check 'go vet, linux' go vet ./...
+# shellcheck disable=SC2086 # a list of packages
+check 'go vet, js/wasm' js go vet $JS_PACKAGES
+check 'staticcheck, linux' "$tools/staticcheck" ./...
+# shellcheck disable=SC2086 # a list of packages
+check 'staticcheck, js/wasm' js "$tools/staticcheck" $JS_PACKAGES
+exit $failed
