@@ -8,7 +8,7 @@ import "context"
 type Source interface {
 	// Inspect takes the lock and reads what is there; it changes nothing that
 	// was stored. It returns an error that wraps types.ErrInUse or
-	// types.ErrForeign where those apply.
+	// types.ErrForeign where those apply, and keeps no lock then.
 	Inspect(ctx context.Context) (Contents, error)
 
 	// Start makes the place ready for appending behind what Inspect found and

@@ -24,7 +24,7 @@ func Open(ctx context.Context, src Source, o Options) (persistence.Queue, error)
 	}
 	contents, err := src.Inspect(ctx)
 	if err != nil {
-		return nil, wrap("open", o.Name, errors.Join(err, src.Release()))
+		return nil, wrap("open", o.Name, err)
 	}
 	found, err := identify(contents)
 	if err != nil {

@@ -1,0 +1,246 @@
+package storetest
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// model is what a queue must hold.
+type model struct {
+	next    types.Seq
+	pending map[types.Seq]persistence.Entry
+	ever    map[types.Seq]persistence.Entry // all that were accepted
+	left    [types.Reasons]uint64
+	marks   map[string]string
+}
+
+func newModel() *model {
+	return &model{next: 1, pending: map[types.Seq]persistence.Entry{}, ever: map[types.Seq]persistence.Entry{}, marks: map[string]string{}}
+}
+
+func (m *model) clone() *model {
+	c := *m
+	c.pending, c.ever, c.marks = maps.Clone(m.pending), maps.Clone(m.ever), maps.Clone(m.marks)
+	return &c
+}
+
+func (m *model) apply(c persistence.Commit) {
+	for _, e := range c.Messages {
+		m.pending[m.next], m.ever[m.next] = e, e
+		m.next++
+	}
+	for _, d := range c.Done {
+		for s := d.Range.First; s <= d.Range.Last; s++ {
+			if _, ok := m.pending[s]; ok {
+				delete(m.pending, s)
+				m.left[d.Reason]++
+			}
+		}
+	}
+	for _, k := range c.Marks {
+		if len(k.Value) == 0 {
+			delete(m.marks, k.Key)
+		} else {
+			m.marks[k.Key] = string(k.Value)
+		}
+	}
+}
+
+// check compares a queue with the model.
+func (m *model) check(t testing.TB, q persistence.Queue, when string) {
+	t.Helper()
+	got := readAll(t, q)
+	want := slices.Sorted(maps.Keys(m.pending))
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d messages pending, want %d", when, len(got), len(want))
+	}
+	for i, r := range got {
+		if r.Seq != want[i] || !sameEntry(r.Entry, m.pending[r.Seq]) {
+			t.Fatalf("%s: message %d is %v, want %d %v", when, i, r, want[i], m.pending[want[i]])
+		}
+	}
+	marks := map[string]string{}
+	for k, v := range q.Marks("") {
+		marks[k] = string(v)
+	}
+	if !maps.Equal(marks, m.marks) {
+		t.Fatalf("%s: marks %v, want %v", when, marks, m.marks)
+	}
+	st := q.State()
+	if st.Next != m.next || st.Counters.Left != m.left || st.Pending() != uint64(len(want)) || st.Counters.Accepted != uint64(len(m.ever)) {
+		t.Fatalf("%s: state %+v does not agree with next %d, left %v, %d pending of %d", when, st, m.next, m.left, len(want), len(m.ever))
+	}
+	if st.DuplicatesPossible {
+		t.Fatalf("%s: claims damage", when)
+	}
+	books(t, st, when)
+}
+
+// books checks S1: the books balance, always.
+func books(t testing.TB, st persistence.State, when string) {
+	t.Helper()
+	sum := st.Pending()
+	for _, n := range st.Counters.Left {
+		sum += n
+	}
+	if st.Counters.Accepted != sum {
+		t.Fatalf("%s: the books do not balance: %+v", when, st.Counters)
+	}
+}
+
+// randomCommit makes a commit on what m holds.
+func (m *model) randomCommit(r *rand.Rand) persistence.Commit {
+	var c persistence.Commit
+	if r.IntN(3) > 0 {
+		for range 1 + r.IntN(20) {
+			e := persistence.Entry{
+				Message: types.Message{
+					Topic: fmt.Sprintf("topic/%d", r.IntN(5)), Payload: make([]byte, r.IntN(400)),
+					QoS: types.QoS(r.IntN(3)), Retain: r.IntN(4) == 0,
+				},
+				Enqueued: time.UnixMilli(r.Int64N(1 << 42)),
+			}
+			for i := range e.Message.Payload {
+				e.Message.Payload[i] = byte(r.Uint32())
+			}
+			if r.IntN(5) == 0 {
+				e.Origin = types.Origin{Source: fmt.Sprint("client", r.IntN(3)), ID: r.Uint64()}
+			}
+			c.Messages = append(c.Messages, e)
+		}
+	}
+	if m.next > 1 && r.IntN(2) == 0 {
+		for range 1 + r.IntN(3) {
+			first := 1 + types.Seq(r.Uint64N(uint64(m.next)))
+			if r.IntN(2) == 0 && len(m.pending) > 0 {
+				first = slices.Min(slices.Collect(maps.Keys(m.pending)))
+			}
+			last := first + types.Seq(r.IntN(30))
+			c.Done = append(c.Done, persistence.Done{Range: persistence.Range{First: first, Last: last}, Reason: types.Reason(r.IntN(types.Reasons))})
+		}
+	}
+	if r.IntN(4) == 0 {
+		c.Marks = append(c.Marks, persistence.Mark{Key: fmt.Sprint("k", r.IntN(6)), Value: []byte(fmt.Sprint(r.IntN(1000)))})
+	}
+	if r.IntN(6) == 0 {
+		c.Marks = append(c.Marks, persistence.Mark{Key: fmt.Sprint("k", r.IntN(6))})
+	}
+	return c
+}
+
+func (h Harness) histories() int {
+	if h.Histories > 0 {
+		return h.Histories
+	}
+	return 40
+}
+
+func testHistories(t *testing.T, h Harness) {
+	for seed := range h.histories() {
+		r := rand.New(rand.NewPCG(uint64(seed), 1))
+		m := newModel()
+		s := h.New(t)
+		q := open(t, s)
+		for step := range 30 {
+			when := fmt.Sprintf("seed %d step %d", seed, step)
+			switch r.IntN(8) {
+			case 0:
+				compact(t, q)
+			case 1:
+				sync(t, q)
+			case 2:
+				closeAll(t, s, q)
+				s = h.Kill(t, s)
+				q = open(t, s)
+			default:
+				for range 1 + r.IntN(4) {
+					c := m.randomCommit(r)
+					// Numbers that are not given out yet are not done.
+					write(t, q, c)
+					m.apply(c)
+				}
+			}
+			if step%5 == 4 {
+				m.check(t, q, when)
+			}
+			s = h.Kill(t, s)
+			q = open(t, s)
+			m.check(t, q, when+", killed")
+		}
+		closeAll(t, s, q)
+	}
+}
+
+func testPowerCuts(t *testing.T, h Harness) {
+	if h.PowerCut == nil {
+		t.Log("this medium loses nothing that was written")
+		return
+	}
+	for seed := range h.histories() {
+		r := rand.New(rand.NewPCG(uint64(seed), 2))
+		s := h.New(t)
+		q := open(t, s)
+		for round := range 5 {
+			m := newModel()
+			st := q.State()
+			m.next = st.Next
+			for _, rec := range readAll(t, q) {
+				m.pending[rec.Seq], m.ever[rec.Seq] = rec.Entry, rec.Entry
+			}
+			synced := m.clone()
+			for range 25 {
+				switch r.IntN(6) {
+				case 0:
+					compact(t, q)
+					synced = m.clone()
+				case 1, 2:
+					sync(t, q)
+					synced = m.clone()
+				default:
+					c := m.randomCommit(r)
+					write(t, q, c)
+					m.apply(c)
+				}
+			}
+			s = h.PowerCut(t, s, r)
+			q = open(t, s)
+			checkCut(t, q, synced, m, fmt.Sprintf("seed %d round %d", seed, round))
+		}
+		closeAll(t, s, q)
+	}
+}
+
+// checkCut checks what is left after a power cut: everything synced, unless a
+// later commit removed it, and nothing that was never written.
+func checkCut(t testing.TB, q persistence.Queue, synced, latest *model, when string) {
+	t.Helper()
+	got := map[types.Seq]bool{}
+	for _, r := range readAll(t, q) {
+		got[r.Seq] = true
+		if e, ok := latest.ever[r.Seq]; !ok || !sameEntry(r.Entry, e) {
+			t.Fatalf("%s: message %d is not what was written: %v", when, r.Seq, r)
+		}
+		if _, ok := synced.ever[r.Seq]; ok {
+			if _, ok := synced.pending[r.Seq]; !ok {
+				t.Fatalf("%s: message %d was done and synced, and is back", when, r.Seq)
+			}
+		}
+	}
+	for seq := range synced.pending {
+		if _, still := latest.pending[seq]; still && !got[seq] {
+			t.Fatalf("%s: message %d was synced and is lost", when, seq)
+		}
+	}
+	st := q.State()
+	if st.Next < synced.next {
+		t.Fatalf("%s: the next number is %d, but %d was given out", when, st.Next, synced.next-1)
+	}
+	books(t, st, when)
+}

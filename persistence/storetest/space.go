@@ -1,0 +1,145 @@
+package storetest
+
+import (
+	"testing"
+
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// compact compacts until there is nothing more to do and returns what it gave
+// back.
+func compact(t testing.TB, q persistence.Queue) int64 {
+	t.Helper()
+	c, ok := q.(persistence.Compacter)
+	if !ok {
+		return 0
+	}
+	var reclaimed int64
+	for range 10_000 {
+		did, err := c.Compact(t.Context(), 64<<10)
+		if err != nil {
+			t.Fatalf("compact: %v", err)
+		}
+		reclaimed += did.Reclaimed
+		if !did.More {
+			return reclaimed
+		}
+	}
+	t.Fatal("compaction does not come to an end")
+	return 0
+}
+
+func testCompact(t *testing.T, h Harness) {
+	s := h.New(t)
+	q := open(t, s)
+	var high uint64
+	const rounds = 60
+	for i := range rounds {
+		first := write(t, q, persistence.Commit{Messages: entries(200, 200)})
+		write(t, q, persistence.Commit{Done: done(first, first+199, types.Sent)})
+		compact(t, q)
+		if i >= rounds/2 {
+			high = max(high, q.State().DiskBytes)
+		}
+	}
+	if st := q.State(); high > st.BytesWritten/4 && high > 24<<20 {
+		t.Errorf("the log took %d bytes for a queue that is empty, after %d were written", high, st.BytesWritten)
+	}
+	closeAll(t, s, q)
+	s = h.Kill(t, s)
+	q = open(t, s)
+	if got := readAll(t, q); len(got) != 0 {
+		t.Errorf("%d messages came back", len(got))
+	}
+	closeAll(t, s, q)
+}
+
+func testRollUp(t *testing.T, h Harness) {
+	s := h.New(t)
+	q := open(t, s)
+	const n = 3000
+	for range n {
+		write(t, q, persistence.Commit{Messages: entries(1, 20)})
+	}
+	write(t, q, persistence.Commit{Done: done(100, 110, types.Sent)})
+	before := readAll(t, q)
+	compact(t, q)
+	sync(t, q)
+	for _, when := range []string{"rolled up", "after a kill", "after another compaction"} {
+		after := readAll(t, q)
+		if len(after) != len(before) || len(after) != n-11 {
+			t.Fatalf("%s: %d messages, want %d", when, len(after), n-11)
+		}
+		for i := range after {
+			if after[i].Seq != before[i].Seq || !sameEntry(after[i].Entry, before[i].Entry) {
+				t.Fatalf("%s: message %d came back as %v, want %v", when, i, after[i], before[i])
+			}
+		}
+		switch when {
+		case "rolled up":
+			s = h.Kill(t, s)
+			q = open(t, s)
+		case "after a kill":
+			compact(t, q)
+		}
+	}
+	closeAll(t, s, q)
+}
+
+func testStuck(t *testing.T, h Harness) {
+	s := h.New(t)
+	q := open(t, s)
+	write(t, q, persistence.Commit{Messages: entries(1, 100)}) // never done
+	for range 300 {
+		first := write(t, q, persistence.Commit{Messages: entries(100, 1000)})
+		write(t, q, persistence.Commit{Done: done(first, first+99, types.Sent)})
+		compact(t, q)
+	}
+	if _, ok := q.(persistence.Compacter); ok {
+		if st := q.State(); st.DiskBytes > 26<<20 {
+			t.Errorf("one stuck message keeps %d bytes", st.DiskBytes)
+		}
+	}
+	if got := readAll(t, q); len(got) != 1 || got[0].Seq != 1 {
+		t.Errorf("the stuck message is not there: %v", got)
+	}
+	closeAll(t, s, q)
+}
+
+func testConcurrentSync(t *testing.T, h Harness) {
+	s := h.New(t)
+	q := open(t, s)
+	stop, failed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		defer close(failed)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if err := q.Sync(t.Context()); err != nil {
+					failed <- err
+					return
+				}
+				q.State()
+			}
+		}
+	}()
+	for range 300 {
+		first := write(t, q, persistence.Commit{Messages: entries(20, 300)})
+		write(t, q, persistence.Commit{Done: done(first, first+18, types.Sent)})
+		if first%5 == 1 {
+			compact(t, q)
+		}
+		readAll(t, q)
+	}
+	close(stop)
+	if err := <-failed; err != nil {
+		t.Error(err)
+	}
+	if n := len(readAll(t, q)); n != 300 {
+		t.Errorf("%d messages, want 300", n)
+	}
+	closeAll(t, s, q)
+}
