@@ -1,0 +1,226 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// Runtime is what the API shows and steers.
+type Runtime interface {
+	Status() []types.Status
+	// The others return an error that wraps types.ErrUnknownConnection for a
+	// name that is not configured.
+	Publish(ctx context.Context, connection string, m types.Message) (types.Seq, error)
+	Clear(ctx context.Context, connection string, c types.Selection) (uint64, error)
+	Pause(connection string) error
+	Resume(connection string) error
+}
+
+// Options of a server.
+type Options struct {
+	Addr           string // host:port
+	AllowedHosts   []string
+	MaxMessageSize int64
+	Logger         *slog.Logger
+}
+
+// Server serves the API. It is safe for concurrent use.
+type Server struct {
+	o        Options
+	rt       Runtime
+	listener net.Listener
+	http     *http.Server
+	served   chan error
+}
+
+// Listen starts a server. A port in use gives an error that says so.
+func Listen(ctx context.Context, rt Runtime, o Options) (*Server, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", o.Addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("http.listen: %s is in use by another program: stop it, or set http.listen to another port", o.Addr)
+	} else if err != nil {
+		return nil, fmt.Errorf("http.listen: %w", err)
+	}
+	s := &Server{o: o, rt: rt, listener: l, served: make(chan error, 1)}
+	s.http = &http.Server{
+		Handler:           s.guard(s.routes()),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+	}
+	go func() { s.served <- s.http.Serve(l) }()
+	return s, nil
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Close stops taking requests and waits for those under way, as long as ctx
+// allows.
+func (s *Server) Close(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
+	}
+	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
+}
+
+func (s *Server) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	mux.HandleFunc("GET /api/connections", s.statuses)
+	mux.HandleFunc("GET /api/connections/{name}", s.status)
+	mux.HandleFunc("POST /api/connections/{name}/clear", s.clear)
+	mux.HandleFunc("POST /api/connections/{name}/publish", s.publish)
+	mux.HandleFunc("POST /api/connections/{name}/pause", s.steer(s.rt.Pause, "paused"))
+	mux.HandleFunc("POST /api/connections/{name}/resume", s.steer(s.rt.Resume, "resumed"))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, http.StatusNotFound, fmt.Errorf("no such page: %s %s", r.Method, r.URL.Path), "GET /api/connections lists the connections")
+	})
+	return mux
+}
+
+func (s *Server) statuses(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, s.rt.Status())
+}
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	for _, st := range s.rt.Status() {
+		if st.Name == name {
+			answer(w, http.StatusOK, st)
+			return
+		}
+	}
+	fail(w, fmt.Errorf("%w: %q", types.ErrUnknownConnection, name))
+}
+
+func (s *Server) clear(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	sel := types.Selection{Filter: query.Get("topic")}
+	if queue := query.Get("queue"); queue != "" && queue != "outgoing" {
+		refuse(w, http.StatusBadRequest, fmt.Errorf("no queue %q", queue), "queue is outgoing")
+		return
+	}
+	if sel.Filter != "" {
+		if err := types.CheckFilter(sel.Filter); err != nil {
+			refuse(w, http.StatusBadRequest, err, "topic is an MQTT topic filter")
+			return
+		}
+	}
+	if age := query.Get("older_than"); age != "" {
+		d, err := config.ParseDuration(age)
+		if err != nil {
+			refuse(w, http.StatusBadRequest, fmt.Errorf("older_than: %w", err), "older_than is a duration like 24h")
+			return
+		}
+		sel.Before = time.Now().Add(-d)
+	}
+	n, err := s.rt.Clear(r.Context(), r.PathValue("name"), sel)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	s.o.Logger.Info("cleared by request", "conn", r.PathValue("name"), "count", n, "topic", sel.Filter, "older_than", query.Get("older_than"), "from", r.RemoteAddr)
+	answer(w, http.StatusOK, map[string]uint64{"cleared": n})
+}
+
+func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	m := types.Message{Topic: query.Get("topic"), QoS: 1}
+	if text := query.Get("qos"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 2)
+		if err != nil || n > 2 {
+			refuse(w, http.StatusBadRequest, fmt.Errorf("qos %q", text), "qos is 0, 1 or 2")
+			return
+		}
+		m.QoS = types.QoS(n)
+	}
+	if text := query.Get("retain"); text != "" {
+		retain, err := strconv.ParseBool(text)
+		if err != nil {
+			refuse(w, http.StatusBadRequest, fmt.Errorf("retain %q", text), "retain is true or false")
+			return
+		}
+		m.Retain = retain
+	}
+	var err error
+	if m.Payload, err = io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxMessageSize)); err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			err = fmt.Errorf("%w: the limit is %d bytes", types.ErrTooLarge, tooLarge.Limit)
+		}
+		fail(w, err)
+		return
+	}
+	seq, err := s.rt.Publish(r.Context(), r.PathValue("name"), m)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	answer(w, http.StatusCreated, map[string]types.Seq{"seq": seq})
+}
+
+func (s *Server) steer(do func(string) error, what string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := do(r.PathValue("name")); err != nil {
+			fail(w, err)
+			return
+		}
+		s.o.Logger.Info(what+" by request", "conn", r.PathValue("name"), "from", r.RemoteAddr)
+		answer(w, http.StatusOK, map[string]string{"status": what})
+	}
+}
+
+// answer writes v as JSON.
+func answer(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(v) // the client is gone then
+}
+
+// fail answers with the code that fits err.
+func fail(w http.ResponseWriter, err error) {
+	code, hint := http.StatusInternalServerError, ""
+	var store *types.StoreError
+	switch {
+	case errors.Is(err, types.ErrUnknownConnection):
+		code, hint = http.StatusNotFound, "GET /api/connections lists the connections"
+	case errors.Is(err, types.ErrTooLarge):
+		code = http.StatusRequestEntityTooLarge
+	case errors.Is(err, types.ErrInvalidTopic), errors.Is(err, types.ErrInvalidMessage):
+		code = http.StatusBadRequest
+	case errors.Is(err, types.ErrQueueFull), errors.Is(err, types.ErrBusy), errors.Is(err, types.ErrClosed), errors.Is(err, types.ErrInterrupted):
+		code = http.StatusServiceUnavailable
+	case errors.As(err, &store):
+		code, hint = http.StatusServiceUnavailable, store.Hint
+	}
+	refuse(w, code, err, hint)
+}
+
+func refuse(w http.ResponseWriter, code int, err error, hint string) {
+	answer(w, code, map[string]string{"error": err.Error(), "hint": hint})
+}
