@@ -26,6 +26,7 @@ var owners = []owner{
 	{prefix: "github.com/mochi-mqtt/server/v2", by: only("listener", "cmd/native/...", "bench/..."), tests: outside},
 	{prefix: "github.com/mochi-mqtt/server/v2/packets", by: only("listener"), tests: outside},
 	{prefix: "github.com/nutsdb/nutsdb", by: only("persistence/nutsdb")},
+	{prefix: "github.com/gofrs/flock", by: only("persistence/nutsdb")},
 	{prefix: "github.com/gorilla/websocket", by: only("httpapi", "sidecar", "listener", "broker/dial")},
 	{prefix: "github.com/goccy/go-yaml", by: only("config/yaml")},
 	{prefix: "github.com/spf13/cobra", by: command},
