@@ -16,14 +16,15 @@ if ! command -v go >/dev/null; then
 	exit 1
 fi
 
-# Without a home directory Go has no place for its caches.
+# The version comes from git describe (build.sh), not from Go's own stamp,
+# which fails in a checkout that belongs to another user.
+GOFLAGS="${GOFLAGS:-} -buildvcs=false"
+
+# Without a home directory Go has no place for its caches; make clean removes these.
 if [ -z "${HOME:-}" ] || [ ! -w "$HOME" ]; then
 	HOME=$PWD/.cache
 	mkdir -p "$HOME"
 	export HOME
+	GOFLAGS="$GOFLAGS -modcacherw"
 fi
-
-# The version comes from git describe (build.sh), not from Go's own stamp,
-# which fails in a checkout that belongs to another user.
-GOFLAGS="${GOFLAGS:-} -buildvcs=false"
 export GOFLAGS
