@@ -36,7 +36,7 @@ var (
 	// kits is what tests of actors and above run on.
 	kits = []string{
 		"persistence/memory", "persistence/faultstore", "persistence/storetest",
-		"broker/mqtt", "broker/loopback", "broker/brokertest",
+		"broker/mqtt", "broker/loopback", "broker/brokertest", "internal/mosquitto",
 	}
 
 	// engine is what a face may use: everything that names no technology.
@@ -79,16 +79,17 @@ var layers = []row{
 
 	{pattern: "", layer: facade, imports: join(engine,
 		"persistence/memory", "persistence/nutsdb", "broker/mqtt", "broker/dial", "broker/loopback",
-		"wasm/indexeddb", "wasm/websocket"), tests: join(house, "broker/brokertest")},
+		"wasm/indexeddb", "wasm/websocket"), tests: join(house, "internal/mosquitto")},
 
 	{pattern: "cmd/native/...", layer: top, imports: join(house, "", "cmd/native/..."), tests: only("internal/...")},
 	{pattern: "cmd/wasm", layer: top, imports: join(engine, "", "wasm/...")},
 	{pattern: "examples/...", layer: top, imports: join(ports, "", "runtime", "actors")},
-	{pattern: "bench/...", layer: top, imports: join(house, "", "bench/...")},
+	{pattern: "bench/...", layer: top, imports: join(house, "", "bench/...", "internal/mosquitto")},
 
 	{pattern: "internal/arch", layer: vocabulary},
 	{pattern: "internal/notices", layer: vocabulary},
-	{pattern: "internal/crash", layer: top, imports: join(house, "")},
+	{pattern: "internal/mosquitto", layer: vocabulary},
+	{pattern: "internal/crash", layer: top, imports: join(house, "", "internal/mosquitto")},
 }
 
 func only(patterns ...string) []string { return patterns }

@@ -15,7 +15,7 @@ var (
 	vague = []string{"util", "utils", "common", "helper", "helpers", "manager", "misc"}
 
 	// tags lists where a file may be built for some systems only.
-	tags = only("", "wasm/...", "cmd/...", "persistence/nutsdb", "broker/dial", "httpapi", "sidecar", "listener", "internal/crash", "bench/...")
+	tags = only("", "wasm/...", "cmd/...", "persistence/nutsdb", "broker/dial", "httpapi", "sidecar", "listener", "internal/...", "bench/...")
 
 	unfinished = regexp.MustCompile(`\b(TODO|FIXME)\b`)
 )
