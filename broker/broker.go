@@ -60,7 +60,7 @@ type ConnectOptions struct {
 	KeepAlive    time.Duration
 	Will         *types.Message // nil: none
 	Protocol     Protocol
-	MaxPacket    int // largest packet that is read whole, in bytes; what is longer is read past and told as Oversized
+	MaxPacket    int // largest packet that is read whole, in bytes, 0: 8 MiB; what is longer is read past and told as Oversized
 }
 
 // Protocol is a version of MQTT, as its protocol level [MQTT-3.1.2.2].

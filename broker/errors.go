@@ -1,6 +1,9 @@
 package broker
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // RefusedError says that the broker answered CONNECT and refused us
 // [MQTT-3.2.2.3].
@@ -44,6 +47,27 @@ func (e *RefusedError) Hint() string {
 		return "nothing to do: it is tried again"
 	case BadCredentials, NotAuthorized:
 		return "check username and password_file, and what the broker allows this user"
+	}
+	return ""
+}
+
+// HintedError is an error with what an operator can do about it.
+type HintedError struct {
+	Err    error
+	Advice string
+}
+
+func (e *HintedError) Error() string { return e.Err.Error() }
+func (e *HintedError) Unwrap() error { return e.Err }
+
+// Hint says what an operator can do about it.
+func (e *HintedError) Hint() string { return e.Advice }
+
+// Hint is the first hint in the chain of err, "" if there is none.
+func Hint(err error) string {
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		return hinted.Hint()
 	}
 	return ""
 }
