@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 )
 
 // Secret is text that is never printed, logged or encoded: it shows as "(set)",
@@ -31,3 +32,10 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // LogValue keeps log/slog from writing the text.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// SecretFrom takes the secret out of the contents of a file: its first line,
+// without the end of it.
+func SecretFrom(file []byte) Secret {
+	line, _, _ := strings.Cut(string(file), "\n")
+	return Secret(strings.TrimSuffix(line, "\r"))
+}

@@ -43,7 +43,7 @@ func (rs *Ranges) Add(r Range) uint64 {
 		return 0
 	}
 	set := *rs
-	if n := len(set); n > 0 && set[n-1].Last+1 == r.First { // the common case: it follows the last run
+	if n := len(set); n > 0 && set[n-1].Last+1 == r.First && r.First != 0 { // the common case: it follows the last run
 		set[n-1].Last = r.Last
 		return r.Count()
 	} else if n == 0 || set[n-1].Last < r.First {
@@ -104,9 +104,12 @@ func (rs Ranges) Missing(r Range) Ranges {
 		if rs[i].First > next {
 			out = append(out, Range{next, rs[i].First - 1})
 		}
+		if rs[i].Last >= r.Last {
+			return out
+		}
 		next = rs[i].Last + 1
 	}
-	if next <= r.Last && next != 0 {
+	if next <= r.Last {
 		out = append(out, Range{next, r.Last})
 	}
 	return out

@@ -29,6 +29,10 @@ var (
 	// else than its topic or its size.
 	ErrInvalidMessage = errors.New("invalid message")
 
+	// ErrNotDelivered says that a message left its queue without the broker
+	// having taken it.
+	ErrNotDelivered = errors.New("not delivered")
+
 	// ErrUnknownConnection is returned for a connection name that is not in
 	// the configuration.
 	ErrUnknownConnection = errors.New("no such connection")
