@@ -1,0 +1,159 @@
+package listener
+
+import (
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"time"
+)
+
+// maxNoted bounds the client ids of which is known that they were logged.
+const maxNoted = 1000
+
+// acceptPause is how long we wait when a connection cannot be accepted, as when
+// there are too many open files.
+const acceptPause = 100 * time.Millisecond
+
+// accept serves what comes in on l, until that is closed.
+func (s *Server) accept(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			s.options.Logger.Warn("no client can be accepted for now", "error", err)
+			time.Sleep(acceptPause)
+			continue
+		}
+		s.mu.Lock()
+		if s.closing {
+			s.mu.Unlock()
+			conn.Close()
+			return
+		}
+		s.greeting[conn] = struct{}{}
+		s.running.Go(func() { s.serve(conn) })
+		s.mu.Unlock()
+	}
+}
+
+// serve greets whoever connected, and serves it to its end.
+func (s *Server) serve(conn net.Conn) {
+	c, err := s.greet(conn)
+	s.mu.Lock()
+	delete(s.greeting, conn)
+	s.mu.Unlock()
+	if err != nil {
+		if err != io.EOF { // whoever only looks whether the port is open is no news
+			s.options.Logger.Info("a connection was refused", "from", conn.RemoteAddr(), "reason", err)
+		}
+		conn.Close()
+		return
+	}
+	if s.enter(c) {
+		c.run()
+	} else {
+		conn.Close()
+	}
+}
+
+// greet reads CONNECT and answers it, or has the answer written by the session
+// that it returns.
+func (s *Server) greet(conn net.Conn) (*session, error) {
+	conn.SetDeadline(time.Now().Add(connectTimeout))
+	in := newPacketReader(conn, s.options.MaxMessageSize)
+	c, err := readConnect(in)
+	if err != nil {
+		var no *refusal
+		if errors.As(err, &no) {
+			conn.Write(encodeRefusal(no))
+		}
+		return nil, err
+	}
+	conn.SetDeadline(time.Time{})
+	generated := c.clientID == ""
+	if generated {
+		c.clientID = "auto-" + rand.Text()
+	}
+	client := newSession(s, conn, in, c)
+	client.reply(encodeConnack(c, generated, s.options))
+	if !c.clean {
+		s.note(client)
+	}
+	return client, nil
+}
+
+// note tells the operator, once per client, what a session is worth.
+func (s *Server) note(c *session) {
+	s.mu.Lock()
+	_, known := s.noted[c.id]
+	if len(s.noted) == maxNoted {
+		clear(s.noted)
+	}
+	s.noted[c.id] = struct{}{}
+	s.mu.Unlock()
+	if !known {
+		c.log.Info("the session of this client is kept only while it is connected")
+	}
+}
+
+// readConnect reads the first packet, which must be CONNECT [MQTT-3.1.0-1].
+func readConnect(in *packetReader) (connect, error) {
+	h, err := in.next()
+	if err != nil {
+		return connect{}, err
+	}
+	if h.kind != 1 {
+		return connect{}, &refusal{text: "the first packet is not CONNECT"}
+	}
+	body, err := in.body(h.length)
+	if err != nil {
+		return connect{}, err
+	}
+	return decodeConnect(body)
+}
+
+// enter makes c the session of its client id; one that had it ends
+// [MQTT-3.1.4-2]. It returns false if the server is closing.
+func (s *Server) enter(c *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	earlier := s.sessions[c.id]
+	s.sessions[c.id] = c
+	s.stats.connected.Add(1)
+	c.log.Debug("client connected", "from", c.conn.RemoteAddr(), "version", c.version)
+	if earlier != nil {
+		c.after(earlier)
+		earlier.end(ending{err: errTakenOver, code: codeTakenOver})
+	}
+	return true
+}
+
+// forget removes a session that has ended.
+func (s *Server) forget(c *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sessions[c.id] == c {
+		delete(s.sessions, c.id)
+	}
+}
+
+// clients is the number of clients that are connected.
+func (s *Server) clients() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, c := range s.sessions {
+		c.mu.Lock()
+		if c.ending == nil {
+			n++
+		}
+		c.mu.Unlock()
+	}
+	return n
+}

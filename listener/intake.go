@@ -1,0 +1,205 @@
+package listener
+
+import (
+	"hash/maphash"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+const (
+	// maxAhead is how many bytes of publishes may wait for their turn, with one
+	// more message. Then nothing more is read.
+	maxAhead = 1 << 20
+
+	// maxHeld is how many bytes of messages a client may have between the Sink
+	// and the acknowledgement; one message is always allowed.
+	maxHeld = 1 << 20
+)
+
+// intake keeps the books of the publishes of one client: what waits for its
+// turn, what the Sink has, and which packet ids are in use. It decides and does
+// nothing. The session's lock guards it.
+//
+// A publish is in ahead, then in answers, then it is answered. Both are in the
+// order of arrival; at QoS 0 the "answer" is only the fan-out.
+type intake struct {
+	receiveMax int
+
+	ahead      fifo[*pending]
+	aheadBytes int
+
+	answers    fifo[*pending]
+	unanswered int // of answers, those at QoS 1 and 2
+	held       int // bytes of answers
+
+	acking  map[uint16]int      // QoS 1: publishes with this id that are not answered
+	receipt map[uint16]*receipt // QoS 2: ids without PUBREL
+	seed    maphash.Seed
+}
+
+// receipt is what is known about a QoS 2 packet id until its PUBREL
+// [MQTT-4.3.3].
+type receipt struct {
+	hash     uint64
+	answered bool // PUBREC was sent
+}
+
+// pending is a publish that is not answered yet.
+type pending struct {
+	session *session
+	publish
+	receipt *receipt // at QoS 2
+	settled bool     // done was called, or there is nothing to wait for
+	refused refusedBy
+	err     error // of the Sink
+}
+
+// size is what a pending takes in memory, nearly, in bytes.
+func (p *pending) size() int { return p.message.Size() + 128 }
+
+// arrival says what to do with a publish that arrived.
+type arrival uint8
+
+const (
+	fresh    arrival = iota // it waits for its turn now
+	repeated                // its answer is under way
+	recorded                // it was answered with PUBREC, and is to be again
+)
+
+// arrive takes a publish into the books.
+func (in *intake) arrive(p *pending) arrival {
+	switch p.message.QoS {
+	case 1:
+		if p.dup && in.acking[p.id] > 0 {
+			return repeated
+		}
+		// Without DUP an id in use is not a repeat. Storing it may double a
+		// message, not storing it may lose one.
+		in.acking[p.id]++
+	case 2:
+		hash := in.hash(&p.message)
+		if r := in.receipt[p.id]; r != nil && (p.dup || r.hash == hash) {
+			if r.answered {
+				return recorded
+			}
+			return repeated
+		}
+		// With another content and without DUP it is a new message (S2.1). What
+		// came before it under this id gets no PUBREC, for that would be taken
+		// for this one's.
+		p.receipt = &receipt{hash: hash}
+		in.receipt[p.id] = p.receipt
+	}
+	in.ahead.push(p)
+	in.aheadBytes += p.size()
+	return fresh
+}
+
+func (in *intake) hash(m *types.Message) uint64 {
+	var h maphash.Hash
+	h.SetSeed(in.seed)
+	h.WriteString(m.Topic)
+	h.WriteByte(0)
+	h.Write(m.Payload)
+	return h.Sum64()
+}
+
+// full says that nothing more may be read.
+func (in *intake) full() bool { return in.aheadBytes >= maxAhead }
+
+// turn moves the next publish to the answers and returns it; nil if none may go
+// now.
+func (in *intake) turn() *pending {
+	if in.ahead.len() == 0 {
+		return nil
+	}
+	p := in.ahead.front()
+	if p.message.QoS > 0 && in.unanswered >= in.receiveMax || in.held > 0 && in.held+p.size() > maxHeld {
+		return nil
+	}
+	in.ahead.pop()
+	in.aheadBytes -= p.size()
+	in.answers.push(p)
+	in.held += p.size()
+	if p.message.QoS > 0 {
+		in.unanswered++
+	}
+	return p
+}
+
+// putBack undoes the last turn: the Sink had no room.
+func (in *intake) putBack(p *pending) {
+	in.answers.unpush()
+	in.ahead.unpop(p)
+	in.aheadBytes += p.size()
+	in.held -= p.size()
+	if p.message.QoS > 0 {
+		in.unanswered--
+	}
+}
+
+// answer appends the publishes whose answer is due, in order, and takes them
+// out of the books but for the ids of QoS 2.
+func (in *intake) answer(due []*pending) []*pending {
+	for in.answers.len() > 0 && in.answers.front().settled {
+		p := in.answers.pop()
+		in.held -= p.size()
+		switch p.message.QoS {
+		case 1:
+			in.unanswered--
+			if in.acking[p.id]--; in.acking[p.id] == 0 {
+				delete(in.acking, p.id)
+			}
+		case 2:
+			in.unanswered--
+		}
+		due = append(due, p)
+	}
+	return due
+}
+
+// recorded says whether p is to get a PUBREC now, and with which code; an id
+// that is refused is free at once [MQTT5-4.3.3].
+func (in *intake) record(p *pending, code byte) bool {
+	if in.receipt[p.id] != p.receipt {
+		return false
+	}
+	p.receipt.answered = true
+	if code >= codeUnspecified {
+		delete(in.receipt, p.id)
+	}
+	return true
+}
+
+// release ends a QoS 2 exchange at PUBREL. known is false for an id that is not
+// in use; ok is false while its PUBREC is to come, for then the client cannot
+// mean this message.
+func (in *intake) release(id uint16) (known, ok bool) {
+	r := in.receipt[id]
+	if r != nil && !r.answered {
+		return true, false
+	}
+	delete(in.receipt, id)
+	return r != nil, true
+}
+
+// forsake drops what waits for its turn, all or only what the client will send
+// again because it was not answered, and returns how many messages at QoS 0
+// were among them.
+func (in *intake) forsake(all bool) (lost int) {
+	for n := in.ahead.len(); n > 0; n-- {
+		p := in.ahead.pop()
+		if p.message.QoS == 0 && !all {
+			in.ahead.push(p)
+			continue
+		}
+		in.aheadBytes -= p.size()
+		if p.message.QoS == 0 {
+			lost++
+		}
+	}
+	return lost
+}
+
+// idle says that nothing waits and nothing is to be answered.
+func (in *intake) idle() bool { return in.ahead.len() == 0 && in.answers.len() == 0 }

@@ -1,0 +1,155 @@
+package listener
+
+import (
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// maxFilters is how many subscriptions a client may have.
+const maxFilters = 10_000
+
+// read takes the client's packets until there is a reason to end the session,
+// which it returns.
+func (s *session) read() error {
+	for {
+		h, err := s.in.next()
+		if err != nil {
+			return err
+		}
+		if h.kind == packets.Publish {
+			p, err := s.in.publish(h)
+			if err != nil {
+				return err
+			}
+			s.arrive(p)
+		} else {
+			body, err := s.in.body(h.length)
+			if err != nil {
+				return err
+			}
+			if err := s.handle(h.kind, body); err != nil {
+				return err
+			}
+		}
+		if err := s.throttle(); err != nil {
+			return err
+		}
+	}
+}
+
+// handle acts on a packet that is not PUBLISH.
+func (s *session) handle(kind byte, body []byte) error {
+	switch kind {
+	case packets.Puback, packets.Pubrec, packets.Pubrel, packets.Pubcomp:
+		id, code, err := decodeAck(body, kind, s.version)
+		if err != nil {
+			return err
+		}
+		s.acknowledged(kind, id, code)
+		return nil
+	case packets.Subscribe:
+		return s.subscribe(body)
+	case packets.Unsubscribe:
+		return s.unsubscribe(body)
+	case packets.Pingreq:
+		if len(body) > 0 {
+			return malformed("PINGREQ with content")
+		}
+		s.reply([]byte{packets.Pingresp << 4, 0})
+		return nil
+	case packets.Disconnect:
+		code, err := decodeDisconnect(body, s.version)
+		switch {
+		case err != nil:
+			return err
+		case code == codeDisconnectWithWill:
+			return errGoodbyeWithWill
+		}
+		return errGoodbye
+	}
+	return &protocolError{code: codeProtocolError, text: "a second CONNECT"} // [MQTT-3.1.0-2]
+}
+
+// acknowledged takes an answer to a message of ours, or the PUBREL of one of
+// the client's.
+func (s *session) acknowledged(kind byte, id uint16, code byte) {
+	s.mu.Lock()
+	if kind == packets.Pubrel {
+		if known, ok := s.intake.release(id); ok {
+			reason := byte(0)
+			if !known {
+				reason = codeUnknownID
+			}
+			s.out.replies = appendAck(s.out.replies, packets.Pubcomp, id, reason, s.version)
+		}
+	} else {
+		s.out.acked(kind, id, code)
+	}
+	wake := len(s.out.replies) > 0 || s.out.queue.len() > 0
+	s.mu.Unlock()
+	if wake {
+		s.signal()
+	}
+}
+
+// subscribe answers before anything that the subscriptions bring: SUBACK has
+// its place in front of the retained messages [MQTT-3.8.4].
+func (s *session) subscribe(body []byte) error {
+	id, requests, err := decodeSubscribe(body, s.version)
+	if err != nil {
+		return err
+	}
+	codes := make([]byte, len(requests))
+	for i := range requests {
+		r := &requests[i]
+		codes[i] = r.refused(s.version)
+		if codes[i] == 0 {
+			codes[i] = s.remember(r.filter)
+		}
+		if codes[i] == 0 {
+			codes[i] = byte(r.qos)
+		}
+	}
+	s.reply(encodeSuback(id, codes, s.version))
+	for i, r := range requests {
+		if codes[i] < codeUnspecified {
+			s.server.topics.subscribe(s, r)
+		}
+	}
+	return nil
+}
+
+// remember notes a filter, or returns why it is not taken.
+func (s *session) remember(filter string) byte {
+	if !s.filters[filter] && len(s.filters) == maxFilters {
+		if s.version == mqtt5 {
+			return codeQuota
+		}
+		return codeUnspecified
+	}
+	s.filters[filter] = true
+	return 0
+}
+
+func (s *session) unsubscribe(body []byte) error {
+	id, filters, err := decodeUnsubscribe(body, s.version)
+	if err != nil {
+		return err
+	}
+	codes := make([]byte, len(filters))
+	for i, filter := range filters {
+		delete(s.filters, filter)
+		if !s.server.topics.unsubscribe(s, filter) {
+			codes[i] = codeNoSubscription
+		}
+	}
+	s.reply(encodeUnsuback(id, codes, s.version))
+	return nil
+}
+
+// reply hands an encoded answer to the writer.
+func (s *session) reply(b []byte) {
+	s.mu.Lock()
+	s.out.replies = append(s.out.replies, b...)
+	s.mu.Unlock()
+	s.signal()
+}

@@ -1,0 +1,182 @@
+package listener
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+const (
+	defaultReceiveMax     = 100
+	defaultMaxMessageSize = 4 << 20
+
+	// connectTimeout is how long a connection may take until its CONNECT is
+	// there.
+	connectTimeout = 10 * time.Second
+
+	// maxLingering is how many sessions may wait, without their connection, for
+	// the Sink to take what they left. Beyond it that is dropped and counted.
+	maxLingering = 10_000
+)
+
+// Options say how a Server is to be. Addr and Sink are required.
+type Options struct {
+	Addr           string // host:port; port 0 takes any
+	Sink           Sink
+	MaxMessageSize int          // of a payload, in bytes; 0: 4 MiB
+	ReceiveMax     int          // publishes of one client without PUBACK or PUBREC, 1 to 65,535; 0: 100
+	Logger         *slog.Logger // nil: nothing is logged
+}
+
+func (o *Options) setDefaultsAndValidate() error {
+	if o.MaxMessageSize == 0 {
+		o.MaxMessageSize = defaultMaxMessageSize
+	}
+	if o.ReceiveMax == 0 {
+		o.ReceiveMax = defaultReceiveMax
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case o.Sink == nil:
+		return errors.New("listener: no sink")
+	case o.MaxMessageSize < 0:
+		return fmt.Errorf("listener: a limit of %d bytes per message", o.MaxMessageSize)
+	case o.ReceiveMax < 0 || o.ReceiveMax > 65535:
+		return fmt.Errorf("listener: receive_max %d (1 to 65535 is allowed)", o.ReceiveMax)
+	}
+	return nil
+}
+
+// Server is a local MQTT broker. Its methods may be called concurrently.
+type Server struct {
+	options  Options
+	listener net.Listener
+	topics   topics
+	stats    stats
+
+	lingering atomic.Int64   // sessions whose reader is done
+	abandoned chan struct{}  // closed when Close stops waiting
+	running   sync.WaitGroup // goroutines
+
+	mu       sync.Mutex
+	closing  bool
+	greeting map[net.Conn]struct{} // before their CONNECT
+	sessions map[string]*session   // by client id; the latest of each
+	noted    map[string]struct{}   // client ids that were told about their session
+	warned   time.Time             // when retained messages were last said to be too many
+}
+
+// Listen opens the address and serves the clients that connect to it, until
+// Close. ctx bounds the call only.
+func Listen(ctx context.Context, o Options) (*Server, error) {
+	if err := o.setDefaultsAndValidate(); err != nil {
+		return nil, err
+	}
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", o.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen for MQTT clients on %s: %w%s", o.Addr, err, listenHint(err))
+	}
+	s := &Server{
+		options: o, listener: l,
+		abandoned: make(chan struct{}),
+		greeting:  map[net.Conn]struct{}{},
+		sessions:  map[string]*session{},
+		noted:     map[string]struct{}{},
+	}
+	s.running.Go(func() { s.accept(l) })
+	return s, nil
+}
+
+// listenHint says what an operator can do.
+func listenHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return " (another program has this port: stop it, or set mqtt.listen to another port)"
+	case errors.Is(err, syscall.EACCES):
+		return " (ports below 1024 need privileges: set mqtt.listen to another port)"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return " (this machine does not have that address: set mqtt.listen to one that it has)"
+	}
+	return ""
+}
+
+// Addr is the address that is listened on, with its port.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Deliver gives m to the online local subscribers of its topic and, if it is
+// retained, keeps it for later ones. It does not wait for any of them. m was
+// checked (types.Message.Check).
+func (s *Server) Deliver(m types.Message) { s.route(&m, nil) }
+
+// route is Deliver for a message of a local client.
+func (s *Server) route(m *types.Message, from *session) {
+	if s.topics.route(m, from) {
+		return
+	}
+	s.mu.Lock()
+	now := time.Now()
+	silent := now.Sub(s.warned) < time.Minute
+	if !silent {
+		s.warned = now
+	}
+	s.mu.Unlock()
+	if !silent {
+		s.options.Logger.Warn("a retained message is delivered, but not kept for later subscribers",
+			"topic", m.Topic, "reason", fmt.Sprintf("at most %d messages with %d bytes are kept, in at most %d levels", maxRetained, maxRetainedBytes, maxLevels))
+	}
+}
+
+// Close ends the server: nothing more is accepted or read; what the Sink has is
+// awaited and answered; wills are published, as mosquitto does when it ends; and
+// the connections are closed. If ctx ends before all that is done it is cut
+// short, and an error says so. The Sink must work until Close has returned. A
+// second Close waits for the first.
+func (s *Server) Close(ctx context.Context) error {
+	s.mu.Lock()
+	first := !s.closing
+	s.closing = true
+	for conn := range s.greeting {
+		conn.Close()
+	}
+	open := make([]*session, 0, len(s.sessions))
+	for _, c := range s.sessions {
+		open = append(open, c)
+	}
+	s.mu.Unlock()
+	s.listener.Close()
+	for _, c := range open {
+		c.end(ending{code: codeShuttingDown, patient: true})
+	}
+	all := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(all)
+	}()
+	select {
+	case <-all:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	if first {
+		close(s.abandoned)
+	}
+	left := len(s.sessions)
+	for _, c := range s.sessions {
+		c.conn.Close()
+	}
+	s.mu.Unlock()
+	<-all
+	return fmt.Errorf("close the local broker: %d clients had messages that were not stored in time: %w", left, ctx.Err())
+}

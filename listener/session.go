@@ -1,0 +1,268 @@
+package listener
+
+import (
+	"errors"
+	"hash/maphash"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+const (
+	// silence is how long a client without keepalive may leave us with nothing
+	// that can be read from it or written to it.
+	silence = 60 * time.Second
+
+	// farewell is how long what is left to say may take when a session ends.
+	farewell = time.Second
+)
+
+// session is one client from its CONNECT until everything that came from it was
+// settled, which may be after its connection is gone.
+type session struct {
+	server    *Server
+	conn      net.Conn
+	in        *packetReader
+	log       *slog.Logger
+	id        string
+	version   byte
+	keepAlive time.Duration
+	will      *types.Message
+	source    string          // of the origin of its QoS 2 messages
+	roomFunc  func()          // s.room, made once
+	filters   map[string]bool // subscribed to; of the reader
+	warned    time.Time       // when it was last warned of a refused message; of the writer
+
+	mu      sync.Mutex
+	intake  intake
+	out     outgoing
+	ending  *ending // nil while it lives
+	admits  bool    // a goroutine is in admit
+	waits   bool    // the Sink had no room, or the session before us is not done
+	hasRoom bool    // room came before we knew that we wait for it
+
+	wake    chan struct{} // 1 deep: the writer has something to do
+	drained chan struct{} // 1 deep: there may be room for what the reader reads
+	stopped chan struct{} // closed when ending is set
+	settled chan struct{} // closed when the writer is done
+	ended   chan struct{} // closed when nothing of the session will follow
+}
+
+// ending says why and how a session ends.
+type ending struct {
+	err     error // nil: in good order
+	code    byte  // for MQTT 5; 0: nothing is said
+	patient bool  // the connection stays until what the Sink has is answered
+	polite  bool  // the client said DISCONNECT: no will, and all it sent is stored
+}
+
+func newSession(server *Server, conn net.Conn, in *packetReader, c connect) *session {
+	s := &session{
+		server: server, conn: conn, in: in,
+		log: server.options.Logger.With("client", c.clientID),
+		id:  c.clientID, version: c.version, keepAlive: c.keepAlive, will: c.will,
+		source:  "client:" + c.clientID,
+		filters: map[string]bool{},
+		wake:    make(chan struct{}, 1),
+		drained: make(chan struct{}, 1),
+		stopped: make(chan struct{}),
+		settled: make(chan struct{}),
+		ended:   make(chan struct{}),
+	}
+	s.intake = intake{
+		receiveMax: server.options.ReceiveMax,
+		acking:     map[uint16]int{}, receipt: map[uint16]*receipt{}, seed: maphash.MakeSeed(),
+	}
+	s.out = outgoing{
+		version: c.version, window: min(c.receive, deliveryWindow), maxPacket: c.maxPacket,
+		flight: map[uint16]flight{},
+	}
+	s.roomFunc = s.room
+	in.version = c.version
+	in.patience = c.keepAlive * 3 / 2 // [MQTT-3.1.2-24]
+	return s
+}
+
+// run serves the client until its session has ended.
+func (s *session) run() {
+	go s.write()
+	err := s.read()
+	s.end(endingOf(err))
+	if s.server.lingering.Add(1) > maxLingering {
+		s.giveUp()
+	}
+	defer s.server.lingering.Add(-1)
+	for filter := range s.filters {
+		s.server.topics.unsubscribe(s, filter)
+	}
+	<-s.settled
+	why := s.ending
+	if s.will != nil && !why.polite {
+		s.publishWill()
+	}
+	switch {
+	case why.code != 0 && why.err != nil:
+		s.log.Warn("client disconnected by us", "reason", why.err)
+	case why.err != nil:
+		s.log.Info("client lost", "reason", why.err)
+	default:
+		s.log.Debug("client disconnected")
+	}
+	s.server.forget(s)
+	close(s.ended)
+}
+
+// giveUp drops what waits for its turn.
+func (s *session) giveUp() {
+	s.mu.Lock()
+	lost := s.intake.forsake(true)
+	s.mu.Unlock()
+	s.server.stats.refused[refusedNotStored].Add(uint64(lost))
+	s.signal()
+}
+
+// endingOf translates the error with which reading ended.
+func endingOf(err error) ending {
+	var fault *protocolError
+	switch {
+	case errors.Is(err, errGoodbye):
+		return ending{polite: true}
+	case errors.Is(err, errGoodbyeWithWill), errors.Is(err, io.EOF), errors.Is(err, errStopped):
+		return ending{}
+	case errors.Is(err, errSilent):
+		return ending{err: err, code: codeKeepAlive}
+	case errors.As(err, &fault):
+		return ending{err: err, code: fault.code}
+	}
+	return ending{err: err}
+}
+
+// end begins the end of the session; only the first call counts. It does not
+// wait.
+func (s *session) end(why ending) {
+	s.mu.Lock()
+	s.endLocked(why)
+	s.mu.Unlock()
+}
+
+func (s *session) endLocked(why ending) {
+	if s.ending != nil {
+		return
+	}
+	s.ending = &why
+	close(s.stopped)
+	s.in.stop()
+	// What waits for its turn was not acknowledged: at QoS 1 and 2 a client
+	// that did not say goodbye sends it again. At QoS 0 it does not.
+	if !why.polite {
+		s.intake.forsake(false)
+	}
+	if !why.patient {
+		s.conn.SetWriteDeadline(time.Now().Add(farewell))
+	}
+	s.signal()
+}
+
+// patience is how long the client may keep us from reading or writing.
+func (s *session) patience() time.Duration {
+	if s.keepAlive == 0 {
+		return silence
+	}
+	return s.keepAlive * 3 / 2
+}
+
+// signal wakes the writer.
+func (s *session) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// offer puts a message into the queue of the client, and says whether it takes
+// more. It never waits. A QoS 1 message that does not fit ends the session: its
+// client loses it either way, but now it notices, and the messages that wait
+// cost no more memory. (A session that is kept will read from the store instead.)
+func (s *session) offer(o offered) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending != nil {
+		return false
+	}
+	switch s.out.offer(o) {
+	case dropped:
+		s.server.stats.dropped.Add(1)
+	case overflow:
+		s.server.stats.dropped.Add(1)
+		s.endLocked(ending{err: errSlow, code: codeQuota})
+		return false
+	default:
+		if s.out.queue.len() == 1 {
+			s.signal()
+		}
+	}
+	return true
+}
+
+// throttle waits until there is room for what the next packet may bring. A
+// client that keeps us waiting for too long is disconnected (S5.2).
+func (s *session) throttle() error {
+	s.mu.Lock()
+	ahead, replies := s.intake.full(), len(s.out.replies) > maxReplies
+	s.mu.Unlock()
+	if !ahead && !replies {
+		return nil
+	}
+	timer := time.NewTimer(s.patience())
+	defer timer.Stop()
+	for ahead || replies {
+		select {
+		case <-s.drained:
+		case <-s.stopped:
+			return errStopped
+		case <-timer.C:
+			if ahead {
+				return &protocolError{code: codeQuota, text: errAhead}
+			}
+			return &protocolError{code: codeQuota, text: errUnread}
+		}
+		s.mu.Lock()
+		ahead, replies = s.intake.full(), len(s.out.replies) > maxReplies
+		s.mu.Unlock()
+	}
+	return s.in.wait() // the time that we waited is not the client's
+}
+
+// drain tells the reader that something was taken away.
+func (s *session) drain() {
+	select {
+	case s.drained <- struct{}{}:
+	default:
+	}
+}
+
+// after makes the publishes of s wait until an earlier session of the same
+// client has ended, so that they do not overtake what it still has.
+func (s *session) after(earlier *session) {
+	s.waits = true // s is not shared yet
+	go func() {
+		<-earlier.ended
+		s.room()
+	}()
+}
+
+var (
+	errGoodbye         = errors.New("DISCONNECT")
+	errGoodbyeWithWill = errors.New("DISCONNECT with will")
+	errSlow            = errors.New("it reads too slowly: 1000 messages or 1 MiB were waiting for it; let it read faster, subscribe to less, or subscribe at QoS 0")
+	errTakenOver       = errors.New("another client has connected with the same client id")
+)
+
+const (
+	errAhead  = "its messages cannot be stored as fast as it sends them, and 1 MiB has been waiting for 1.5 times the keepalive"
+	errUnread = "it does not read our answers"
+)

@@ -1,0 +1,181 @@
+package listener
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// Bounds of what is retained, here in memory.
+const (
+	maxRetained      = 10_000
+	maxRetainedBytes = 16 << 20
+)
+
+// topics knows who subscribed to what, and the retained messages. Its methods
+// may be called concurrently. Its lock is taken before that of a session, never
+// after it.
+type topics struct {
+	mu            sync.RWMutex
+	subscriptions tree[map[*session]request]
+	count         atomic.Int64 // of subscriptions
+	retained      tree[retained]
+	retainedCount int
+	retainedBytes int
+}
+
+// retained is a retained message. It is gone after until, unless that is zero.
+type retained struct {
+	message *types.Message
+	until   time.Time
+}
+
+// subscribe adds or replaces a subscription, and says whether it is new. The
+// retained messages that it selects are offered to it first [MQTT-3.3.1-6].
+func (t *topics) subscribe(s *session, r request) (fresh bool) {
+	t.mu.Lock()
+	subscribers, _ := t.subscriptions.at(r.filter)
+	if *subscribers == nil {
+		*subscribers = map[*session]request{}
+	}
+	_, existed := (*subscribers)[s]
+	(*subscribers)[s] = r
+	if !existed {
+		t.count.Add(1)
+	}
+	t.mu.Unlock()
+	if r.retainHandling == 2 || r.retainHandling == 1 && existed {
+		return !existed
+	}
+	// A message that comes between the two locks is offered twice, never not at
+	// all, and never after a newer one.
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	now := time.Now()
+	t.retained.topicsOf(r.filter, func(kept retained) bool {
+		if !kept.until.IsZero() && now.After(kept.until) {
+			return true
+		}
+		return s.offer(offered{message: kept.message, qos: min(kept.message.QoS, r.qos), retain: true, kept: true})
+	})
+	return !existed
+}
+
+// unsubscribe removes a subscription and says whether there was one.
+func (t *topics) unsubscribe(s *session, filter string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	subscribers := t.subscriptions.get(filter)
+	if subscribers == nil {
+		return false
+	}
+	_, existed := (*subscribers)[s]
+	if existed {
+		t.count.Add(-1)
+	}
+	delete(*subscribers, s)
+	if len(*subscribers) == 0 {
+		t.subscriptions.remove(filter)
+	}
+	return existed
+}
+
+// route offers m to the online subscribers of its topic, each once with the
+// highest QoS that it asked for, and keeps it if it is retained. from is its
+// publisher, nil if that is not a local client. It returns false if m should
+// have been retained and there was no room.
+func (t *topics) route(m *types.Message, from *session) (kept bool) {
+	if m.Retain {
+		// One lock for both, so that what is retained is what was offered last.
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		kept = t.retain(m)
+		t.offer(m, from)
+		return kept
+	}
+	if t.count.Load() > 0 {
+		t.mu.RLock()
+		defer t.mu.RUnlock()
+		t.offer(m, from)
+	}
+	return true
+}
+
+func (t *topics) offer(m *types.Message, from *session) {
+	var first map[*session]request
+	var merged map[*session]request
+	t.subscriptions.filtersOf(m.Topic, func(subscribers map[*session]request) {
+		if first == nil {
+			first = subscribers
+			return
+		}
+		if merged == nil {
+			merged = make(map[*session]request, len(first)+len(subscribers))
+			merge(merged, first, from)
+		}
+		merge(merged, subscribers, from)
+	})
+	if merged == nil {
+		merged = first
+	}
+	for s, r := range merged {
+		if s == from && r.noLocal {
+			continue
+		}
+		s.offer(offered{message: m, qos: min(m.QoS, r.qos), retain: m.Retain && r.retainPublished})
+	}
+}
+
+// merge adds subscribers to those already found.
+func merge(into, subscribers map[*session]request, from *session) {
+	for s, r := range subscribers {
+		if s == from && r.noLocal {
+			continue
+		}
+		if other, ok := into[s]; ok {
+			r.qos = max(r.qos, other.qos) // [MQTT-3.3.5-1]
+			r.retainPublished = r.retainPublished || other.retainPublished
+		}
+		into[s] = r
+	}
+}
+
+// retain keeps m, or forgets what is kept under its topic if it has no payload
+// [MQTT-3.3.1-10]. It returns false if there is no room.
+func (t *topics) retain(m *types.Message) bool {
+	if tooDeep(m.Topic) {
+		return false
+	}
+	old, count, size := t.retained.get(m.Topic), t.retainedCount, t.retainedBytes
+	if old != nil {
+		count, size = count-1, size-old.message.Size()
+	}
+	if len(m.Payload) == 0 {
+		if old != nil {
+			t.retained.remove(m.Topic)
+			t.retainedCount, t.retainedBytes = count, size
+		}
+		return true
+	}
+	count, size = count+1, size+m.Size()
+	if count > maxRetained || size > maxRetainedBytes {
+		return false
+	}
+	own := *m // so that it does not hold on to what m is part of
+	place, _ := t.retained.at(m.Topic)
+	*place = retained{message: &own}
+	if m.Expiry > 0 {
+		place.until = time.Now().Add(m.Expiry)
+	}
+	t.retainedCount, t.retainedBytes = count, size
+	return true
+}
+
+// kept is the number of retained messages.
+func (t *topics) kept() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.retainedCount
+}

@@ -1,0 +1,157 @@
+package listener
+
+import "strings"
+
+// maxLevels is how many levels the topics and filters of a tree may have. A
+// filter of 65,535 slashes would take megabytes.
+const maxLevels = 200
+
+// tooDeep says that path has too many levels for a tree.
+func tooDeep(path string) bool { return strings.Count(path, "/") >= maxLevels }
+
+// tree keeps values under topics or filters, a node per level. Its paths are
+// valid and not too deep; concurrent use is the owner's business.
+type tree[V any] struct{ root treeNode[V] }
+
+type treeNode[V any] struct {
+	children map[string]*treeNode[V]
+	value    V
+	full     bool // it has a value
+}
+
+// at returns the place of the value under path, and whether it was there.
+func (t *tree[V]) at(path string) (value *V, existed bool) {
+	n := &t.root
+	for more := true; more; {
+		var level string
+		level, path, more = strings.Cut(path, "/")
+		child := n.children[level]
+		if child == nil {
+			if n.children == nil {
+				n.children = map[string]*treeNode[V]{}
+			}
+			child = &treeNode[V]{}
+			n.children[level] = child
+		}
+		n = child
+	}
+	existed, n.full = n.full, true
+	return &n.value, existed
+}
+
+// get returns the value under path, nil if there is none.
+func (t *tree[V]) get(path string) *V {
+	n := &t.root
+	for more := true; more; {
+		var level string
+		level, path, more = strings.Cut(path, "/")
+		if n = n.children[level]; n == nil {
+			return nil
+		}
+	}
+	if !n.full {
+		return nil
+	}
+	return &n.value
+}
+
+// remove forgets the value under path, and the nodes that only led to it.
+func (t *tree[V]) remove(path string) { t.root.remove(path) }
+
+func (n *treeNode[V]) remove(path string) {
+	level, rest, more := strings.Cut(path, "/")
+	child := n.children[level]
+	if child == nil {
+		return
+	}
+	if more {
+		child.remove(rest)
+	} else {
+		var none V
+		child.value, child.full = none, false
+	}
+	if !child.full && len(child.children) == 0 {
+		delete(n.children, level)
+	}
+}
+
+// filtersOf visits the values whose path is a filter that selects topic
+// [MQTT-4.7.1], [MQTT-4.7.2-1].
+func (t *tree[V]) filtersOf(topic string, visit func(V)) {
+	t.root.filtersOf(topic, !strings.HasPrefix(topic, "$"), visit)
+}
+
+// wild is false where wildcards do not count: in front of a topic with $.
+func (n *treeNode[V]) filtersOf(topic string, wild bool, visit func(V)) {
+	level, rest, more := strings.Cut(topic, "/")
+	if wild {
+		n.children["#"].take(visit)
+		n.children["+"].descend(rest, more, visit)
+	}
+	n.children[level].descend(rest, more, visit)
+}
+
+func (n *treeNode[V]) descend(rest string, more bool, visit func(V)) {
+	switch {
+	case n == nil:
+	case more:
+		n.filtersOf(rest, true, visit)
+	default:
+		n.take(visit)
+		n.children["#"].take(visit) // "a/#" selects "a" too
+	}
+}
+
+// topicsOf visits the values whose path is a topic that filter selects, until
+// visit returns false.
+func (t *tree[V]) topicsOf(filter string, visit func(V) bool) {
+	level, rest, more := strings.Cut(filter, "/")
+	if level != "#" && level != "+" {
+		t.root.child(level, rest, more, visit)
+		return
+	}
+	for name, child := range t.root.children {
+		if !strings.HasPrefix(name, "$") && !child.selected(level, rest, more, visit) {
+			return
+		}
+	}
+}
+
+// topicsOf visits what is below n; false when visit has had enough.
+func (n *treeNode[V]) topicsOf(filter string, visit func(V) bool) bool {
+	level, rest, more := strings.Cut(filter, "/")
+	if level != "#" && level != "+" {
+		return n.child(level, rest, more, visit)
+	}
+	if level == "#" && n.full && !visit(n.value) { // "a/#" selects "a" too
+		return false
+	}
+	for _, child := range n.children {
+		if !child.selected(level, rest, more, visit) {
+			return false
+		}
+	}
+	return true
+}
+
+func (n *treeNode[V]) child(level, rest string, more bool, visit func(V) bool) bool {
+	child := n.children[level]
+	return child == nil || child.selected(level, rest, more, visit)
+}
+
+// selected goes on below a node that the filter's level selects.
+func (n *treeNode[V]) selected(level, rest string, more bool, visit func(V) bool) bool {
+	switch {
+	case level == "#":
+		return n.topicsOf("#", visit)
+	case more:
+		return n.topicsOf(rest, visit)
+	}
+	return !n.full || visit(n.value)
+}
+
+func (n *treeNode[V]) take(visit func(V)) {
+	if n != nil && n.full {
+		visit(n.value)
+	}
+}

@@ -1,0 +1,84 @@
+package listener
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// The tree agrees with types.Matches in both directions, on random paths from a
+// small alphabet that hits every rule of [MQTT-4.7].
+func TestTreeAgreesWithMatches(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	path := func(levels ...string) string {
+		p := make([]string, 1+random.IntN(4))
+		for i := range p {
+			p[i] = levels[random.IntN(len(levels))]
+		}
+		return strings.Join(p, "/")
+	}
+	matched := 0
+	for range 3000 {
+		var filters, topics tree[string]
+		filterList, topicList := map[string]bool{}, map[string]bool{}
+		for range 8 {
+			if f := path("a", "b", "", "+", "#", "$x"); types.CheckFilter(f) == nil {
+				v, _ := filters.at(f)
+				*v = f
+				filterList[f] = true
+			}
+			if p := path("a", "b", "", "$x"); p != "" {
+				v, _ := topics.at(p)
+				*v = p
+				topicList[p] = true
+			}
+		}
+		for f := range filterList { // some go again
+			if random.IntN(4) == 0 {
+				filters.remove(f)
+				delete(filterList, f)
+			}
+		}
+		for p := range topicList {
+			var got, want []string
+			filters.filtersOf(p, func(f string) { got = append(got, f) })
+			for f := range filterList {
+				if types.Matches(f, p) {
+					want = append(want, f)
+				}
+			}
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Fatalf("filters of %q: got %q, want %q", p, got, want)
+			}
+			matched += len(got)
+		}
+		for f := range filterList {
+			var got, want []string
+			topics.topicsOf(f, func(p string) bool { got = append(got, p); return true })
+			for p := range topicList {
+				if types.Matches(f, p) {
+					want = append(want, p)
+				}
+			}
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Fatalf("topics of %q: got %q, want %q", f, got, want)
+			}
+		}
+		for f := range filterList {
+			filters.remove(f)
+		}
+		if len(filters.root.children) != 0 {
+			t.Fatalf("nodes left after everything was removed: %v", filters.root.children)
+		}
+	}
+	if matched < 1000 {
+		t.Fatalf("only %d matches: the test says nothing", matched)
+	}
+}

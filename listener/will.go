@@ -1,0 +1,43 @@
+package listener
+
+import "github.com/mqttdb/mqttdb/types"
+
+// publishWill stores the will of a session that did not say goodbye
+// [MQTT-3.1.2-8], and delivers it. It returns when that is done, or when the
+// server gives up.
+func (s *session) publishWill() {
+	m := *s.will
+	server := s.server
+	switch {
+	case reserved(m.Topic):
+		server.stats.refuse(refusedNotAllowed)
+		return
+	case len(m.Payload) > server.options.MaxMessageSize:
+		server.stats.refuse(refusedTooLarge)
+		return
+	case server.lingering.Load() > maxLingering:
+		server.stats.refuse(refusedNotStored)
+		return
+	}
+	room := make(chan struct{}, 1)
+	done := make(chan error, 1)
+	for !server.options.Sink.Publish(m, types.Origin{}, func(err error) { done <- err }, func() { room <- struct{}{} }) {
+		select {
+		case <-room:
+		case <-server.abandoned:
+			server.stats.refuse(refusedNotStored)
+			return
+		}
+	}
+	select {
+	case err := <-done:
+		if err != nil {
+			server.stats.refuse(refusalOf(err))
+			s.log.Warn("the will of a client could not be stored", "topic", m.Topic, "error", err)
+			return
+		}
+		server.route(&m, nil)
+	case <-server.abandoned:
+		server.stats.refuse(refusedNotStored)
+	}
+}
