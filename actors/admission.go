@@ -1,0 +1,186 @@
+package actors
+
+import (
+	"context"
+	"sync"
+
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// Cost is what requests take of an Admission.
+type Cost struct {
+	Messages int
+	Bytes    int64
+}
+
+// CostOf is what an Enqueue of these entries costs.
+func CostOf(entries []persistence.Entry) Cost {
+	c := Cost{Messages: len(entries)}
+	for i := range entries {
+		c.Bytes += int64(entries[i].Message.Size())
+	}
+	return c
+}
+
+func (c Cost) plus(o Cost) Cost  { return Cost{c.Messages + o.Messages, c.Bytes + o.Bytes} }
+func (c Cost) minus(o Cost) Cost { return Cost{c.Messages - o.Messages, c.Bytes - o.Bytes} }
+
+// Admission bounds what is on its way into a queue and not committed yet.
+// Mailboxes have no bound, so whoever sends takes its share here first. Those
+// who wait are served in the order in which they came. A single request larger
+// than everything is admitted when nothing else is. It may be used
+// concurrently.
+type Admission struct {
+	limit Cost
+
+	mu      sync.Mutex
+	used    Cost
+	closed  error
+	waiting []*applicant
+}
+
+// applicant waits for admission.
+type applicant struct {
+	cost    Cost
+	granted func(error)
+}
+
+// NewAdmission makes an Admission; a limit of 0 means none.
+func NewAdmission(limit Cost) *Admission { return &Admission{limit: limit} }
+
+// Used is what is admitted at present.
+func (a *Admission) Used() Cost {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.used
+}
+
+// TryAcquire takes c, or returns types.ErrBusy at once if there is no room or
+// somebody waits already. It returns types.ErrClosed when the queue has stopped.
+func (a *Admission) TryAcquire(c Cost) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tryAcquire(c)
+}
+
+func (a *Admission) tryAcquire(c Cost) error {
+	switch {
+	case a.closed != nil:
+		return a.closed
+	case len(a.waiting) > 0 || !a.fits(c):
+		return types.ErrBusy
+	}
+	a.used = a.used.plus(c)
+	return nil
+}
+
+// fits says whether there is room for c.
+func (a *Admission) fits(c Cost) bool {
+	if a.used == (Cost{}) {
+		return true
+	}
+	after := a.used.plus(c)
+	return (a.limit.Messages <= 0 || after.Messages <= a.limit.Messages) &&
+		(a.limit.Bytes <= 0 || after.Bytes <= a.limit.Bytes)
+}
+
+// Acquire takes c, waiting for its turn. It returns the error of ctx if that
+// ends first, or types.ErrClosed.
+func (a *Admission) Acquire(ctx context.Context, c Cost) error {
+	a.mu.Lock()
+	if err := a.tryAcquire(c); err != types.ErrBusy {
+		a.mu.Unlock()
+		return err
+	}
+	done := make(chan error, 1)
+	me := &applicant{c, func(err error) { done <- err }}
+	a.waiting = append(a.waiting, me)
+	a.mu.Unlock()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	if a.withdraw(me) {
+		return ctx.Err()
+	}
+	if err := <-done; err == nil { // it was granted in the same moment
+		a.Release(c)
+	}
+	return ctx.Err()
+}
+
+// Notify is for those who cannot wait: room is called exactly once, when c has
+// been taken for the caller as by Acquire, or with types.ErrClosed. It runs on
+// another goroutine's time and must not block.
+func (a *Admission) Notify(c Cost, room func(error)) {
+	a.mu.Lock()
+	err := a.tryAcquire(c)
+	if err == types.ErrBusy {
+		a.waiting = append(a.waiting, &applicant{c, room})
+	}
+	a.mu.Unlock()
+	if err != types.ErrBusy {
+		room(err)
+	}
+}
+
+// Release gives back what was acquired and admits those who wait.
+func (a *Admission) Release(c Cost) {
+	a.mu.Lock()
+	a.used = a.used.minus(c)
+	admitted := a.admit()
+	a.mu.Unlock()
+	for _, w := range admitted {
+		w.granted(nil)
+	}
+}
+
+// admit takes from the front of the line those for whom there is room now.
+func (a *Admission) admit() []*applicant {
+	n := 0
+	for n < len(a.waiting) && a.fits(a.waiting[n].cost) {
+		a.used = a.used.plus(a.waiting[n].cost)
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	admitted := append([]*applicant(nil), a.waiting[:n]...)
+	clear(a.waiting[:n])
+	a.waiting = a.waiting[n:]
+	return admitted
+}
+
+// withdraw takes w out of the line and says whether it was still in it. Others
+// behind it may fit then.
+func (a *Admission) withdraw(w *applicant) bool {
+	a.mu.Lock()
+	found := false
+	for i := range a.waiting {
+		if a.waiting[i] == w {
+			a.waiting = append(a.waiting[:i:i], a.waiting[i+1:]...)
+			found = true
+			break
+		}
+	}
+	admitted := a.admit()
+	a.mu.Unlock()
+	for _, w := range admitted {
+		w.granted(nil)
+	}
+	return found
+}
+
+// close answers all who wait, now and later, with err.
+func (a *Admission) close(err error) {
+	a.mu.Lock()
+	a.closed = err
+	waiting := a.waiting
+	a.waiting = nil
+	a.mu.Unlock()
+	for _, w := range waiting {
+		w.granted(err)
+	}
+}

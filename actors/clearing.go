@@ -1,0 +1,171 @@
+package actors
+
+import (
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// clearing is the part of a queue that removes messages for an operator. What
+// the connection has in flight stays [S3.5], and what it has fetched and not sent
+// must not leave any more: so it is asked to forget that first, and what it
+// fetches waits until the clearing is over. A clearing with a filter reads the
+// whole queue, in steps, between which other messages are served.
+type clearing struct {
+	clears []Clear // the first one is under way
+	parked []Fetch // answered afterwards
+
+	recalling bool
+	sent      persistence.Ranges // what stays
+	after     types.Seq          // read so far
+	upTo      types.Seq          // what was committed when it began
+	count     uint64
+	buf       []persistence.Record
+}
+
+const clearRecords, clearBytes = 4096, 1 << 20 // of one step
+
+func (c *clearing) busy() bool { return len(c.clears) > 0 }
+
+// clear takes m up when those before it are done.
+func (a *queue) clear(m Clear) {
+	if a.handle == nil {
+		m.Reply.answer(Cleared{}, a.trouble)
+		return
+	}
+	a.clears = append(a.clears, m)
+	if len(a.clears) == 1 {
+		a.beginClear()
+	}
+}
+
+func (a *queue) beginClear() {
+	select {
+	case <-a.connection.Gone():
+		a.connection = Ref[ConnectionMessage]{}
+	default:
+	}
+	a.recalling = true
+	a.recalls++
+	if a.connection == (Ref[ConnectionMessage]{}) {
+		a.recalled(recalled{token: a.recalls})
+		return
+	}
+	a.connection.Tell(Recall{a.recalls})
+}
+
+// forgetRecall is for a new connection: it has nothing in flight.
+func (a *queue) forgetRecall() {
+	if a.recalling {
+		a.recalled(recalled{token: a.recalls})
+	}
+}
+
+func (a *queue) recalled(m recalled) {
+	if !a.recalling || m.token != a.recalls || a.handle == nil {
+		return
+	}
+	a.recalling = false
+	a.sent, a.after, a.upTo, a.count = m.sent, 0, a.committed, 0
+	if a.writeSettled() {
+		a.clearStep()
+	}
+}
+
+func (a *queue) clearNext(m clearNext) {
+	if m.life == a.life && a.busy() && !a.recalling {
+		a.clearStep()
+	}
+}
+
+// clearStep removes what the next stretch of the queue holds.
+func (a *queue) clearStep() {
+	m := a.clears[0]
+	var remove persistence.Ranges
+	if m.Filter == "" && m.Before.IsZero() {
+		remove = persistence.Ranges{{First: a.handle.State().Floor + 1, Last: a.upTo}}
+		a.after = a.upTo
+	} else {
+		records, err := a.handle.Read(a.context(), a.buf[:0], a.after, persistence.Limit{Records: clearRecords, Bytes: clearBytes})
+		if err != nil {
+			a.fail(a.storeError("read", err))
+			return
+		}
+		a.after = a.upTo
+		for _, r := range records {
+			if r.Seq <= a.upTo && m.selects(r) {
+				remove.Add(persistence.Range{First: r.Seq, Last: r.Seq})
+			}
+			a.after = r.Seq
+		}
+		clear(records)
+		a.buf = records
+	}
+	for _, r := range a.sent {
+		remove.Remove(r)
+	}
+	if !a.remove(remove) {
+		return
+	}
+	if a.after < a.upTo {
+		a.self.Tell(clearNext{a.life})
+		return
+	}
+	a.cleared()
+}
+
+func (m Clear) selects(r persistence.Record) bool {
+	return (m.Filter == "" || types.Matches(m.Filter, r.Message.Topic)) &&
+		(m.Before.IsZero() || r.Enqueued.Before(m.Before))
+}
+
+// remove writes that these were cleared and counts those that were pending.
+func (a *queue) remove(set persistence.Ranges) bool {
+	var c persistence.Commit
+	for _, r := range set {
+		if r.First <= r.Last {
+			c.Done = append(c.Done, persistence.Done{Range: r, Reason: types.Cleared})
+		}
+	}
+	if len(c.Done) == 0 {
+		return true
+	}
+	before := a.handle.State().Counters.Left[types.Cleared]
+	if _, err := a.handle.Write(a.context(), c); err != nil {
+		a.fail(a.storeError("write to", err))
+		return false
+	}
+	a.count += a.handle.State().Counters.Left[types.Cleared] - before
+	return true
+}
+
+// cleared answers the clearing that is done and goes on to the next.
+func (a *queue) cleared() {
+	m, n := a.clears[0], a.count
+	a.clears = a.clears[1:]
+	m.Reply.answer(Cleared{n}, nil)
+	a.config.Logger.Info("cleared", "messages", n)
+	a.config.Changed()
+	if a.busy() {
+		a.beginClear()
+		return
+	}
+	a.sent, a.clears, a.buf = nil, nil, nil
+	parked := a.parked
+	a.parked = nil
+	for _, f := range parked {
+		a.fetch(f)
+	}
+}
+
+// endClearing answers all clearings, and those who wait for them, with why they
+// were not finished.
+func (a *queue) endClearing(why error) {
+	clears, parked := a.clears, a.parked
+	a.clearing = clearing{}
+	for _, m := range clears {
+		m.Reply.answer(Cleared{}, why)
+	}
+	for _, f := range parked {
+		f.Reply.answer(Fetched{}, why)
+	}
+}

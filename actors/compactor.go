@@ -1,0 +1,212 @@
+package actors
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// compactStep is how much one step of compaction rewrites, in bytes.
+const compactStep = 1 << 20
+
+// CompactorConfig says how to run the compactor. The zero value does.
+type CompactorConfig struct {
+	Clock  Clock        // nil: the real one
+	Logger *slog.Logger // nil: none
+}
+
+// SpawnCompactor starts the actor that has all queues of a System give back
+// disk space: one at a time, step by step, so that a queue serves others
+// between two steps.
+func SpawnCompactor(s *System, c CompactorConfig) (Ref[CompactorMessage], error) {
+	if c.Clock == nil {
+		c.Clock = systemClock{}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	k := &compactorKeeper{config: c, queues: make(map[*Queue]*watched)}
+	return spawn(s, "_compactor", func(self Ref[CompactorMessage]) role[CompactorMessage] { // no connection has such a name
+		return &compactor{compactorKeeper: k, self: self}
+	}, func(m CompactorMessage, err error) {
+		if m, ok := m.(CompactNow); ok {
+			m.Reply.answer(persistence.Compaction{}, err)
+		}
+	})
+}
+
+// compactorKeeper is what outlives the failures of the compactor. Only the
+// actor uses it.
+type compactorKeeper struct {
+	config CompactorConfig
+	queues map[*Queue]*watched
+	steps  uint64 // how many were asked for
+}
+
+// watched is a queue that is compacted.
+type watched struct {
+	every time.Duration
+	timer func() // stops the timer of the next turn
+
+	due     bool // in line, or at work
+	replies []Reply[persistence.Compaction]
+	did     persistence.Compaction
+}
+
+// compactor lets one queue at a time do one step after the other.
+type compactor struct {
+	*compactorKeeper
+	self Ref[CompactorMessage]
+	line []*Queue // those that are due; the first one is at work
+}
+
+var _ role[CompactorMessage] = (*compactor)(nil)
+
+// started implements role: after a failure all begins again.
+func (c *compactor) started() {
+	for q, w := range c.queues {
+		w.due, w.did = false, persistence.Compaction{}
+		c.schedule(q, w)
+	}
+}
+
+func (c *compactor) receive(m CompactorMessage) {
+	switch m := m.(type) {
+	case Watch:
+		c.forget(m.Queue, nil)
+		w := &watched{every: m.Every}
+		c.queues[m.Queue] = w
+		c.schedule(m.Queue, w)
+	case Forget:
+		c.forget(m.Queue, nil)
+	case intervalOver:
+		c.compact(m.queue, nil)
+	case CompactNow:
+		c.compact(m.Queue, m.Reply)
+	case stepDone:
+		c.stepDone(m)
+	}
+}
+
+// schedule sets the timer of q's next turn.
+func (c *compactor) schedule(q *Queue, w *watched) {
+	if w.timer != nil {
+		w.timer()
+		w.timer = nil
+	}
+	if w.every > 0 {
+		w.timer = c.config.Clock.AfterFunc(w.every, func() { c.self.Tell(intervalOver{q}) })
+	}
+}
+
+// compact puts q in line.
+func (c *compactor) compact(q *Queue, reply Reply[persistence.Compaction]) {
+	w := c.queues[q]
+	if w == nil {
+		reply.answer(persistence.Compaction{}, nil)
+		return
+	}
+	if reply != nil {
+		w.replies = append(w.replies, reply)
+	}
+	if w.due {
+		return
+	}
+	w.due = true
+	c.line = append(c.line, q)
+	if len(c.line) == 1 {
+		c.step()
+	}
+}
+
+// step asks the first in line for one step.
+func (c *compactor) step() {
+	if len(c.line) == 0 {
+		return
+	}
+	c.steps++
+	q, self, step := c.line[0], c.self, c.steps
+	q.Tell(Compact{MaxBytes: compactStep, Reply: func(did persistence.Compaction, err error) { self.Tell(stepDone{q, step, did, err}) }})
+}
+
+// stepDone goes on with the next step, or with the next in line.
+func (c *compactor) stepDone(m stepDone) {
+	if len(c.line) == 0 || c.line[0] != m.queue || m.step != c.steps {
+		return // of an earlier life, or of a queue that is forgotten
+	}
+	w := c.queues[m.queue]
+	w.did.Rewritten += m.did.Rewritten
+	w.did.Reclaimed += m.did.Reclaimed
+	if m.err == nil && m.did.More {
+		c.step()
+		return
+	}
+	if w.did.Reclaimed > 0 {
+		c.config.Logger.Debug("compacted", "queue", m.queue.Name(), "reclaimed", w.did.Reclaimed, "rewritten", w.did.Rewritten)
+	}
+	c.line = c.line[1:]
+	w.due = false
+	c.answer(w, m.err)
+	select {
+	case <-m.queue.Gone():
+		c.forget(m.queue, m.err)
+	default:
+		c.schedule(m.queue, w)
+	}
+	c.step()
+}
+
+// interrupted implements role.
+func (c *compactor) interrupted(current CompactorMessage) {
+	if m, ok := current.(CompactNow); ok {
+		m.Reply.answer(persistence.Compaction{}, types.ErrInterrupted)
+	}
+	c.answerAll(types.ErrInterrupted)
+}
+
+// stopping implements role.
+func (c *compactor) stopping() {
+	c.answerAll(types.ErrClosed)
+	for q := range c.queues {
+		c.forget(q, nil)
+	}
+}
+
+func (c *compactor) answerAll(err error) {
+	c.line = nil
+	for _, w := range c.queues {
+		c.answer(w, err)
+	}
+}
+
+func (c *compactor) answer(w *watched, err error) {
+	replies, did := w.replies, w.did
+	w.replies, w.did = nil, persistence.Compaction{}
+	for _, r := range replies {
+		r.answer(did, err)
+	}
+}
+
+// forget takes q out.
+func (c *compactor) forget(q *Queue, err error) {
+	w := c.queues[q]
+	if w == nil {
+		return
+	}
+	if w.timer != nil {
+		w.timer()
+	}
+	delete(c.queues, q)
+	c.answer(w, err)
+	for i := range c.line {
+		if c.line[i] == q {
+			c.line = append(c.line[:i:i], c.line[i+1:]...)
+			if i == 0 {
+				c.step()
+			}
+			break
+		}
+	}
+}

@@ -1,0 +1,310 @@
+package actors
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/mqttdb/mqttdb/broker"
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// ConnectionConfig says which broker a queue is drained into, and how. Name,
+// Dialer and Queue must be set.
+type ConnectionConfig struct {
+	Name   string
+	Dialer broker.Dialer
+
+	// Options is asked before each attempt, so that credentials are read again.
+	// It may block until ctx ends. nil: the zero ConnectOptions.
+	Options func(ctx context.Context) (broker.ConnectOptions, error)
+
+	Queue   *Queue
+	Inbound Ref[InboundMessage] // takes what the broker sends
+	Filters []broker.Filter     // what is subscribed to
+
+	Window      int   // messages in flight at most; 100 if 0
+	WindowBytes int64 // their bytes at most, and those of what is fetched ahead; 1 MiB if 0
+
+	MaxQoS      types.QoS // messages leave with at most this
+	ClearRetain bool      // messages leave without the retain flag
+
+	DialTimeout  time.Duration // for one attempt; 30 s if 0
+	StallTimeout time.Duration // redial after so long without an acknowledgement; 60 s if 0, never if negative
+	Backoff      Backoff
+
+	Changed func()       // called when the status changed; must not block. nil: nobody is told
+	Clock   Clock        // nil: the real one
+	Logger  *slog.Logger // nil: none
+}
+
+func (c *ConnectionConfig) setDefaults() {
+	if c.Options == nil {
+		c.Options = func(context.Context) (broker.ConnectOptions, error) { return broker.ConnectOptions{}, nil }
+	}
+	if c.Window <= 0 {
+		c.Window = 100
+	}
+	if c.WindowBytes <= 0 {
+		c.WindowBytes = 1 << 20
+	}
+	if c.DialTimeout <= 0 {
+		c.DialTimeout = 30 * time.Second
+	}
+	if c.StallTimeout == 0 {
+		c.StallTimeout = time.Minute
+	}
+	if c.Backoff.Random == nil {
+		c.Backoff.Random = rand.Float64
+	}
+	if c.Changed == nil {
+		c.Changed = func() {}
+	}
+	if c.Clock == nil {
+		c.Clock = systemClock{}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.Logger = c.Logger.With("conn", c.Name)
+}
+
+// Connection is a running connection. It may be used concurrently.
+type Connection struct {
+	Ref[ConnectionMessage]
+	status   atomic.Pointer[ConnectionStatus]
+	inFlight atomic.Int64
+	resent   atomic.Uint64
+	unknown  atomic.Uint64
+}
+
+// SpawnConnection starts the actor that owns the link of that name, attaches it
+// to its queue, and begins to dial.
+func SpawnConnection(s *System, c ConnectionConfig) (*Connection, error) {
+	c.setDefaults()
+	h := &Connection{}
+	h.status.Store(&ConnectionStatus{State: types.Offline, Since: c.Clock.Now()})
+	k := &connectionKeeper{config: c, handle: h, backoff: c.Backoff, granted: make(map[broker.Filter]bool)}
+	ref, err := spawn(s, c.Name, func(self Ref[ConnectionMessage]) role[ConnectionMessage] { return newConnection(k, self) }, k.giveBack)
+	if err != nil {
+		return nil, err
+	}
+	h.Ref = ref
+	return h, nil
+}
+
+// connectionKeeper is what outlives the failures of a connection. Only the
+// actor uses it.
+type connectionKeeper struct {
+	config  ConnectionConfig
+	handle  *Connection
+	backoff Backoff
+	attempt uint64 // number of the latest attempt to dial
+	token   uint64 // number of the latest fetch
+	paused  bool
+	ended   bool // by Finish
+
+	store   persistence.StoreID // of the queue
+	sent    types.Seq           // the highest seq that a link was ever given by this process
+	granted map[broker.Filter]bool
+}
+
+// giveBack answers for what the connection will never come to.
+func (k *connectionKeeper) giveBack(m ConnectionMessage, err error) {
+	switch m := m.(type) {
+	case Finish:
+		m.Reply.answer(int(k.handle.inFlight.Load()), err)
+	case dialed:
+		if m.link != nil {
+			m.link.Close(false)
+		}
+	}
+}
+
+// connection is the actor that owns the link to the broker.
+type connection struct {
+	*connectionKeeper
+	self Ref[ConnectionMessage]
+
+	dialing
+	sending
+	finishing
+}
+
+var _ role[ConnectionMessage] = (*connection)(nil)
+
+func newConnection(k *connectionKeeper, self Ref[ConnectionMessage]) *connection {
+	c := &connection{connectionKeeper: k, self: self}
+	c.window = window{count: k.config.Window, bytes: k.config.WindowBytes}
+	return c
+}
+
+func (c *connection) started() {
+	c.config.Queue.Tell(Attach{c.self})
+	switch {
+	case c.paused:
+		c.become(types.Paused, nil)
+	case c.ended:
+		c.become(types.Offline, nil)
+	default:
+		c.dial()
+	}
+}
+
+func (c *connection) receive(m ConnectionMessage) {
+	switch m := m.(type) {
+	case linkEvent:
+		if m.attempt == c.attempt {
+			c.happened(m.event)
+		}
+	case fetched:
+		c.fetched(m)
+	case Settled:
+		c.window.settled(m.Done)
+	case Available:
+		c.last = max(c.last, m.Last)
+	case Opened:
+		c.opened(m)
+	case Recall:
+		c.forgetFetched()
+		c.config.Queue.Tell(recalled{m.token, c.window.all()})
+	case dialed:
+		c.dialed(m)
+	case attemptDue:
+		if m.attempt == c.attempt && c.waiting {
+			c.dial()
+		}
+	case Retry:
+		if c.waiting {
+			c.dial()
+		}
+	case progressDue:
+		c.progressDue(m)
+	case Pause:
+		c.pause()
+	case Resume:
+		c.resume()
+	case Finish:
+		c.finish(m)
+	case finishDue:
+		c.finishDue()
+	}
+	c.pull()
+	c.handle.inFlight.Store(int64(c.window.open))
+}
+
+// happened takes what the link tells. What it tells before Dial has returned is
+// kept until then.
+func (c *connection) happened(e broker.Event) {
+	if c.link == nil {
+		c.early = append(c.early, e)
+		return
+	}
+	switch e := e.(type) {
+	case broker.Acked:
+		c.acked(e)
+	case broker.Written:
+		c.written(e)
+	case broker.Received:
+		c.config.Inbound.Tell(Arrived{c.link, e.Packets})
+	case broker.Subscribed:
+		c.subscribed(e)
+	case broker.Down:
+		c.down(e.Err)
+	}
+}
+
+// opened begins again with a queue that has opened its store: what it was told
+// and has not answered is told again.
+func (c *connection) opened(m Opened) {
+	if c.store != m.Store {
+		if c.link != nil && c.handed > 0 {
+			c.config.Logger.Warn("the queue is another one, connecting anew")
+			c.hangUp(false)
+			if !c.ended {
+				c.dial()
+			}
+		}
+		c.store, c.sent = m.Store, 0
+		c.window = window{count: c.config.Window, bytes: c.config.WindowBytes}
+	}
+	c.last, c.unreadable = m.Last, false
+	c.forgetFetched()
+	if done := c.window.unsettled(); len(done) > 0 {
+		c.config.Queue.Tell(Settle{done})
+	}
+}
+
+func (c *connection) pause() {
+	if c.ended || c.paused {
+		return
+	}
+	c.paused = true
+	c.hangUp(true)
+	c.become(types.Paused, nil)
+}
+
+func (c *connection) resume() {
+	if c.ended || !c.paused {
+		return
+	}
+	c.paused = false
+	c.dial()
+}
+
+// interrupted implements role: the link is given up, for what it carries is no
+// longer known.
+func (c *connection) interrupted(current ConnectionMessage) {
+	if current != nil {
+		c.giveBack(current, types.ErrInterrupted)
+	}
+	c.hangUp(false)
+	c.answerFinish(types.ErrInterrupted)
+	c.become(types.Offline, types.ErrInterrupted)
+}
+
+// stopping implements role.
+func (c *connection) stopping() {
+	c.hangUp(true)
+	c.answerFinish(nil)
+	c.become(types.Offline, nil)
+}
+
+// subscribe asks for the filters that the broker has not granted yet [S4.1].
+func (c *connection) subscribe() {
+	if !c.session.Present {
+		clear(c.granted)
+	}
+	c.asked = slices.DeleteFunc(slices.Clone(c.config.Filters), func(f broker.Filter) bool { return c.granted[f] })
+	if len(c.asked) == 0 {
+		return
+	}
+	if err := c.link.Subscribe(subscribeID, c.asked); err != nil {
+		c.config.Logger.Warn("subscribing failed", "error", err)
+	}
+}
+
+// subscribeID is the packet id of SUBSCRIBE: messages do not use it [S3.1].
+const subscribeID = packetIDs + 1
+
+// refusedFilter is what SUBACK says instead of a QoS [MQTT-3.9.3].
+const refusedFilter = 0x80
+
+func (c *connection) subscribed(e broker.Subscribed) {
+	if e.ID != subscribeID {
+		return
+	}
+	for i, code := range e.Codes[:min(len(e.Codes), len(c.asked))] {
+		f := c.asked[i]
+		if code < refusedFilter {
+			c.granted[f] = true
+			continue
+		}
+		c.config.Logger.Warn("the broker refuses a subscription", "filter", f.Topic)
+		c.note("the broker refuses the subscription to "+f.Topic, "check what the broker allows this user")
+	}
+}

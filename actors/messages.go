@@ -1,0 +1,252 @@
+package actors
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/mqttdb/mqttdb/broker"
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// Commands are verbs, what happened is told in the past tense. Messages are
+// values that nobody modifies once they were told, nor what they point to.
+
+// QueueMessage is what a queue understands.
+type QueueMessage interface{ queueMessage() }
+
+type (
+	// Enqueue stores entries, one after the other without gaps, in their order.
+	// The sender has acquired CostOf(Entries) of the queue's Admission; the
+	// queue releases it. Answer: Done, exactly once, when all are committed.
+	Enqueue struct {
+		Entries []persistence.Entry // one or more
+		Done    Completion
+	}
+
+	// Fetch asks for committed messages above After. Answer: Fetched.
+	Fetch struct {
+		After types.Seq
+		Limit persistence.Limit
+		Reply Reply[Fetched]
+		drain bool // by the attached connection, which wants to know when there is more
+	}
+
+	// Settle says how messages left. Answer, to the attached connection, when
+	// it is written: Settled. It is not synced for its own sake.
+	Settle struct{ Done []persistence.Done }
+
+	// Clear removes what is committed and not in flight. Answer: Cleared.
+	Clear struct {
+		Filter string    // only topics that it selects; "": all
+		Before time.Time // only what was accepted before; zero: all
+		Reply  Reply[Cleared]
+	}
+
+	// Compact gives back disk space, one step. Answer: Compacted.
+	Compact struct {
+		MaxBytes int64 // to rewrite at most, about
+		Reply    Reply[persistence.Compaction]
+	}
+
+	// Attach names the connection that drains the queue. It is remembered when
+	// the queue fails. Answer, now and whenever the store was opened anew: Opened.
+	Attach struct{ Connection Ref[ConnectionMessage] }
+
+	// Describe asks how the queue does, behind all that it was told before.
+	// Answer: its status, with the error that keeps it from storing, if any.
+	Describe struct{ Reply Reply[types.QueueStatus] }
+
+	// recalled answers Recall: these were sent over the present link, or
+	// acknowledged and not settled yet; nothing else that was fetched will leave.
+	recalled struct {
+		token uint64
+		sent  persistence.Ranges
+	}
+
+	flush     struct{}
+	synced    struct{ sync *syncing }
+	syncDue   struct{ life uint64 }
+	reopen    struct{ life uint64 }
+	clearNext struct{ life uint64 }
+)
+
+func (Enqueue) queueMessage()   {}
+func (Fetch) queueMessage()     {}
+func (Settle) queueMessage()    {}
+func (Clear) queueMessage()     {}
+func (Compact) queueMessage()   {}
+func (Attach) queueMessage()    {}
+func (Describe) queueMessage()  {}
+func (recalled) queueMessage()  {}
+func (flush) queueMessage()     {}
+func (synced) queueMessage()    {}
+func (syncDue) queueMessage()   {}
+func (reopen) queueMessage()    {}
+func (clearNext) queueMessage() {}
+
+// Answers of a queue.
+type (
+	// Fetched carries messages, in order.
+	Fetched struct {
+		Records []persistence.Record
+		Through types.Seq // there is nothing else up to here
+		Last    types.Seq // the newest that is committed
+	}
+
+	// Cleared says how many messages Clear removed.
+	Cleared struct{ Count uint64 }
+)
+
+// Completion is told, exactly once, what became of an Enqueue: the number of
+// its first message once all are committed, or why they may not be stored: a
+// *types.StoreError, types.ErrInterrupted or types.ErrClosed. It is called by
+// the queue and must not block.
+type Completion interface {
+	Stored(first types.Seq, err error)
+}
+
+// CompletionFunc is a Completion.
+type CompletionFunc func(first types.Seq, err error)
+
+// Stored implements Completion.
+func (f CompletionFunc) Stored(first types.Seq, err error) { f(first, err) }
+
+// LogValue keeps payloads out of logs.
+func (m Enqueue) LogValue() slog.Value { return slog.IntValue(len(m.Entries)) }
+
+// LogValue keeps payloads out of logs.
+func (m Fetched) LogValue() slog.Value { return slog.IntValue(len(m.Records)) }
+
+// ConnectionMessage is what a connection understands.
+type ConnectionMessage interface{ connectionMessage() }
+
+type (
+	// Available says that messages up to Last are committed.
+	Available struct{ Last types.Seq }
+
+	// Opened says that the queue has opened its store: what it was told before
+	// and did not answer is forgotten.
+	Opened struct {
+		Store persistence.StoreID
+		Last  types.Seq // the newest that is committed
+	}
+
+	// Settled says that these were recorded as having left.
+	Settled struct{ Done persistence.Ranges }
+
+	// Recall asks the connection to forget what it fetched and has not sent.
+	// Answer, to the queue: recalled.
+	Recall struct{ token uint64 }
+
+	// Pause closes the link until Resume.
+	Pause struct{}
+
+	// Resume undoes Pause.
+	Resume struct{}
+
+	// Retry dials now, if the connection waits for its next attempt.
+	Retry struct{}
+
+	// Finish stops sending, lets what is in flight finish for at most Within,
+	// and closes the link properly. Answer: how many messages were left in
+	// flight. The connection then stays offline.
+	Finish struct {
+		Within time.Duration
+		Reply  Reply[int]
+	}
+
+	fetched struct {
+		token  uint64
+		answer Fetched
+		err    error
+	}
+	dialed struct {
+		attempt uint64
+		link    broker.Link
+		session broker.Session
+		err     error
+	}
+	linkEvent struct {
+		attempt uint64
+		event   broker.Event
+	}
+	attemptDue  struct{ attempt uint64 }
+	progressDue struct{ attempt uint64 }
+	finishDue   struct{}
+)
+
+func (Available) connectionMessage()   {}
+func (Opened) connectionMessage()      {}
+func (Settled) connectionMessage()     {}
+func (Recall) connectionMessage()      {}
+func (Pause) connectionMessage()       {}
+func (Resume) connectionMessage()      {}
+func (Retry) connectionMessage()       {}
+func (Finish) connectionMessage()      {}
+func (fetched) connectionMessage()     {}
+func (dialed) connectionMessage()      {}
+func (linkEvent) connectionMessage()   {}
+func (attemptDue) connectionMessage()  {}
+func (progressDue) connectionMessage() {}
+func (finishDue) connectionMessage()   {}
+
+// InboundMessage is what an inbound actor understands.
+type InboundMessage interface{ inboundMessage() }
+
+type (
+	// Linked says that a new link is up, and whether the broker has kept the
+	// session.
+	Linked struct {
+		Link    broker.Link
+		Present bool
+	}
+
+	// Arrived carries what came over a link. Nothing answers it but the link.
+	Arrived struct {
+		Link    broker.Link
+		Packets []broker.Inbound
+	}
+)
+
+func (Linked) inboundMessage()  {}
+func (Arrived) inboundMessage() {}
+
+// LogValue keeps payloads out of logs.
+func (m Arrived) LogValue() slog.Value { return slog.IntValue(len(m.Packets)) }
+
+// CompactorMessage is what the compactor understands.
+type CompactorMessage interface{ compactorMessage() }
+
+type (
+	// Watch adds a queue, to be compacted at least every so often; 0: only when
+	// it says so.
+	Watch struct {
+		Queue *Queue
+		Every time.Duration
+	}
+
+	// Forget takes a queue out again.
+	Forget struct{ Queue *Queue }
+
+	// CompactNow asks for a queue to be compacted without waiting. Answer: what
+	// was done, once nothing is left to do.
+	CompactNow struct {
+		Queue *Queue
+		Reply Reply[persistence.Compaction]
+	}
+
+	intervalOver struct{ queue *Queue }
+	stepDone     struct {
+		queue *Queue
+		step  uint64
+		did   persistence.Compaction
+		err   error
+	}
+)
+
+func (Watch) compactorMessage()        {}
+func (Forget) compactorMessage()       {}
+func (CompactNow) compactorMessage()   {}
+func (intervalOver) compactorMessage() {}
+func (stepDone) compactorMessage()     {}

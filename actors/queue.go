@@ -1,0 +1,266 @@
+package actors
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// QueueConfig says which queue to run and how. Name and Open must be set.
+type QueueConfig struct {
+	Name string // "<connection>/outgoing"
+	Open func(context.Context) (persistence.Queue, error)
+
+	// SyncWithin is how long a message may be committed and not synced: 0 means
+	// that it is synced before it counts as committed, less than 0 that it is
+	// synced when the queue is closed.
+	SyncWithin time.Duration
+
+	CommitDelay time.Duration // wait so long for more messages before a commit
+
+	// MaxMessages and MaxBytes bound what is on its way into the store; 4,096
+	// and 8 MiB if 0.
+	MaxMessages int
+	MaxBytes    int64
+
+	// ReopenAfter is the wait before the store is opened again after an error;
+	// it doubles with each failure, up to a minute. 5 s if 0.
+	ReopenAfter time.Duration
+
+	Compactor          Ref[CompactorMessage] // zero: nobody compacts
+	CompactionInterval time.Duration         // 0: only when there is much to do
+
+	Changed func()       // called when the status changed; must not block. nil: nobody is told
+	Clock   Clock        // nil: the real one
+	Logger  *slog.Logger // nil: none
+}
+
+func (c *QueueConfig) setDefaults() {
+	if c.MaxMessages == 0 {
+		c.MaxMessages = 4096
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = 8 << 20
+	}
+	if c.ReopenAfter == 0 {
+		c.ReopenAfter = 5 * time.Second
+	}
+	if c.Changed == nil {
+		c.Changed = func() {}
+	}
+	if c.Clock == nil {
+		c.Clock = systemClock{}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.Logger = c.Logger.With("queue", c.Name)
+}
+
+// Queue is a running queue. It may be used concurrently.
+type Queue struct {
+	Ref[QueueMessage]
+	admission *Admission
+	status    atomic.Pointer[queueStatus]
+}
+
+// Admission is what an Enqueue needs a share of.
+func (q *Queue) Admission() *Admission { return q.admission }
+
+// SpawnQueue starts the actor that owns the queue of that name, and opens the
+// store. If that fails the queue runs all the same, refuses what it is given,
+// says so in its status and tries again.
+func SpawnQueue(s *System, c QueueConfig) (*Queue, error) {
+	c.setDefaults()
+	q := &Queue{admission: NewAdmission(Cost{c.MaxMessages, c.MaxBytes})}
+	q.status.Store(&queueStatus{})
+	k := &queueKeeper{config: c, queue: q}
+	ref, err := spawn(s, c.Name, func(self Ref[QueueMessage]) role[QueueMessage] {
+		k.life++
+		return &queue{queueKeeper: k, self: self}
+	}, k.giveBack)
+	if err != nil {
+		return nil, err
+	}
+	q.Ref = ref
+	c.Compactor.Tell(Watch{q, c.CompactionInterval})
+	return q, nil
+}
+
+// queueKeeper is what outlives the failures of a queue. Only the actor uses it.
+type queueKeeper struct {
+	config     QueueConfig
+	queue      *Queue
+	connection Ref[ConnectionMessage]
+	life       uint64 // number of the role that lives
+	recalls    uint64 // how many Recalls were told
+	attempts   int    // to open the store, since it last worked
+}
+
+// giveBack answers for what the queue will never come to.
+func (k *queueKeeper) giveBack(m QueueMessage, err error) {
+	switch m := m.(type) {
+	case Enqueue:
+		k.queue.admission.Release(CostOf(m.Entries))
+		m.Done.Stored(0, err)
+	case Fetch:
+		m.Reply.answer(Fetched{}, err)
+	case Clear:
+		m.Reply.answer(Cleared{}, err)
+	case Compact:
+		m.Reply.answer(persistence.Compaction{}, err)
+	case Describe:
+		m.Reply.answer(k.queue.Status(), err)
+	}
+}
+
+// queue is the actor that owns one persistence.Queue.
+type queue struct {
+	*queueKeeper
+	self    Ref[QueueMessage]
+	handle  persistence.Queue // nil while there is none
+	trouble error             // why not, a *types.StoreError
+
+	committing
+	clearing
+	pendingSettled
+
+	committed types.Seq // what Fetch may see
+	hungry    bool      // the connection has fetched all there was
+}
+
+var _ role[QueueMessage] = (*queue)(nil)
+
+// context is for calls of the store: they end when they end.
+func (a *queue) context() context.Context { return context.Background() }
+
+func (a *queue) started() { a.open() }
+
+func (a *queue) receive(m QueueMessage) {
+	switch m := m.(type) {
+	case Enqueue:
+		a.enqueue(m)
+	case flush:
+		a.flush()
+	case synced:
+		a.synced(m.sync)
+	case syncDue:
+		a.syncDue(m)
+	case Settle:
+		a.settle(m)
+	case Fetch:
+		a.fetch(m)
+	case Attach:
+		a.attach(m)
+	case Clear:
+		a.clear(m)
+	case recalled:
+		a.recalled(m)
+	case clearNext:
+		a.clearNext(m)
+	case Compact:
+		a.compact(m)
+	case Describe:
+		m.Reply.answer(a.queue.Status(), a.trouble)
+	case reopen:
+		if m.life == a.life && a.handle == nil {
+			a.open()
+		}
+	}
+}
+
+// interrupted implements role: all who wait learn that it is not known what
+// became of their request.
+func (a *queue) interrupted(current QueueMessage) {
+	if _, taken := current.(Enqueue); !taken && current != nil { // those are waiting, or answered
+		a.giveBack(current, types.ErrInterrupted)
+	}
+	a.fail(types.ErrInterrupted)
+	a.config.Changed()
+}
+
+// stopping implements role: what was told before the end is stored.
+func (a *queue) stopping() {
+	if a.handle != nil {
+		a.write()
+	}
+	if a.handle != nil {
+		a.awaitSync()
+		if err := a.handle.Sync(a.context()); err != nil {
+			a.fail(a.storeError("sync", err))
+		} else {
+			a.commit(a.lastWritten)
+		}
+	}
+	a.fail(types.ErrClosed)
+	a.queue.admission.close(types.ErrClosed)
+	a.config.Changed()
+}
+
+func (a *queue) attach(m Attach) {
+	a.connection = m.Connection
+	a.forgetRecall()
+	if a.handle != nil {
+		a.tellOpened()
+	}
+}
+
+// fetch answers with what is committed. A record that somebody has settled and
+// that is not written as such yet must not leave a second time.
+func (a *queue) fetch(m Fetch) {
+	switch {
+	case a.handle == nil:
+		m.Reply.answer(Fetched{}, a.trouble)
+		return
+	case a.clearing.busy():
+		a.parked = append(a.parked, m)
+		return
+	case a.settledAbove(m.After) && !a.writeSettled():
+		m.Reply.answer(Fetched{}, a.trouble)
+		return
+	}
+	f := Fetched{Through: max(m.After, a.committed), Last: a.committed}
+	if m.After < a.committed {
+		records, err := a.handle.Read(a.context(), nil, m.After, m.Limit)
+		if err != nil {
+			a.fail(a.storeError("read", err))
+			m.Reply.answer(Fetched{}, a.trouble)
+			return
+		}
+		for n := len(records); n > 0 && records[n-1].Seq > a.committed; n-- {
+			records = records[:n-1]
+		}
+		if n := len(records); n > 0 {
+			f.Records, f.Through = records, records[n-1].Seq
+		}
+	}
+	if m.drain {
+		a.hungry = f.Through >= a.committed
+	}
+	m.Reply.answer(f, nil)
+}
+
+// compact does one step of it.
+func (a *queue) compact(m Compact) {
+	if a.handle == nil {
+		m.Reply.answer(persistence.Compaction{}, a.trouble)
+		return
+	}
+	c, ok := a.handle.(persistence.Compacter)
+	if !ok {
+		m.Reply.answer(persistence.Compaction{}, nil)
+		return
+	}
+	did, err := c.Compact(a.context(), m.MaxBytes)
+	if err != nil {
+		a.fail(a.storeError("compact", err))
+		m.Reply.answer(did, a.trouble)
+		return
+	}
+	a.compacted(did)
+	m.Reply.answer(did, nil)
+}

@@ -1,0 +1,98 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// queueStatus is what a queue has made public. Values are never modified.
+type queueStatus struct {
+	handle     persistence.Queue // its State is asked when somebody wants to know
+	last       persistence.State // while there is no handle: how it was
+	trouble    *types.StoreError
+	reclaimed  uint64
+	compaction time.Time
+}
+
+// State describes what is stored, without asking the actor. While the store
+// cannot be used it is what was known last.
+func (q *Queue) State() persistence.State {
+	s := q.status.Load()
+	if s.handle != nil {
+		return s.handle.State()
+	}
+	if s.last.Next == 0 {
+		s.last.Next = 1 // never opened: nothing is pending
+	}
+	return s.last
+}
+
+// Trouble is why the queue cannot store at present; nil when it can.
+func (q *Queue) Trouble() error {
+	if t := q.status.Load().trouble; t != nil {
+		return t
+	}
+	return nil
+}
+
+// Status describes the queue, without asking the actor. What only the
+// connection or the runtime know, InFlight and Refused, is 0.
+func (q *Queue) Status() types.QueueStatus {
+	pub, s := q.status.Load(), q.State()
+	left := &s.Counters.Left
+	status := types.QueueStatus{
+		Pending:            s.Pending(),
+		Bytes:              s.Bytes,
+		Accepted:           s.Counters.Accepted,
+		Sent:               left[types.Sent],
+		Dropped:            left[types.Dropped],
+		Expired:            left[types.Expired],
+		Cleared:            left[types.Cleared],
+		Dead:               left[types.Dead],
+		Quarantined:        left[types.Quarantined],
+		BytesWritten:       s.BytesWritten,
+		ReclaimedBytes:     pub.reclaimed,
+		DuplicatesPossible: s.DuplicatesPossible,
+	}
+	if status.Pending > 0 && !s.Oldest.IsZero() {
+		status.Oldest = &s.Oldest
+	}
+	if !pub.compaction.IsZero() {
+		status.LastCompaction = &pub.compaction
+	}
+	if pub.trouble != nil {
+		status.Trouble = pub.trouble.Error()
+	}
+	return status
+}
+
+func (a *queue) publish(change func(*queueStatus)) {
+	s := *a.queue.status.Load()
+	change(&s)
+	a.queue.status.Store(&s)
+}
+
+func (a *queue) publishHandle() {
+	a.publish(func(s *queueStatus) { s.handle, s.trouble = a.handle, nil })
+}
+
+func (a *queue) publishClosed(last persistence.State) {
+	a.publish(func(s *queueStatus) { s.handle, s.last = nil, last })
+}
+
+func (a *queue) publishTrouble(t *types.StoreError) {
+	a.publish(func(s *queueStatus) { s.trouble = t })
+}
+
+// compacted notes what a step of compaction did.
+func (a *queue) compacted(did persistence.Compaction) {
+	a.publish(func(s *queueStatus) {
+		s.reclaimed += uint64(max(did.Reclaimed, 0))
+		if !did.More {
+			s.compaction = a.config.Clock.Now()
+		}
+	})
+	a.config.Changed()
+}

@@ -1,0 +1,233 @@
+package actors
+
+import (
+	"errors"
+	"time"
+
+	"github.com/mqttdb/mqttdb/broker"
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// highestQoS is what we send with at most. A message stored with QoS 2 leaves
+// with this.
+const highestQoS types.QoS = 1
+
+// sending is the part of a connection that moves messages from the queue to the
+// link, as the window has room, two windows ahead [S8.4].
+type sending struct {
+	window window
+
+	ahead      []persistence.Record // fetched and not sent, in order
+	aheadBytes int64
+	fetching   bool
+	through    types.Seq // fetched up to here
+	handed     types.Seq // handed to this link up to here
+	last       types.Seq // the newest that the queue has
+	unreadable bool      // the queue has an error; Opened ends that
+
+	progress time.Time // when the other side last acknowledged something, or was first expected to
+	watching bool      // a progressDue is on its way
+}
+
+// begin starts anew from the oldest pending message.
+func (c *connection) begin() {
+	c.handed = 0
+	c.forgetFetched()
+	c.progress = c.config.Clock.Now()
+	c.watching = false
+}
+
+// end forgets what the link had not acknowledged.
+func (c *connection) end() {
+	c.window.linkLost()
+	c.handed = 0
+	c.forgetFetched()
+}
+
+// forgetFetched drops what was fetched and not sent, also what is on its way.
+func (c *connection) forgetFetched() {
+	c.token++
+	c.ahead, c.aheadBytes = nil, 0
+	c.fetching = false
+	c.through = c.handed
+}
+
+// pull sends what the window has room for, and fetches what comes next.
+func (c *connection) pull() {
+	if c.link == nil {
+		return
+	}
+	if c.ended {
+		c.tryFinish()
+		return
+	}
+	c.send()
+	c.fetch()
+	c.watch()
+}
+
+// fetch asks the queue for more when less than one window is left.
+func (c *connection) fetch() {
+	if c.fetching || c.unreadable || c.through >= c.last || c.link == nil {
+		return
+	}
+	room := c.config.WindowBytes - c.aheadBytes
+	if len(c.ahead) >= c.config.Window || len(c.ahead) > 0 && room < c.config.WindowBytes/2 {
+		return
+	}
+	c.fetching = true
+	c.token++
+	self, token := c.self, c.token
+	c.config.Queue.Tell(Fetch{
+		After: c.through,
+		Limit: persistence.Limit{Records: 2*c.config.Window - len(c.ahead), Bytes: room},
+		Reply: func(f Fetched, err error) { self.Tell(fetched{token, f, err}) },
+		drain: true,
+	})
+}
+
+func (c *connection) fetched(m fetched) {
+	if m.token != c.token || !c.fetching {
+		return
+	}
+	c.fetching = false
+	if m.err != nil {
+		c.unreadable = true
+		return
+	}
+	c.through = m.answer.Through
+	c.last = max(c.last, m.answer.Last)
+	for _, r := range m.answer.Records {
+		c.aheadBytes += int64(r.Message.Size())
+	}
+	if len(c.ahead) == 0 {
+		c.ahead = m.answer.Records
+		return
+	}
+	c.ahead = append(c.ahead, m.answer.Records...)
+}
+
+// send hands to the link what fits into the window, in one call.
+func (c *connection) send() {
+	var batch []broker.Publish
+	for len(c.ahead) > 0 {
+		r := &c.ahead[0]
+		size := r.Message.Size()
+		if !c.window.holds(r.Seq) { // else it was acknowledged on an earlier link
+			if !c.window.fits(r.Seq, size) {
+				break
+			}
+			if batch == nil {
+				batch = make([]broker.Publish, 0, min(len(c.ahead), c.config.Window))
+			}
+			p := c.publish(r)
+			if c.window.open == 0 {
+				c.progress = c.config.Clock.Now()
+			}
+			c.window.add(r.Seq, size, p.Message.QoS)
+			batch = append(batch, p)
+		}
+		c.handed = r.Seq
+		c.aheadBytes -= int64(size)
+		c.ahead[0] = persistence.Record{}
+		c.ahead = c.ahead[1:]
+	}
+	if len(batch) == 0 {
+		return
+	}
+	if err := c.link.Publish(batch); err != nil && !errors.Is(err, types.ErrClosed) {
+		c.sendSingly(batch)
+	} // a link that is closed tells Down
+	c.sent = max(c.sent, types.Seq(batch[len(batch)-1].Tag))
+}
+
+// publish makes the packet of a stored message.
+func (c *connection) publish(r *persistence.Record) broker.Publish {
+	m := r.Message
+	m.QoS = min(m.QoS, highestQoS, c.config.MaxQoS, c.session.MaxQoS)
+	m.Retain = m.Retain && !c.config.ClearRetain
+	p := broker.Publish{Tag: uint64(r.Seq), Message: m}
+	if m.QoS > 0 {
+		p.ID = packetID(r.Seq)
+		if p.Dup = r.Seq <= c.sent; p.Dup { // [MQTT-3.3.1-1]
+			c.handle.resent.Add(1)
+		}
+	}
+	return p
+}
+
+// sendSingly finds out which messages of a batch the link cannot carry. They
+// leave the queue, or they would be in the way for ever.
+func (c *connection) sendSingly(batch []broker.Publish) {
+	var refused []persistence.Done
+	for i, p := range batch {
+		err := c.link.Publish(batch[i : i+1])
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, types.ErrClosed) {
+			break
+		}
+		seq := types.Seq(p.Tag)
+		c.config.Logger.Error("a message cannot be sent and is given up", "seq", seq, "error", err)
+		c.window.refused(seq)
+		refused = append(refused, persistence.Done{Range: persistence.Range{First: seq, Last: seq}, Reason: types.Dead})
+	}
+	if len(refused) > 0 {
+		c.config.Queue.Tell(Settle{refused})
+	}
+}
+
+// acked takes what the broker acknowledges, in whatever order.
+func (c *connection) acked(e broker.Acked) {
+	var set persistence.Ranges
+	for _, a := range e.Acks {
+		if seq, finished := c.window.acked(a); finished {
+			set.Add(persistence.Range{First: seq, Last: seq})
+		}
+	}
+	c.handle.unknown.Add(c.window.unknown)
+	c.window.unknown = 0
+	c.settle(set)
+}
+
+// written takes that QoS 0 messages are out [S2.2].
+func (c *connection) written(e broker.Written) {
+	var set persistence.Ranges
+	c.window.written(types.Seq(e.Tag), &set)
+	c.settle(set)
+}
+
+func (c *connection) settle(set persistence.Ranges) {
+	if len(set) == 0 {
+		return
+	}
+	c.progress = c.config.Clock.Now()
+	list := make([]persistence.Done, len(set))
+	for i, r := range set {
+		list[i] = persistence.Done{Range: r, Reason: types.Sent}
+	}
+	c.config.Queue.Tell(Settle{list})
+}
+
+// watch sees to it that a silent broker is noticed.
+func (c *connection) watch() {
+	if c.watching || c.window.open == 0 || c.config.StallTimeout < 0 || c.link == nil {
+		return
+	}
+	c.watching = true
+	wait := c.progress.Add(c.config.StallTimeout).Sub(c.config.Clock.Now())
+	due := progressDue{c.attempt}
+	c.config.Clock.AfterFunc(max(wait, 0), func() { c.self.Tell(due) })
+}
+
+func (c *connection) progressDue(m progressDue) {
+	if m.attempt != c.attempt || c.link == nil {
+		return
+	}
+	c.watching = false
+	if c.window.open > 0 && c.config.Clock.Now().Sub(c.progress) >= c.config.StallTimeout {
+		c.stalled()
+	}
+}

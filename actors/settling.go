@@ -1,0 +1,94 @@
+package actors
+
+import (
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// pendingSettled is what the connection has settled and the store does not know
+// yet.
+type pendingSettled struct {
+	settled    [types.Reasons]persistence.Ranges
+	sinceCheck uint64 // messages settled since the store was asked whether it wants compaction
+}
+
+// Ask the store whether it wants to be compacted after so many messages.
+const compactionCheck = 4096
+
+// settle takes m into the next commit.
+func (a *queue) settle(m Settle) {
+	if a.handle == nil {
+		return // the connection repeats it when it is told Opened
+	}
+	for _, d := range m.Done {
+		a.sinceCheck += a.settled[d.Reason].Add(d.Range)
+	}
+	a.arm()
+}
+
+func (s *pendingSettled) anySettled() bool {
+	for i := range s.settled {
+		if len(s.settled[i]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// settledAbove says whether something above seq is settled and not written.
+func (s *pendingSettled) settledAbove(seq types.Seq) bool {
+	for i := range s.settled {
+		if n := len(s.settled[i]); n > 0 && s.settled[i][n-1].Last > seq {
+			return true
+		}
+	}
+	return false
+}
+
+// settledDone appends what is to be written.
+func (s *pendingSettled) settledDone(done []persistence.Done) []persistence.Done {
+	for reason := range s.settled {
+		for _, r := range s.settled[reason] {
+			done = append(done, persistence.Done{Range: r, Reason: types.Reason(reason)})
+		}
+	}
+	return done
+}
+
+// writeSettled writes what was settled, without messages and without a sync,
+// and says whether that went well.
+func (a *queue) writeSettled() bool {
+	if !a.anySettled() {
+		return true
+	}
+	c := &a.scratch
+	c.Messages, c.Done = c.Messages[:0], a.settledDone(c.Done[:0])
+	if _, err := a.handle.Write(a.context(), *c); err != nil {
+		a.fail(a.storeError("write to", err))
+		return false
+	}
+	a.tellSettled()
+	a.config.Changed()
+	return true
+}
+
+// tellSettled tells the connection what was written as settled.
+func (a *queue) tellSettled() {
+	var all persistence.Ranges
+	for i := range a.settled {
+		for _, r := range a.settled[i] {
+			all.Add(r)
+		}
+		a.settled[i] = a.settled[i][:0]
+	}
+	if len(all) == 0 {
+		return
+	}
+	a.connection.Tell(Settled{all})
+	if a.sinceCheck >= compactionCheck {
+		a.sinceCheck = 0
+		if a.handle.State().CompactionDue {
+			a.config.Compactor.Tell(CompactNow{Queue: a.queue})
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package actors
+
+import (
+	"errors"
+	"time"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+const longestReopen = time.Minute
+
+// open opens the store; if that fails it is tried again later.
+func (a *queue) open() {
+	handle, err := a.config.Open(a.context())
+	if err != nil {
+		a.fail(a.storeError("open", err))
+		return
+	}
+	s := handle.State()
+	a.handle, a.trouble = handle, nil
+	a.committed, a.lastWritten = s.Next-1, s.Next-1
+	a.publishHandle()
+	if a.attempts > 0 {
+		a.config.Logger.Info("the queue can store again")
+	}
+	a.attempts = 0
+	a.tellOpened()
+	a.config.Changed()
+}
+
+func (a *queue) tellOpened() {
+	a.hungry = true
+	a.connection.Tell(Opened{Store: a.handle.State().StoreID, Last: a.committed})
+}
+
+// fail gives up the store: all who wait are answered with why, and until it was
+// opened again nothing is taken. If why is a trouble of the store, and not the
+// end of the role, that is tried after a while.
+func (a *queue) fail(why error) {
+	var trouble *types.StoreError
+	again := errors.As(why, &trouble)
+	if again {
+		a.trouble = trouble
+	}
+	if a.timer != nil {
+		a.timer()
+		a.timer = nil
+	}
+	if handle := a.handle; handle != nil {
+		a.handle = nil
+		a.awaitSync()
+		a.publishClosed(handle.State())
+		if err := handle.Close(a.context()); err != nil && !again {
+			a.config.Logger.Error("closing the queue failed", "error", err)
+		}
+	}
+	a.dirty, a.overdue = false, false
+	for i := range a.settled {
+		a.settled[i] = nil
+	}
+	a.answerAll(why)
+	a.endClearing(why)
+	if !again {
+		return
+	}
+	a.publishTrouble(trouble)
+	a.config.Changed()
+	wait := min(a.config.ReopenAfter<<min(a.attempts, 10), max(longestReopen, a.config.ReopenAfter))
+	a.attempts++
+	a.config.Logger.Error("the queue cannot store", "error", trouble, "again_in", wait)
+	due := reopen{a.life}
+	a.config.Clock.AfterFunc(wait, func() { a.self.Tell(due) })
+}
+
+// storeError makes err one that names the queue.
+func (a *queue) storeError(op string, err error) *types.StoreError {
+	var known *types.StoreError
+	if errors.As(err, &known) {
+		return known
+	}
+	return &types.StoreError{Op: op, Queue: a.config.Name, Err: err}
+}
