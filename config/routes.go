@@ -200,7 +200,8 @@ func checkRoute(p *problems, path, topic, local, remote string) {
 	}
 }
 
-// overlap says whether some topic matches both filters.
+// overlap says whether some topic matches both filters; the empty one counts,
+// which MQTT does not have, but only + and /# share nothing else.
 func overlap(a, b string) bool {
 	if (a[:min(1, len(a))] == "$") != (b[:min(1, len(b))] == "$") {
 		return false // wildcards do not select $-topics [MQTT-4.7.2-1]

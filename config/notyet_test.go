@@ -1,0 +1,88 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What is not built yet is refused, and never silently ignored.
+func TestNotYet(t *testing.T) {
+	tests := []struct {
+		path   string
+		change func(c *Config, conn *Connection)
+	}{
+		{"session_expiry", func(c *Config, conn *Connection) { c.SessionExpiry = time.Hour }},
+		{"local", func(c *Config, conn *Connection) { c.Local.Window = 5 }},
+		{"mqtt.websocket", func(c *Config, conn *Connection) { c.MQTT.WebSocket = "127.0.0.1:9001" }},
+		{"mqtt.allowed_origins", func(c *Config, conn *Connection) { c.MQTT.AllowedOrigins = []string{"https://x"} }},
+		{"mqtt.tls", func(c *Config, conn *Connection) { c.MQTT.TLS = ServerTLS{CertFile: "c", KeyFile: "k"} }},
+		{"mqtt.users", func(c *Config, conn *Connection) { c.MQTT.Users = []User{{Name: "u", PasswordHash: "x"}} }},
+		{"mqtt.listeners", func(c *Config, conn *Connection) { c.MQTT.Listeners = []Listener{{Listen: "127.0.0.1:1"}} }},
+		{"http.token_file", func(c *Config, conn *Connection) { c.HTTP.TokenFile = "t" }},
+		{"http.allowed_hosts", func(c *Config, conn *Connection) { c.HTTP.AllowedHosts = []string{"gw"} }},
+		{"http.tls", func(c *Config, conn *Connection) { c.HTTP.TLS = ServerTLS{CertFile: "c", KeyFile: "k"} }},
+		{"connections.cloud.broker[1]", func(c *Config, conn *Connection) { conn.Failover = []string{"mqtt://b"} }},
+		{"connections.cloud.protocol", func(c *Config, conn *Connection) { conn.Protocol = MQTT5 }},
+		{"connections.cloud.proxy", func(c *Config, conn *Connection) { conn.Proxy = "http://p" }},
+		{"connections.cloud.shared_session", func(c *Config, conn *Connection) { conn.SharedSession = true }},
+		{"connections.cloud.session_lost", func(c *Config, conn *Connection) { conn.SessionLost = AssumeDelivered }},
+		{"connections.cloud.bridge", func(c *Config, conn *Connection) { conn.Bridge = true }},
+		{"connections.cloud.max_attempts", func(c *Config, conn *Connection) { conn.MaxAttempts = None }},
+		{"connections.cloud.birth", func(c *Config, conn *Connection) { conn.Birth = &Message{Topic: "a"} }},
+		{"connections.cloud.close", func(c *Config, conn *Connection) { conn.Close = &Message{Topic: "a"} }},
+		{"connections.cloud.persist.incoming", func(c *Config, conn *Connection) { conn.Persist.Incoming = On }},
+		{"connections.cloud.qos2_window", func(c *Config, conn *Connection) { conn.QoS2Window = 5 }},
+		{"connections.cloud.max_qos", func(c *Config, conn *Connection) { conn.MaxQoS = QoS2 }},
+		{"connections.cloud.forward[0].qos", func(c *Config, conn *Connection) { conn.Forward = []Forward{{Topic: "a", QoS: QoS2}} }},
+		{"connections.cloud.forward[0].ttl", func(c *Config, conn *Connection) { conn.Forward = []Forward{{Topic: "a", TTL: 1}} }},
+		{"connections.cloud.forward[0].relay", func(c *Config, conn *Connection) { conn.Forward = []Forward{{Topic: "a", Relay: true}} }},
+		{"connections.cloud.forward[0].envelope", func(c *Config, conn *Connection) { conn.Forward = []Forward{{Topic: "a", Envelope: EnvelopeJSON}} }},
+		{"connections.cloud.subscribe[0].qos", func(c *Config, conn *Connection) { conn.Subscribe = []Subscribe{{Topic: "a", QoS: QoS2}} }},
+		{"connections.cloud.limits", func(c *Config, conn *Connection) { conn.Limits.Outgoing.MinFreeDisk = None }},
+		{"connections.cloud.keep_sent", func(c *Config, conn *Connection) { conn.KeepSent = time.Hour }},
+		{"connections.cloud.rate", func(c *Config, conn *Connection) { conn.Rate.Messages = 1 }},
+	}
+	tested := map[string]bool{}
+	for _, tt := range tests {
+		tested[strings.NewReplacer("cloud", "*", "[0]", "[]").Replace(tt.path)] = true
+		t.Run(tt.path, func(t *testing.T) {
+			c := valid()
+			tt.change(&c, &c.Connections[0])
+			err := c.SetDefaultsAndValidate()
+			expect(t, err, tt.path)
+			if err == nil || !strings.Contains(err.Error(), "not built yet in this version; remove it (the default is \"") {
+				t.Errorf("the error does not say so: %v", err)
+			}
+		})
+	}
+	for _, g := range gaps() {
+		if !tested[g.pattern] {
+			t.Errorf("%s is not tested", g.pattern)
+		}
+	}
+}
+
+// Spelling out a default is allowed, also of what is not built yet.
+func TestNotYetAcceptsDefaults(t *testing.T) {
+	c := valid()
+	c.setDefaults()
+	c.MQTT.Users, c.MQTT.Listeners, c.HTTP.AllowedHosts = []User{}, []Listener{}, []string{}
+	c.Connections[0].Failover = []string{}
+	if err := c.SetDefaultsAndValidate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Each line of the table names something that exists.
+func TestNotYetNamesKeys(t *testing.T) {
+	known := map[string]bool{}
+	all := sample()
+	walk(reflect.ValueOf(&all).Elem(), "", "", func(s setting) { known[s.pattern] = true })
+	for _, g := range gaps() {
+		if !known[g.pattern] {
+			t.Errorf("%s is no key", g.pattern)
+		}
+	}
+}
