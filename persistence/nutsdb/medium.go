@@ -1,0 +1,322 @@
+//go:build !js
+
+package nutsdb
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/persistence/journal"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// maxUnsynced is how many full segments may wait for a Sync. If none comes,
+// Append does it, so that neither open files nor what a power cut would take
+// grow without bounds.
+const maxUnsynced = 4
+
+// medium implements journal.Medium on a NutsDB database.
+type medium struct {
+	dir     string
+	db      *database
+	sync    func(*os.File) error
+	closed  func(failed bool)
+	lock    *lock
+	max     int64 // size of the largest value
+	sealer  sealer
+	used    int64             // bytes written to the active segment
+	older   []journal.Segment // the others, in order
+	follows uint64            // the segment before the first that this run appended to
+	first   uint64            // that one
+
+	syncing sync.Mutex // held by the one Sync, Drop or Close that is under way
+
+	mu       sync.Mutex // guards what follows; never held while something is synced
+	active   written
+	dirty    bool      // something was appended to active since it was synced
+	full     []written // to be synced, and then sealed
+	newName  bool      // the directory is to be synced
+	appended bool      // something was appended at all
+	found    []sealing // what Inspect had to find out, until it can be forgotten
+	strays   []uint64  // manifests without a segment, likewise
+	failed   error
+}
+
+// written is a segment that this run appended to, and a descriptor of our own.
+type written struct {
+	id   uint64
+	file *os.File
+}
+
+var _ journal.Medium = (*medium)(nil)
+
+// newMedium takes over what the source has.
+func newMedium(s *source, db *database, active uint64, file *os.File) *medium {
+	m := &medium{
+		dir: s.dir, db: db, sync: s.sync, closed: s.closed, lock: s.lock,
+		max:     s.segmentSize - entryHeaderMax - keySize,
+		sealer:  sealer{dir: s.dir, logger: s.o.Logger},
+		follows: s.lastID(), first: active,
+		active: written{active, file},
+	}
+	for _, seg := range s.segments {
+		m.older = append(m.older, journal.Segment{ID: seg.id, Bytes: seg.used})
+		if seg.stale {
+			m.found = append(m.found, sealing{seg.seal, true})
+		}
+	}
+	for _, id := range s.names.seals {
+		if id > s.lastID() {
+			m.strays = append(m.strays, id)
+		}
+	}
+	s.lock, s.segments, s.names = nil, nil, listing{}
+	return m
+}
+
+// Append implements journal.Medium.
+func (m *medium) Append(key uint64, value []byte) (segment uint64, err error) {
+	if err := m.failure(); err != nil {
+		return 0, err
+	}
+	if int64(len(value)) > m.max {
+		return 0, m.fail("append to", fmt.Errorf("%w: a value of %d bytes, a segment takes %d", types.ErrTooLarge, len(value), m.max))
+	}
+	if err := m.db.put(key, value); err != nil {
+		return 0, m.fail("append to", err)
+	}
+	unsynced, err := m.landed()
+	if err != nil {
+		return 0, m.fail("append to", err)
+	}
+	if unsynced > maxUnsynced {
+		if err := m.Sync(); err != nil {
+			return 0, err
+		}
+	}
+	return m.active.id, nil
+}
+
+// landed notes where the last entry went, and says how many full segments are
+// not synced.
+func (m *medium) landed() (unsynced int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if id := m.db.active(); id != m.active.id {
+		file, err := os.OpenFile(segmentFile(m.dir, id, dataSuffix), os.O_RDWR, 0)
+		if err != nil {
+			return 0, err
+		}
+		if err := file.Chmod(0o600); err != nil { // NutsDB made it
+			return 0, errors.Join(err, file.Close())
+		}
+		m.older = append(m.older, journal.Segment{ID: m.active.id, Bytes: m.used})
+		m.full = append(m.full, m.active)
+		m.active, m.newName = written{id, file}, true
+	}
+	m.used = m.db.used()
+	m.dirty, m.appended = true, true
+	return len(m.full), nil
+}
+
+// Sync implements journal.Medium.
+func (m *medium) Sync() error {
+	m.syncing.Lock()
+	defer m.syncing.Unlock()
+	return m.syncAll()
+}
+
+// syncAll syncs what is not synced. The caller holds syncing.
+func (m *medium) syncAll() error {
+	m.mu.Lock()
+	if m.failed != nil {
+		defer m.mu.Unlock()
+		return m.failed
+	}
+	full, active, dirty, newName, settle := m.full, m.active, m.dirty, m.newName, m.appended
+	m.full, m.dirty, m.newName = nil, false, false
+	m.mu.Unlock()
+
+	var err error
+	for _, w := range full {
+		if err == nil {
+			err = m.sync(w.file)
+		}
+		err = errors.Join(err, w.file.Close())
+	}
+	if dirty && err == nil {
+		err = m.sync(active.file)
+	}
+	if newName && err == nil {
+		err = syncDir(m.dir)
+	}
+	if err != nil {
+		// Never tried again: the next answer could be a wrong yes.
+		return m.fail("sync", err)
+	}
+	for _, w := range full {
+		m.sealer.add(m.sealing(w.id))
+	}
+	if settle {
+		return m.settle()
+	}
+	return nil
+}
+
+// sealing is the order to seal a segment that this run filled.
+func (m *medium) sealing(id uint64) sealing {
+	s := sealing{seal: seal{id: id, follows: id - 1}}
+	if id == m.first {
+		s.follows = m.follows
+	}
+	return s
+}
+
+// settle lets what Inspect found out be remembered. That is not done before the
+// owner has made its first entry durable, which says what it made of it: until
+// then a crash lets everything be found and reported again.
+func (m *medium) settle() error {
+	m.mu.Lock()
+	found, strays := m.found, m.strays
+	m.found, m.strays = nil, nil
+	m.mu.Unlock()
+	m.sealer.add(found...)
+	for _, id := range strays {
+		if err := removeIfThere(segmentFile(m.dir, id, sealSuffix)); err != nil {
+			return m.fail("sync", err)
+		}
+	}
+	return nil
+}
+
+// Load implements journal.Medium.
+func (m *medium) Load(key uint64) ([]byte, error) {
+	if err := m.failure(); errors.Is(err, types.ErrClosed) {
+		return nil, err
+	}
+	value, err := m.db.get(key)
+	if err != nil {
+		return nil, explain("read", m.dir, fmt.Errorf("entry %d: %w", key, err))
+	}
+	// NutsDB has compared the checksum, but not the key: a file in the place of
+	// another has good entries, too.
+	if h, err := persistence.DecodeHeader(value); err == nil && h.LSN != key {
+		return nil, explain("read", m.dir, fmt.Errorf("entry %d: %w: it is entry %d", key, types.ErrCorrupt, h.LSN))
+	}
+	return value[:len(value):len(value)], nil
+}
+
+// Forget implements journal.Medium.
+func (m *medium) Forget(keys []uint64) error {
+	for _, key := range keys {
+		if err := m.failure(); err != nil {
+			return err
+		}
+		if err := m.db.delete(key); err != nil {
+			return m.fail("remove from", err)
+		}
+		if _, err := m.landed(); err != nil {
+			return m.fail("remove from", err)
+		}
+	}
+	return nil
+}
+
+// Drop implements journal.Medium.
+func (m *medium) Drop(below uint64) (reclaimed int64, err error) {
+	m.syncing.Lock()
+	defer m.syncing.Unlock()
+	if err := m.failure(); err != nil {
+		return 0, err
+	}
+	for len(m.older) > 0 && m.older[0].ID < below {
+		oldest := m.older[0]
+		if err := m.drop(oldest.ID); err != nil {
+			return reclaimed, m.fail("compact", err)
+		}
+		reclaimed += oldest.Bytes
+		m.older = m.older[1:]
+	}
+	if reclaimed > 0 {
+		if err := syncDir(m.dir); err != nil {
+			return reclaimed, m.fail("compact", err)
+		}
+	}
+	return reclaimed, nil
+}
+
+// drop removes the oldest segment.
+func (m *medium) drop(id uint64) error {
+	m.mu.Lock()
+	if len(m.full) > 0 && m.full[0].id == id { // need not be synced any more
+		m.full[0].file.Close()
+		m.full = m.full[1:]
+	}
+	m.mu.Unlock()
+	m.sealer.files.Lock()
+	defer m.sealer.files.Unlock()
+	// NutsDB may have it open and would keep its space.
+	path := segmentFile(m.dir, id, dataSuffix)
+	if err := os.Truncate(path, 0); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, suffix := range []string{dataSuffix, sealSuffix, hintSuffix} {
+		if err := removeIfThere(segmentFile(m.dir, id, suffix)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close implements journal.Medium.
+func (m *medium) Close() error {
+	m.syncing.Lock()
+	defer m.syncing.Unlock()
+	err := m.failure()
+	if errors.Is(err, types.ErrClosed) {
+		return nil
+	}
+	poisoned := err != nil
+	if !poisoned {
+		if err = m.syncAll(); err == nil && m.used > 0 {
+			m.sealer.add(m.sealing(m.active.id))
+		}
+	}
+	m.sealer.wait()
+	m.mu.Lock()
+	m.failed = fmt.Errorf("%s: %w", m.dir, types.ErrClosed)
+	m.mu.Unlock()
+	for _, w := range append(m.full, m.active) {
+		w.file.Close()
+	}
+	if closing := m.db.close(); !poisoned { // else it is not news that it is not well
+		err = errors.Join(err, closing)
+	}
+	if poisoned {
+		err = nil
+	}
+	err = errors.Join(err, m.lock.release())
+	m.closed(poisoned)
+	return explain("close", m.dir, err)
+}
+
+// failure is what made the medium useless, if something did.
+func (m *medium) failure() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failed
+}
+
+// fail makes err, unless something failed before, the answer of every later
+// call, and returns it.
+func (m *medium) fail(op string, err error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failed == nil {
+		m.failed = explain(op, m.dir, err)
+	}
+	return m.failed
+}

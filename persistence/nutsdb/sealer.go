@@ -1,0 +1,100 @@
+//go:build !js
+
+package nutsdb
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// sealer writes the manifests of segments that are on stable storage, in a
+// goroutine of its own that lives while there is something to do: nothing waits
+// for a manifest, which only makes the next opening quicker.
+type sealer struct {
+	dir    string
+	logger *slog.Logger
+	files  sync.Mutex // held while the files of a segment are made or removed
+
+	mu      sync.Mutex // guards what follows
+	queue   []sealing
+	running bool
+	done    sync.WaitGroup
+}
+
+// sealing is a segment to be sealed; its content is read if it is not known.
+type sealing struct {
+	seal
+	known bool
+}
+
+// add lets the sealer seal what is given.
+func (s *sealer) add(what ...sealing) {
+	if len(what) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue = append(s.queue, what...)
+	if !s.running {
+		s.running = true
+		s.done.Go(s.run)
+	}
+}
+
+// wait returns when all is sealed. No add may come after it.
+func (s *sealer) wait() { s.done.Wait() }
+
+func (s *sealer) run() {
+	var w window // its memory serves all, and goes with the goroutine
+	for {
+		s.mu.Lock()
+		if len(s.queue) == 0 {
+			s.running = false
+			s.mu.Unlock()
+			return
+		}
+		next := s.queue[0]
+		s.queue[0] = sealing{}
+		s.queue = s.queue[1:]
+		s.mu.Unlock()
+		if err := s.seal(&w, next); err != nil {
+			s.logger.Warn("a segment could not be sealed: opening will take longer", "dir", s.dir, "segment", next.id, "error", err)
+		}
+	}
+}
+
+// seal writes the manifest of a segment and, if its content was not known, its
+// hint. One that does not turn out intact gets none, so that opening tells.
+func (s *sealer) seal(w *window, what sealing) error {
+	s.files.Lock()
+	defer s.files.Unlock()
+	f, err := os.Open(segmentFile(s.dir, what.id, dataSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // dropped by now
+	} else if err != nil {
+		return err
+	}
+	defer f.Close()
+	if !what.known {
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		what.length = info.Size()
+		w.reset(f, what.length)
+		what.content = scan(w, nil)
+		if n := len(what.damage); n > 0 {
+			return fmt.Errorf("%w: %d places right after it was written", types.ErrCorrupt, n)
+		}
+		if err := ensure(segmentFile(s.dir, what.id, hintSuffix), hintFile(what.id, what.entries)); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(segmentFile(s.dir, what.id, sealSuffix), what.encode(), 0o600)
+}

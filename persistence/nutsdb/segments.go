@@ -1,0 +1,201 @@
+//go:build !js
+
+package nutsdb
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/persistence/journal"
+)
+
+// segment is what was found of a data file.
+type segment struct {
+	seal
+	known bool // from its manifest: what is damaged was reported before
+	stale bool // its manifest is missing, or does not say all
+}
+
+// gap is a run of segments whose files are missing, both ends included.
+type gap struct{ first, last uint64 }
+
+// readSegments finds out what lies in the segments.
+func (s *source) readSegments(ctx context.Context, record []byte) error {
+	var store *persistence.StoreID
+	if id, err := persistence.DecodeStoreRecord(record); err == nil {
+		store = &id
+	} else if id, ok := s.firstID(s.names.data); ok {
+		store = &id
+	}
+	for _, id := range s.names.data {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		seg, err := s.readSegment(id, store)
+		if err != nil {
+			return fmt.Errorf("read segment %d: %w", id, err)
+		}
+		s.segments = append(s.segments, seg)
+	}
+	s.window = window{}
+	s.leaveOutEmpty()
+	s.findGaps()
+	s.findShort()
+	return nil
+}
+
+// readSegment reads the manifest of a segment or, if that does not fit, the
+// segment.
+func (s *source) readSegment(id uint64, store *persistence.StoreID) (segment, error) {
+	f, err := os.Open(segmentFile(s.dir, id, dataSuffix))
+	if err != nil {
+		return segment{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return segment{}, err
+	}
+	length := info.Size()
+	if b, err := os.ReadFile(segmentFile(s.dir, id, sealSuffix)); err == nil {
+		m, err := decodeSeal(b)
+		if err == nil && m.id == id && m.length == length && m.fits(f) {
+			return segment{seal: m, known: true}, nil
+		}
+	}
+	size := min(length, s.segmentSize) // NutsDB sees no more
+	s.window.reset(f, size)
+	m := seal{id: id, follows: id - 1, length: length, content: scan(&s.window, store)}
+	if length > size {
+		m.damage = append(m.damage, extent{size, length - size})
+	}
+	return segment{seal: m, stale: true}, nil
+}
+
+// fits says whether the last entry is in the file where the manifest says it
+// is. That the others are is found out when they are read.
+func (s seal) fits(f io.ReaderAt) bool {
+	if len(s.entries) == 0 {
+		return true
+	}
+	last := s.entries[len(s.entries)-1]
+	b := make([]byte, min(entryHeaderMax+keySize, s.length-last.offset))
+	if _, err := f.ReadAt(b, last.offset); err != nil {
+		return false
+	}
+	h, ok := parseEntryHeader(b)
+	return ok && h.value == int64(last.size) && h.delete == last.delete &&
+		len(b) >= h.length+keySize && string(b[h.length:h.length+keySize]) == string(keyBytes(last.key))
+}
+
+// empty says that a segment holds nothing that could be seen.
+func (s segment) empty() bool { return len(s.entries) == 0 && len(s.damage) == 0 }
+
+// leaveOutEmpty leaves out the segments that nothing was written to, which are
+// the last ones, and those that Drop was about to remove, which are the first.
+func (s *source) leaveOutEmpty() {
+	for n := len(s.segments); n > 0 && s.segments[n-1].empty(); n-- {
+		s.segments = s.segments[:n-1]
+	}
+	for len(s.segments) > 0 && s.segments[0].length == 0 {
+		s.segments = s.segments[1:]
+	}
+}
+
+// findGaps finds the segments that are missing: Drop removes from the front
+// only, so numbers follow each other. A gap is known once the manifest of the
+// segment behind it says so.
+func (s *source) findGaps() {
+	for i := 1; i < len(s.segments); i++ {
+		before, seg := s.segments[i-1].id, &s.segments[i]
+		if before+1 == seg.id || seg.known && seg.follows == before {
+			continue
+		}
+		s.gaps = append(s.gaps, gap{before + 1, seg.id - 1})
+		seg.follows, seg.stale = before, true
+	}
+	// A manifest without its segment.
+	if n := len(s.names.seals); n > 0 && s.names.seals[n-1] > s.lastID() {
+		s.gaps = append(s.gaps, gap{s.lastID() + 1, s.names.seals[n-1]})
+	}
+}
+
+// lastID is the number of the last segment that holds something, 0 if none does.
+func (s *source) lastID() uint64 {
+	if n := len(s.segments); n > 0 {
+		return s.segments[n-1].id
+	}
+	return 0
+}
+
+// findShort finds what a scan of one segment cannot: all segments but the last
+// one were full, so that one of them which is empty or short was more.
+func (s *source) findShort() {
+	for i := range len(s.segments) - 1 {
+		switch seg := &s.segments[i]; {
+		case seg.known:
+		case seg.empty():
+			seg.damage = []extent{{0, max(seg.length, s.segmentSize)}}
+		case seg.length < s.segmentSize:
+			seg.damage = append(seg.damage, extent{seg.length, s.segmentSize - seg.length})
+		}
+	}
+}
+
+// report fills c with what was found.
+func (s *source) report(c *journal.Contents) {
+	count, forgotten := 0, make(map[uint64]bool)
+	for _, seg := range s.segments {
+		count += len(seg.entries)
+		for _, e := range seg.entries {
+			if e.delete {
+				forgotten[e.key] = true
+			}
+		}
+	}
+	c.Entries = make([]journal.Entry, 0, count)
+	rising := true
+	for i, seg := range s.segments {
+		c.Segments = append(c.Segments, journal.Segment{ID: seg.id, Bytes: seg.used})
+		for _, e := range seg.entries {
+			if e.delete || forgotten[e.key] {
+				continue
+			}
+			if n := len(c.Entries); n > 0 && c.Entries[n-1].Key >= e.key {
+				rising = false
+			}
+			c.Entries = append(c.Entries, journal.Entry{Key: e.key, Segment: seg.id, Size: e.size, Head: e.head})
+		}
+		if seg.known {
+			continue
+		}
+		for _, d := range seg.damage {
+			last := i == len(s.segments)-1 && d.end() == seg.used
+			c.Damage = append(c.Damage, journal.Damage{Segment: seg.id, Offset: d.offset, Bytes: d.bytes, Last: last})
+		}
+	}
+	if !rising {
+		c.Entries = lastOfEach(c.Entries)
+	}
+	for _, g := range s.gaps {
+		c.Damage = append(c.Damage, journal.Damage{Segment: g.first, Bytes: int64(g.last-g.first+1) * s.segmentSize})
+	}
+}
+
+// lastOfEach leaves one entry of each key, the one that NutsDB finds. There is
+// more than one only if somebody copied files.
+func lastOfEach(entries []journal.Entry) []journal.Entry {
+	at := make(map[uint64]int, len(entries))
+	for i, e := range entries {
+		at[e.Key] = i
+	}
+	i := -1
+	return slices.DeleteFunc(entries, func(e journal.Entry) bool {
+		i++
+		return at[e.Key] != i
+	})
+}

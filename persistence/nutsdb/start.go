@@ -1,0 +1,160 @@
+//go:build !js
+
+package nutsdb
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/mqttdb/mqttdb/persistence/journal"
+)
+
+// Start implements journal.Source. It leaves the data files as they are, but
+// for their length, and lets NutsDB append to a new one.
+func (s *source) Start(ctx context.Context, record []byte) (journal.Medium, error) {
+	m, err := s.start(ctx, record)
+	if err != nil {
+		return nil, explain("open", s.dir, err)
+	}
+	return m, nil
+}
+
+func (s *source) start(ctx context.Context, record []byte) (*medium, error) {
+	if s.lock == nil {
+		return nil, errors.New("start without inspect")
+	}
+	active := s.lastID() + 1
+	if n := len(s.names.seals); n > 0 {
+		active = max(active, s.names.seals[n-1]+1)
+	}
+	if err := s.removeLeftovers(); err != nil {
+		return nil, err
+	}
+	for i := range s.segments {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := s.prepare(&s.segments[i]); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.prepareBucket(); err != nil {
+		return nil, err
+	}
+	file, err := createSegment(segmentFile(s.dir, active, dataSuffix), s.segmentSize)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.open(active, file, record)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return m, nil
+}
+
+// open sets the store record and opens the database.
+func (s *source) open(active uint64, file *os.File, record []byte) (*medium, error) {
+	content := storeFile{s.segmentSize, record}.encode()
+	if !bytes.Equal(content, s.storeFile) {
+		if err := writeDurably(filepath.Join(s.dir, storeName), content); err != nil {
+			return nil, err
+		}
+	}
+	if err := syncDir(s.dir); err != nil {
+		return nil, err
+	}
+	db, err := openDatabase(s.dir, s.segmentSize)
+	if err != nil {
+		return nil, err
+	}
+	if got := db.active(); got != active {
+		return nil, errors.Join(errors.New("the database appends to another segment than it was given"), db.close())
+	}
+	return newMedium(s, db, active, file), nil
+}
+
+// removeLeftovers removes what a crash left behind, and what NutsDB must not
+// see: hints of segments that it is to read or to write itself.
+func (s *source) removeLeftovers() error {
+	var remove []string
+	for _, id := range s.names.data {
+		if !s.has(id) {
+			remove = append(remove, segmentFile(s.dir, id, dataSuffix))
+		}
+	}
+	for _, id := range s.names.hints {
+		if !s.has(id) {
+			remove = append(remove, segmentFile(s.dir, id, hintSuffix))
+		}
+	}
+	for _, id := range s.names.seals {
+		if !s.has(id) && id < s.lastID() {
+			remove = append(remove, segmentFile(s.dir, id, sealSuffix))
+		}
+	}
+	// We hold the directory. A lock of NutsDB that is still held is one that it
+	// did not give back when it failed.
+	remove = append(remove, filepath.Join(s.dir, flockName))
+	for _, path := range remove {
+		if err := removeIfThere(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// has says whether the segment holds something.
+func (s *source) has(id uint64) bool {
+	_, ok := slices.BinarySearchFunc(s.segments, id, func(seg segment, id uint64) int {
+		switch {
+		case seg.id < id:
+			return -1
+		case seg.id > id:
+			return 1
+		}
+		return 0
+	})
+	return ok
+}
+
+// prepare makes NutsDB find exactly the intact entries of a segment.
+func (s *source) prepare(seg *segment) error {
+	if err := ensure(segmentFile(s.dir, seg.id, hintSuffix), hintFile(seg.id, seg.entries)); err != nil {
+		return err
+	}
+	if seg.length >= s.segmentSize {
+		return nil
+	}
+	// NutsDB reads up to there, wherever the entries end.
+	if err := os.Truncate(segmentFile(s.dir, seg.id, dataSuffix), s.segmentSize); err != nil {
+		return err
+	}
+	seg.length = s.segmentSize
+	return nil
+}
+
+// prepareBucket makes bucket.Meta what it must be. NutsDB takes an empty or
+// torn one for an empty database.
+func (s *source) prepareBucket() error {
+	path := filepath.Join(s.dir, bucketName)
+	if had, err := os.ReadFile(path); err == nil && bytes.Equal(had, bucketFile()) {
+		return nil
+	}
+	return writeDurably(path, bucketFile())
+}
+
+// createSegment creates an empty segment.
+func createSegment(path string, size int64) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Truncate(size); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
