@@ -21,19 +21,10 @@ const (
 // checkPublish says whether 3.1.1 can carry p, which is checked here because
 // the codec does not.
 func checkPublish(p *broker.Publish) error {
-	m := &p.Message
-	switch {
-	case m.QoS > 2:
-		return fmt.Errorf("%w: QoS %d", types.ErrInvalidMessage, m.QoS)
-	case m.QoS == 0 && (p.ID != 0 || p.Dup):
-		return fmt.Errorf("%w: a packet id or DUP at QoS 0", types.ErrInvalidMessage)
-	case m.QoS > 0 && p.ID == 0:
-		return fmt.Errorf("%w: no packet id at QoS %d", types.ErrInvalidMessage, m.QoS)
-	}
-	if err := types.CheckTopic(m.Topic); err != nil {
+	if err := p.Check(); err != nil {
 		return err
 	}
-	if n := publishSize(m); n > maxRemaining {
+	if n := publishSize(&p.Message); n > maxRemaining {
 		return fmt.Errorf("%w: a packet of %d bytes, MQTT allows %d", types.ErrTooLarge, n, maxRemaining)
 	}
 	return nil
@@ -78,19 +69,14 @@ func appendAck(b []byte, first byte, id uint16) []byte {
 const firstOfRelease = packets.Pubrel<<4 | 0x02 // [MQTT-3.6.1-1]
 
 // firstOfAck is the first byte of an acknowledgement.
-func firstOfAck(a broker.Ack) (byte, error) {
-	if a.ID == 0 {
-		return 0, fmt.Errorf("packet id 0")
-	}
-	switch a.Kind {
+func firstOfAck(kind broker.AckKind) byte {
+	switch kind {
 	case broker.PubAck:
-		return packets.Puback << 4, nil
+		return packets.Puback << 4
 	case broker.PubRec:
-		return packets.Pubrec << 4, nil
-	case broker.PubComp:
-		return packets.Pubcomp << 4, nil
+		return packets.Pubrec << 4
 	}
-	return 0, fmt.Errorf("there is no acknowledgement of kind %d", a.Kind)
+	return packets.Pubcomp << 4
 }
 
 // subscribePacket checks and builds a SUBSCRIBE [MQTT-3.8].
@@ -99,8 +85,8 @@ func subscribePacket(id uint16, filters []broker.Filter) (packets.ControlPacket,
 	p.MessageID = id
 	p.Topics = make([]string, 0, len(filters))
 	for _, f := range filters {
-		if f.QoS > 2 {
-			return nil, fmt.Errorf("filter %q: QoS %d (0, 1 or 2 is allowed)", f.Topic, f.QoS)
+		if err := f.Check(); err != nil {
+			return nil, err
 		}
 		p.Topics = append(p.Topics, f.Topic)
 		p.Qoss = append(p.Qoss, byte(f.QoS))
@@ -116,8 +102,8 @@ func unsubscribePacket(id uint16, filters []string) (packets.ControlPacket, erro
 }
 
 func checkFilters(id uint16, filters []string) error {
-	if id == 0 {
-		return fmt.Errorf("packet id 0")
+	if err := broker.CheckID(id); err != nil {
+		return err
 	}
 	if len(filters) == 0 || len(filters) > maxFilters {
 		return fmt.Errorf("%d filters (1 to %d are allowed)", len(filters), maxFilters)

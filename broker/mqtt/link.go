@@ -96,8 +96,8 @@ func (l *link) Publish(p []broker.Publish) error {
 // Release implements broker.Link.
 func (l *link) Release(ids []uint16) error {
 	for _, id := range ids {
-		if id == 0 {
-			return fmt.Errorf("release: packet id 0")
+		if err := broker.CheckID(id); err != nil {
+			return fmt.Errorf("release: %w", err)
 		}
 	}
 	return l.send("release", 4*len(ids), func(out []byte) []byte {
@@ -111,14 +111,13 @@ func (l *link) Release(ids []uint16) error {
 // Acknowledge implements broker.Link.
 func (l *link) Acknowledge(acks []broker.Ack) error {
 	for _, a := range acks {
-		if _, err := firstOfAck(a); err != nil {
+		if err := a.Check(); err != nil {
 			return fmt.Errorf("acknowledge: %w", err)
 		}
 	}
 	return l.send("acknowledge", 4*len(acks), func(out []byte) []byte {
 		for _, a := range acks {
-			first, _ := firstOfAck(a)
-			out = appendAck(out, first, a.ID)
+			out = appendAck(out, firstOfAck(a.Kind), a.ID)
 		}
 		return out
 	})
