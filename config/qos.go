@@ -1,6 +1,10 @@
 package config
 
-import "github.com/mqttdb/mqttdb/types"
+import (
+	"errors"
+
+	"github.com/mqttdb/mqttdb/types"
+)
 
 // QoS is a quality of service as it is configured, where not saying it and
 // saying 0 are different things.
@@ -19,7 +23,12 @@ func (q QoS) words() []string { return []string{"", "0", "1", "2", "keep"} }
 func (q QoS) String() string { return word(q) }
 
 // UnmarshalText reads 0, 1, 2 or keep.
-func (q *QoS) UnmarshalText(text []byte) error { return choose(q, text) }
+func (q *QoS) UnmarshalText(text []byte) error {
+	if choose(q, text) != nil {
+		return errors.New("must be 0, 1 or 2, or for what is forwarded also keep")
+	}
+	return nil
+}
 
 // Of is the QoS for a message that has qos.
 func (q QoS) Of(qos types.QoS) types.QoS {

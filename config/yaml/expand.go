@@ -1,6 +1,7 @@
 package yaml
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -28,11 +29,11 @@ func expand(s string, env func(string) (string, bool)) (string, error) {
 		}
 		inner, s, ok = strings.Cut(inner, "}")
 		if !ok {
-			return "", fmt.Errorf("${ has no }; write $${ if that is meant")
+			return "", errors.New("${ has no }; write $${ if that is meant")
 		}
 		name, fallback, hasFallback := strings.Cut(inner, ":-")
 		if !validVariable(name) {
-			return "", fmt.Errorf("${%s} does not name a variable; write $${ if that is meant", name)
+			return "", fmt.Errorf("%.60q does not name a variable; write $${ if that is meant", "${"+name+"}")
 		}
 		value, set := env(name)
 		switch {

@@ -13,7 +13,7 @@ func suggest(key string, known []string) string {
 			best, least = k, d
 		}
 	}
-	if best == "" && len(key) > 3 {
+	if best == "" && len(key) > 1 {
 		for _, k := range known {
 			if strings.HasPrefix(k, key) || strings.HasSuffix(k, "_"+key) {
 				return k
