@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -66,6 +67,7 @@ type Queue struct {
 	Ref[QueueMessage]
 	admission *Admission
 	status    atomic.Pointer[queueStatus]
+	waiters   sync.Pool // of *waiter
 }
 
 // Admission is what an Enqueue needs a share of.

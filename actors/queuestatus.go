@@ -40,7 +40,20 @@ func (q *Queue) Trouble() error {
 // Status describes the queue, without asking the actor. What only the
 // connection or the runtime know, InFlight and Refused, is 0.
 func (q *Queue) Status() types.QueueStatus {
-	pub, s := q.status.Load(), q.State()
+	pub := q.status.Load()
+	status := QueueStatusOf(q.State())
+	status.ReclaimedBytes = pub.reclaimed
+	if !pub.compaction.IsZero() {
+		status.LastCompaction = &pub.compaction
+	}
+	if pub.trouble != nil {
+		status.Trouble = pub.trouble.Error()
+	}
+	return status
+}
+
+// QueueStatusOf is the part of a status that a store knows.
+func QueueStatusOf(s persistence.State) types.QueueStatus {
 	left := &s.Counters.Left
 	status := types.QueueStatus{
 		Pending:            s.Pending(),
@@ -53,17 +66,10 @@ func (q *Queue) Status() types.QueueStatus {
 		Dead:               left[types.Dead],
 		Quarantined:        left[types.Quarantined],
 		BytesWritten:       s.BytesWritten,
-		ReclaimedBytes:     pub.reclaimed,
 		DuplicatesPossible: s.DuplicatesPossible,
 	}
 	if status.Pending > 0 && !s.Oldest.IsZero() {
 		status.Oldest = &s.Oldest
-	}
-	if !pub.compaction.IsZero() {
-		status.LastCompaction = &pub.compaction
-	}
-	if pub.trouble != nil {
-		status.Trouble = pub.trouble.Error()
 	}
 	return status
 }

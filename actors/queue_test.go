@@ -1,0 +1,509 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+func TestAloneEachMessageIsACommit(t *testing.T) {
+	s := newTestStore()
+	q, _ := startQueue(t, newTestSystem(t), s, nil)
+	for range 50 {
+		mustPut(t, q, "t", 1)
+	}
+	writes, _, syncs := s.counts()
+	if len(writes) != 50 || syncs != 50 {
+		t.Errorf("50 messages of one caller took %d writes and %d syncs, want 50 each", len(writes), syncs)
+	}
+}
+
+// Principle 3: what arrives while a commit is under way becomes the next one.
+func TestGroupCommitGrowsWithProducers(t *testing.T) {
+	perWrite := func(producers int) float64 {
+		s := newTestStore()
+		s.onSync = func() error { time.Sleep(2 * time.Millisecond); return nil } // the disk
+		q, _ := startQueue(t, newTestSystem(t), s, nil)
+		var wg sync.WaitGroup
+		const each = 20
+		for p := range producers {
+			wg.Go(func() {
+				for i := range each {
+					if _, err := put(t.Context(), q, entry(fmt.Sprint("t/", p), fmt.Sprint(i))); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		writes, _, _ := s.counts()
+		return float64(producers*each) / float64(len(writes))
+	}
+	one, some, many := perWrite(1), perWrite(16), perWrite(128)
+	t.Logf("messages per write: 1 producer %.1f, 16: %.1f, 128: %.1f", one, some, many)
+	if one != 1 || some < 8 || many < 64 {
+		t.Errorf("messages per write: 1 producer %.1f (want 1), 16: %.1f (want 8 or more), 128: %.1f (want 64 or more)", one, some, many)
+	}
+}
+
+func TestLargeBatchesAreSplit(t *testing.T) {
+	s := newTestStore()
+	q, _ := startQueue(t, newTestSystem(t), s, nil)
+	list := make([]persistence.Entry, 20)
+	for i := range list {
+		list[i] = entry("t", strings.Repeat("x", 100<<10))
+	}
+	list[7] = entry("t", strings.Repeat("x", 3<<20))
+	first, err := put(t.Context(), q, list...)
+	if err != nil || first != 1 {
+		t.Fatalf("Put = %d, %v; want 1", first, err)
+	}
+	writes, _, syncs := s.counts()
+	if sum := total(writes); sum != 20 || len(writes) < 4 || slices.Max(writes) > 5 {
+		t.Errorf("writes of %v messages; want 20 in writes of at most 512 KiB", writes)
+	}
+	if syncs > 2 {
+		t.Errorf("%d syncs, want them to cover several writes", syncs)
+	}
+	if f := fetchAll(t, q, 0); len(f.Records) != 20 {
+		t.Errorf("%d records", len(f.Records))
+	}
+}
+
+func total(list []int) (sum int) {
+	for _, n := range list {
+		sum += n
+	}
+	return sum
+}
+
+func TestEmptyBatchIsAnswered(t *testing.T) {
+	q, _ := startQueue(t, newTestSystem(t), newTestStore(), nil)
+	if _, err := put(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// While a sync is under way the queue serves fetches and settles, and nothing
+// that is not synced can be seen.
+func TestServesWhileSyncing(t *testing.T) {
+	s := newTestStore()
+	q, _ := startQueue(t, newTestSystem(t), s, nil)
+	mustPut(t, q, "t", 3)
+
+	syncing, goOn := make(chan struct{}), make(chan struct{})
+	s.set(func(s *testStore) {
+		s.onSync = func() error {
+			syncing <- struct{}{}
+			<-goOn
+			return nil
+		}
+	})
+	answers := make(chan error, 2)
+	go func() { _, err := put(t.Context(), q, entry("t", "in the sync")); answers <- err }()
+	receive(t, syncing, "a sync")
+
+	if f := fetchAll(t, q, 0); len(f.Records) != 3 || f.Last != 3 || f.Through != 3 {
+		t.Errorf("while syncing: %d records, last %d; want the 3 that are synced", len(f.Records), f.Last)
+	}
+	q.Tell(Settle{[]persistence.Done{{Range: persistence.Range{First: 1, Last: 2}, Reason: types.Sent}}})
+	describe(t, q)
+	describe(t, q) // behind the flush that the first one let pass
+	if st := q.Status(); st.Sent != 2 {
+		t.Errorf("while syncing: %d sent, want 2", st.Sent)
+	}
+	_, deltas, syncs := s.counts()
+	if deltas != 1 || syncs != 2 {
+		t.Errorf("%d writes of deltas and %d syncs, want 1 and 2", deltas, syncs)
+	}
+	select {
+	case err := <-answers:
+		t.Errorf("answered before it was synced: %v", err)
+	default:
+	}
+	s.set(func(s *testStore) { s.onSync = nil })
+	close(goOn)
+	if err := receive(t, answers, "the answer"); err != nil {
+		t.Error(err)
+	}
+	if f := fetchAll(t, q, 3); len(f.Records) != 1 {
+		t.Errorf("%d records after the sync, want 1", len(f.Records))
+	}
+}
+
+func TestSyncPolicies(t *testing.T) {
+	tests := []struct {
+		name       string
+		within     time.Duration
+		before     int // syncs when the message is committed
+		afterDelay int // and when the clock has moved on
+	}{
+		{"always", 0, 1, 1},
+		{"500ms", 500 * time.Millisecond, 0, 1},
+		{"never", -1, 0, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s, clock := newTestStore(), newTestClock()
+			synced := make(chan struct{}, 10)
+			s.onSync = func() error { synced <- struct{}{}; return nil }
+			q, _ := startQueue(t, newTestSystem(t), s, func(c *QueueConfig) { c.SyncWithin, c.Clock = test.within, clock })
+			mustPut(t, q, "t", 1)
+			if _, _, syncs := s.counts(); syncs != test.before {
+				t.Errorf("%d syncs when committed, want %d", syncs, test.before)
+			}
+			if f := fetchAll(t, q, 0); len(f.Records) != 1 {
+				t.Errorf("%d messages can be seen, want 1", len(f.Records))
+			}
+			clock.advance(499 * time.Millisecond)
+			describe(t, q)
+			if _, _, syncs := s.counts(); syncs != test.before {
+				t.Errorf("%d syncs after 499 ms, want %d", syncs, test.before)
+			}
+			clock.advance(time.Millisecond)
+			for range test.afterDelay {
+				receive(t, synced, "a sync")
+			}
+			describe(t, q)
+			if _, _, syncs := s.counts(); syncs != test.afterDelay {
+				t.Errorf("%d syncs after 500 ms, want %d", syncs, test.afterDelay)
+			}
+			stop(t, q.Ref)
+			if _, _, syncs := s.counts(); syncs <= test.afterDelay {
+				t.Error("not synced when closed")
+			}
+		})
+	}
+}
+
+func TestCommitDelay(t *testing.T) {
+	s, clock := newTestStore(), newTestClock()
+	q, _ := startQueue(t, newTestSystem(t), s, func(c *QueueConfig) { c.CommitDelay, c.Clock = 5*time.Millisecond, clock })
+	answers := make(chan error, 3)
+	for range 3 {
+		e := []persistence.Entry{entry("t", "x")}
+		if err := q.Admission().TryAcquire(CostOf(e)); err != nil {
+			t.Fatal(err)
+		}
+		q.Tell(Enqueue{e, CompletionFunc(func(_ types.Seq, err error) { answers <- err })})
+	}
+	describe(t, q)
+	if writes, _, _ := s.counts(); len(writes) != 0 {
+		t.Fatal("written before the delay was over")
+	}
+	clock.advance(5 * time.Millisecond)
+	for range 3 {
+		if err := receive(t, answers, "the commit"); err != nil {
+			t.Error(err)
+		}
+	}
+	if writes, _, _ := s.counts(); len(writes) != 1 {
+		t.Errorf("%d writes, want one", len(writes))
+	}
+}
+
+// S8.1: what is on its way is bounded, whatever the store does.
+func TestAdmissionBoundsWhatAStalledStoreHolds(t *testing.T) {
+	s := newTestStore()
+	stuck := make(chan struct{})
+	syncing := make(chan struct{}, 1)
+	s.onSync = func() error {
+		select {
+		case syncing <- struct{}{}:
+		default:
+		}
+		<-stuck
+		return nil
+	}
+	q, _ := startQueue(t, newTestSystem(t), s, func(c *QueueConfig) { c.MaxMessages, c.MaxBytes = 10, 1<<20 })
+	ctx, cancel := context.WithCancel(t.Context())
+	var told atomic.Int64
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			if _, err := put(ctx, q, entry("t", "x")); err != nil && !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			told.Add(1)
+		})
+	}
+	receive(t, syncing, "a sync")
+	for q.Admission().Used().Messages < 10 {
+		if _, err := describe(t, q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := q.Admission().TryAcquire(Cost{1, 1}); !errors.Is(err, types.ErrBusy) {
+		t.Errorf("TryAcquire = %v, want ErrBusy", err)
+	}
+	if used := q.Admission().Used(); used.Messages != 10 {
+		t.Errorf("%d messages admitted, want 10", used.Messages)
+	}
+	cancel()
+	wg.Wait() // nobody is held against its context
+	close(stuck)
+	describe(t, q)
+	stop(t, q.Ref)
+	if used := q.Admission().Used(); used != (Cost{}) {
+		t.Errorf("%+v leaked", used)
+	}
+	if told.Load() != 100 {
+		t.Errorf("%d callers were answered, want 100", told.Load())
+	}
+}
+
+func TestTroubleAndReopening(t *testing.T) {
+	broken := errors.New("disk full")
+	tests := []struct {
+		name string
+		hurt func(*testStore)
+	}{
+		{"write", func(s *testStore) { s.onWrit = func(persistence.Commit) error { return broken } }},
+		{"sync", func(s *testStore) { s.onSync = func() error { return broken } }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s, clock := newTestStore(), newTestClock()
+			q, b := startQueue(t, newTestSystem(t), s, func(c *QueueConfig) { c.Clock, c.ReopenAfter = clock, 5*time.Second })
+			mustPut(t, q, "t", 2)
+			s.set(test.hurt)
+			s.set(func(s *testStore) { s.onOpen = func() error { return broken } })
+			var trouble *types.StoreError
+			if _, err := put(t.Context(), q, entry("t", "x")); !errors.As(err, &trouble) || !errors.Is(err, broken) || trouble.Queue != "test/outgoing" {
+				t.Errorf("Put = %v, want a StoreError that names the queue", err)
+			}
+			// refused as long as it lasts, and shown
+			if _, err := put(t.Context(), q, entry("t", "x")); !errors.Is(err, broken) {
+				t.Errorf("Put = %v, want the trouble", err)
+			}
+			if st := q.Status(); st.Trouble == "" || st.Pending < 2 {
+				t.Errorf("status %+v, want its trouble and what was pending", st)
+			}
+			if used := q.Admission().Used(); used != (Cost{}) {
+				t.Errorf("%+v leaked", used)
+			}
+			opens := func() int { s.mu.Lock(); defer s.mu.Unlock(); return s.opens }
+			if clock.advance(4999 * time.Millisecond); opens() != 1 {
+				t.Error("opened again before its time")
+			}
+			clock.advance(time.Millisecond)
+			describe(t, q)
+			if opens() != 2 || q.Trouble() == nil {
+				t.Errorf("%d opens, trouble %v; want a second one that failed", opens(), q.Trouble())
+			}
+			s.set(func(s *testStore) { s.onOpen, s.onSync, s.onWrit = nil, nil, nil })
+			clock.advance(9999 * time.Millisecond)
+			describe(t, q)
+			if opens() != 2 {
+				t.Error("the second wait is not longer than the first")
+			}
+			clock.advance(time.Millisecond)
+			b.wait(t, "the end of the trouble", func() bool { return q.Trouble() == nil })
+			mustPut(t, q, "t", 1)
+			if n := len(fetchAll(t, q, 0).Records); n < 3 {
+				t.Errorf("%d messages, want those of before and after", n)
+			}
+		})
+	}
+}
+
+func TestOpenFailsAtStart(t *testing.T) {
+	s := newTestStore()
+	s.onOpen = func() error { return types.ErrForeign }
+	clock := newTestClock()
+	q, b := startQueue(t, newTestSystem(t), s, func(c *QueueConfig) { c.Clock = clock })
+	if _, err := describe(t, q); !errors.Is(err, types.ErrForeign) {
+		t.Errorf("Describe: %v, want why it cannot be opened", err)
+	}
+	if _, err := put(t.Context(), q, entry("t", "x")); !errors.Is(err, types.ErrForeign) {
+		t.Errorf("Put: %v, want why it cannot be opened", err)
+	}
+	if st := q.Status(); st.Pending != 0 || st.Trouble == "" {
+		t.Errorf("status %+v", st)
+	}
+	s.set(func(s *testStore) { s.onOpen = nil })
+	clock.advance(time.Minute)
+	b.wait(t, "the store", func() bool { return q.Trouble() == nil })
+	mustPut(t, q, "t", 1)
+}
+
+// Every caller is answered exactly once, also those that the actor never came
+// to because it was stopped.
+func TestEveryoneIsAnsweredAtTheEnd(t *testing.T) {
+	s := newTestStore()
+	q, _ := startQueue(t, newTestSystem(t), s, nil)
+	const n = 5000
+	answers := make([]atomic.Int32, n)
+	var outstanding sync.WaitGroup
+	outstanding.Add(n)
+	var storedOK atomic.Int64
+	go stop(t, q.Ref)
+	for i := range n {
+		e := []persistence.Entry{entry("t", fmt.Sprint(i))}
+		if err := q.Admission().Acquire(t.Context(), CostOf(e)); err != nil {
+			if !errors.Is(err, types.ErrClosed) {
+				t.Fatal(err)
+			}
+			answers[i].Add(1)
+			outstanding.Done()
+			continue
+		}
+		q.Tell(Enqueue{e, CompletionFunc(func(_ types.Seq, err error) {
+			switch {
+			case err == nil:
+				storedOK.Add(1)
+			case !errors.Is(err, types.ErrClosed):
+				t.Errorf("answer %v", err)
+			}
+			if answers[i].Add(1) == 1 {
+				outstanding.Done()
+			}
+		})})
+	}
+	finished := make(chan struct{})
+	go func() { outstanding.Wait(); close(finished) }()
+	receive(t, finished, "all answers")
+	for i := range answers {
+		if got := answers[i].Load(); got != 1 {
+			t.Fatalf("caller %d was answered %d times", i, got)
+		}
+	}
+	if used := q.Admission().Used(); used != (Cost{}) {
+		t.Errorf("%+v leaked", used)
+	}
+	again, err := s.Store.Open(t.Context(), "test/outgoing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close(t.Context())
+	if p := again.State().Pending(); p != uint64(storedOK.Load()) {
+		t.Errorf("%d stored, %d answered as stored", p, storedOK.Load())
+	}
+}
+
+// A completion that fails does not keep the others from being answered.
+func TestCompletionThatPanics(t *testing.T) {
+	s := newTestStore()
+	hold := make(chan struct{})
+	syncing := make(chan struct{}, 10)
+	s.onSync = func() error { syncing <- struct{}{}; <-hold; return nil }
+	q, _ := startQueue(t, newTestSystem(t), s, nil)
+	go func() { _, _ = put(context.Background(), q, entry("t", "first")) }()
+	receive(t, syncing, "a sync")
+	answers := make(chan error, 20)
+	for i := range 20 {
+		e := []persistence.Entry{entry("t", "x")}
+		if err := q.Admission().TryAcquire(CostOf(e)); err != nil {
+			t.Fatal(err)
+		}
+		q.Tell(Enqueue{e, CompletionFunc(func(_ types.Seq, err error) {
+			answers <- err
+			if i == 5 {
+				panic("a bug of the caller")
+			}
+		})})
+	}
+	close(hold)
+	failed := 0
+	for range 20 {
+		if err := receive(t, answers, "an answer"); errors.Is(err, types.ErrInterrupted) {
+			failed++
+		}
+	}
+	if failed != 14 {
+		t.Errorf("%d callers were interrupted, want the 14 behind the bug", failed)
+	}
+	mustPut(t, q, "t", 1)
+	if used := q.Admission().Used(); used != (Cost{}) {
+		t.Errorf("%+v leaked", used)
+	}
+}
+
+func TestQueueSurvivesKills(t *testing.T) {
+	for _, within := range []time.Duration{0, time.Millisecond, -1} {
+		t.Run(fmt.Sprint(within), func(t *testing.T) {
+			s := newTestStore()
+			q, _ := startQueue(t, newTestSystem(t), s, func(c *QueueConfig) { c.SyncWithin = within })
+			const producers = 8
+			work := make(chan struct{}, 100)
+			var wg sync.WaitGroup
+			var stored [producers][]string
+			var interrupted atomic.Int64
+			for p := range producers {
+				wg.Go(func() {
+					i := 0
+					for range work {
+						text := fmt.Sprintf("%d/%d", p, i)
+						i++
+						switch _, err := put(t.Context(), q, entry("t", text)); {
+						case err == nil:
+							stored[p] = append(stored[p], text)
+						case errors.Is(err, types.ErrInterrupted):
+							interrupted.Add(1)
+						default:
+							t.Error(err)
+						}
+					}
+				})
+			}
+			for range 50 {
+				for range 300 {
+					work <- struct{}{}
+				}
+				q.Kill()
+			}
+			close(work)
+			wg.Wait()
+			mustPutSoon(t, q)
+			at := make(map[string]int)
+			for i, r := range fetchAll(t, q, 0).Records {
+				if _, twice := at[string(r.Message.Payload)]; twice {
+					t.Errorf("%s is stored twice", r.Message.Payload)
+				}
+				at[string(r.Message.Payload)] = i
+			}
+			for p := range stored {
+				last := -1
+				for _, text := range stored[p] {
+					i, found := at[text]
+					if !found || i < last {
+						t.Errorf("%s was acknowledged: found %v, at %d behind %d", text, found, i, last)
+					}
+					last = i
+				}
+			}
+			if used := q.Admission().Used(); used != (Cost{}) {
+				t.Errorf("%+v leaked", used)
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.opens != 51 {
+				t.Errorf("%d opens, want 51", s.opens)
+			}
+			t.Logf("%d interrupted", interrupted.Load())
+		})
+	}
+}
+
+// mustPutSoon stores a message, trying again when it is interrupted.
+func mustPutSoon(t testing.TB, q *Queue) {
+	t.Helper()
+	for {
+		_, err := put(t.Context(), q, entry("t", "soon"))
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, types.ErrInterrupted) {
+			t.Fatal(err)
+		}
+	}
+}
