@@ -54,7 +54,7 @@ func TestHostileFiles(t *testing.T) {
 			if err == nil {
 				t.Fatal("accepted")
 			}
-			if took := time.Since(began); took > 10*time.Second {
+			if took := time.Since(began); took > time.Minute {
 				t.Errorf("took %v", took)
 			}
 			if first, _, _ := strings.Cut(err.Error(), "\n"); len(first) > 500 {
