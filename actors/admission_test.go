@@ -1,0 +1,135 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+func TestAdmissionTryAcquire(t *testing.T) {
+	tests := []struct {
+		name        string
+		limit, used Cost
+		ask         Cost
+		want        error
+	}{
+		{"room", Cost{2, 100}, Cost{1, 50}, Cost{1, 50}, nil},
+		{"no room for the message", Cost{2, 100}, Cost{2, 50}, Cost{1, 1}, types.ErrBusy},
+		{"no room for the bytes", Cost{2, 100}, Cost{1, 50}, Cost{1, 51}, types.ErrBusy},
+		{"larger than everything, alone", Cost{2, 100}, Cost{}, Cost{5, 500}, nil},
+		{"larger than everything, not alone", Cost{2, 100}, Cost{1, 1}, Cost{1, 500}, types.ErrBusy},
+		{"no limits", Cost{}, Cost{1000, 1 << 40}, Cost{1, 1}, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			a := NewAdmission(test.limit)
+			if test.used != (Cost{}) {
+				if err := a.TryAcquire(test.used); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := a.TryAcquire(test.ask); !errors.Is(err, test.want) {
+				t.Errorf("TryAcquire = %v, want %v", err, test.want)
+			}
+		})
+	}
+}
+
+func TestAdmissionIsFIFO(t *testing.T) {
+	a := NewAdmission(Cost{1, 0})
+	one := Cost{1, 0}
+	if err := a.TryAcquire(one); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var order []int
+	for i := range 10 {
+		a.Notify(one, func(err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			order = append(order, i)
+			mu.Unlock()
+		})
+	}
+	if err := a.TryAcquire(Cost{}); !errors.Is(err, types.ErrBusy) {
+		t.Errorf("overtaking gives %v, want ErrBusy", err)
+	}
+	for range 10 {
+		a.Release(one)
+	}
+	if want := []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}; !slices.Equal(order, want) {
+		t.Errorf("admitted in the order %v", order)
+	}
+}
+
+func TestAdmissionContext(t *testing.T) {
+	a := NewAdmission(Cost{10, 0})
+	if err := a.TryAcquire(Cost{8, 0}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.Acquire(ctx, Cost{5, 0}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Acquire = %v, want that it was cancelled", err)
+	}
+	// It blocked the line; those behind it are admitted now.
+	if err := a.TryAcquire(Cost{2, 0}); err != nil {
+		t.Error(err)
+	}
+	if used := a.Used(); used.Messages != 10 {
+		t.Errorf("used %d, want 10", used.Messages)
+	}
+}
+
+func TestAdmissionUnderLoad(t *testing.T) {
+	a := NewAdmission(Cost{7, 70})
+	var wg sync.WaitGroup
+	for i := range 32 {
+		wg.Go(func() {
+			for j := range 200 {
+				c := Cost{1 + (i+j)%3, int64(i)}
+				ctx, cancel := context.WithCancel(context.Background())
+				if j%5 == 0 {
+					go cancel()
+				}
+				if a.Acquire(ctx, c) == nil {
+					if used := a.Used(); used.Messages > 7 || used.Bytes > 70 {
+						t.Errorf("%+v are admitted", used)
+					}
+					a.Release(c)
+				}
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	if used := a.Used(); used != (Cost{}) {
+		t.Errorf("%+v leaked", used)
+	}
+}
+
+func TestAdmissionClose(t *testing.T) {
+	a := NewAdmission(Cost{1, 0})
+	if err := a.TryAcquire(Cost{1, 0}); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan error, 2)
+	a.Notify(Cost{1, 0}, func(err error) { told <- err })
+	a.close(types.ErrClosed)
+	a.Notify(Cost{1, 0}, func(err error) { told <- err })
+	for range 2 {
+		if err := receive(t, told, "the end"); !errors.Is(err, types.ErrClosed) {
+			t.Errorf("told %v, want ErrClosed", err)
+		}
+	}
+	if err := a.Acquire(t.Context(), Cost{1, 0}); !errors.Is(err, types.ErrClosed) {
+		t.Errorf("Acquire = %v, want ErrClosed", err)
+	}
+	a.Release(Cost{1, 0})
+}
