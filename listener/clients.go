@@ -62,7 +62,7 @@ func (s *Server) serve(conn net.Conn) {
 // greet reads CONNECT and answers it, or has the answer written by the session
 // that it returns.
 func (s *Server) greet(conn net.Conn) (*session, error) {
-	conn.SetDeadline(time.Now().Add(connectTimeout))
+	conn.SetDeadline(time.Now().Add(s.options.connectTimeout))
 	in := newPacketReader(conn, s.options.MaxMessageSize)
 	c, err := readConnect(in)
 	if err != nil {

@@ -18,9 +18,9 @@ const (
 	defaultReceiveMax     = 100
 	defaultMaxMessageSize = 4 << 20
 
-	// connectTimeout is how long a connection may take until its CONNECT is
-	// there.
-	connectTimeout = 10 * time.Second
+	// defaultConnectTimeout is how long a connection may take until its CONNECT
+	// is there.
+	defaultConnectTimeout = 10 * time.Second
 
 	// maxLingering is how many sessions may wait, without their connection, for
 	// the Sink to take what they left. Beyond it that is dropped and counted.
@@ -34,6 +34,8 @@ type Options struct {
 	MaxMessageSize int          // of a payload, in bytes; 0: 4 MiB
 	ReceiveMax     int          // publishes of one client without PUBACK or PUBREC, 1 to 65,535; 0: 100
 	Logger         *slog.Logger // nil: nothing is logged
+
+	connectTimeout time.Duration // 0: 10 s; for tests
 }
 
 func (o *Options) setDefaultsAndValidate() error {
@@ -42,6 +44,9 @@ func (o *Options) setDefaultsAndValidate() error {
 	}
 	if o.ReceiveMax == 0 {
 		o.ReceiveMax = defaultReceiveMax
+	}
+	if o.connectTimeout == 0 {
+		o.connectTimeout = defaultConnectTimeout
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -198,4 +199,14 @@ func start(t testing.TB, o Options) (*Server, *lines) {
 func port(s *Server) string {
 	_, p, _ := net.SplitHostPort(s.Addr().String())
 	return p
+}
+
+// until waits for a state that has no event.
+func until(t testing.TB, s *Server, what string, ok func(Stats) bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(s.Stats()); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within 10 s; %+v", what, s.Stats())
+		}
+	}
 }
