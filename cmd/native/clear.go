@@ -1,0 +1,85 @@
+//go:build !js
+
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func newClear(o *options) *cobra.Command {
+	var queue, topic, olderThan string
+	yes := false
+	cmd := &cobra.Command{
+		Use: "clear CONNECTION", Short: "Forget messages that wait to be sent",
+		Long: `Forget messages that wait to be sent on a connection of a running gateway: all
+of them, or those that match. They are gone for good.`,
+		Args: wantArgs(1, 1, "CONNECTION"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			g, err := o.gateway()
+			if err != nil {
+				return err
+			}
+			name := args[0]
+			if !yes {
+				if err := confirm(cmd, g, name, topic != "" || olderThan != ""); err != nil {
+					return err
+				}
+			}
+			query := url.Values{}
+			for key, value := range map[string]string{"queue": queue, "topic": topic, "older_than": olderThan} {
+				if value != "" {
+					query.Set(key, value)
+				}
+			}
+			n, err := g.clear(cmd.Context(), name, query)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "cleared %d messages of %s\n", n, name)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&queue, "queue", "outgoing", "the queue to clear")
+	cmd.Flags().StringVar(&topic, "topic", "", "only messages whose topic (as the broker sees it) matches this filter")
+	cmd.Flags().StringVar(&olderThan, "older-than", "", "only messages stored longer ago than this, as in 24h")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+// confirm asks before messages are forgotten.
+func confirm(cmd *cobra.Command, g gateway, name string, some bool) error {
+	statuses, err := g.statuses(cmd.Context())
+	if err != nil {
+		return err
+	}
+	pending, found := uint64(0), false
+	for _, s := range statuses {
+		if s.Name == name {
+			pending, found = s.Outgoing.Pending, true
+		}
+	}
+	if !found {
+		return fmt.Errorf("no such connection: %q; mqttdb status lists them", name)
+	}
+	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		return errors.New("this forgets messages for good: say --yes to do it without being asked")
+	}
+	what := fmt.Sprintf("all %d pending messages", pending)
+	if some {
+		what = fmt.Sprintf("those of the %d pending messages that match", pending)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "Forget %s of %s for good? [y/N] ", what, name)
+	line, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
+		return errors.New("nothing was cleared")
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+//go:build !js
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/config/yaml"
+)
+
+// searched are the places of the configuration file, when none is named.
+var searched = []string{"mqttdb.yaml", "/etc/mqttdb/mqttdb.yaml"}
+
+// load reads the configuration and says where from.
+func (o *options) load() (config.Config, string, error) {
+	if o.config != "" {
+		cfg, err := loadFile(o.config)
+		return cfg, o.config, err
+	}
+	for _, name := range searched {
+		cfg, err := loadFile(name)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return cfg, name, err
+		}
+	}
+	cfg, err := config.FromEnv(os.LookupEnv)
+	source := "the environment (MQTTDB_BROKER and the like)"
+	if len(cfg.Connections) == 0 {
+		source = "the defaults"
+	}
+	return cfg, source, err
+}
+
+func loadFile(name string) (config.Config, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return config.Config{}, fmt.Errorf("read the configuration: %w", err)
+	}
+	cfg, err := yaml.Parse(name, data, os.LookupEnv)
+	if err != nil {
+		return cfg, err
+	}
+	dir, err := filepath.Abs(filepath.Dir(name))
+	if err != nil {
+		return cfg, err
+	}
+	cfg.ResolvePaths(func(path string) string {
+		if filepath.IsAbs(path) {
+			return path
+		}
+		return filepath.Join(dir, path)
+	})
+	return cfg, nil
+}
+
+// gateway returns the running gateway that the configuration describes.
+func (o *options) gateway() (gateway, error) {
+	cfg, _, err := o.load()
+	if err != nil {
+		return gateway{}, err
+	}
+	return gateway{base: "http://" + reachable(cfg.HTTP.Listen)}, nil
+}
+
+// reachable turns an address that is listened at into one to connect to.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}

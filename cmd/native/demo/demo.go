@@ -1,0 +1,202 @@
+//go:build !js
+
+// Package demo shows what the gateway is for: a sensor publishes, a link is cut,
+// the gateway is killed, and nothing is lost. Sensor and broker are part of the
+// demonstration; the gateway is the real one, in a process of its own.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"time"
+)
+
+// Names of what is environment to the gateway process.
+const (
+	envBroker  = "MQTTDB_BROKER"
+	envDataDir = "MQTTDB_DATA_DIR"
+)
+
+// Run runs the demonstration until q is pressed or ctx ends.
+func Run(ctx context.Context, out io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d := &demo{out: out, screen: newScreen(out)}
+	if err := d.start(ctx); err != nil {
+		return errors.Join(err, d.stop())
+	}
+	d.explain()
+	keys, restore := readKeys(ctx)
+	err := d.loop(ctx, keys)
+	restore()
+	d.screen.line("stopping")
+	return errors.Join(err, d.stop())
+}
+
+type demo struct {
+	out     io.Writer
+	screen  *screen
+	broker  *upstream // nil: a real one
+	sensor  *sensor
+	gateway *gateway
+}
+
+func (d *demo) start(ctx context.Context) error {
+	prefix := readingPrefix(time.Now())
+	url := os.Getenv(envBroker)
+	if url == "" {
+		b, err := newUpstream(ctx, prefix)
+		if err != nil {
+			return err
+		}
+		d.broker, url = b, "mqtt://"+b.addr
+	}
+	mqtt, err := freePort(1883)
+	if err != nil {
+		return err
+	}
+	http, err := freePort(8383)
+	if err != nil {
+		return err
+	}
+	dir := os.Getenv(envDataDir)
+	if dir == "" {
+		dir = "data"
+	}
+	if d.gateway, err = startGateway(ctx, mqtt, http, url, dir); err != nil {
+		return err
+	}
+	d.sensor = startSensor(ctx, mqtt, prefix)
+	return nil
+}
+
+func (d *demo) explain() {
+	g := d.gateway
+	d.screen.line("")
+	d.screen.line("  demo sensor  ->  mqttdb gateway (the real thing)  ->  demo broker")
+	d.screen.line("")
+	d.screen.line("  local MQTT   %s", g.mqtt)
+	d.screen.line("  status       http://%s/api/connections", g.http)
+	d.screen.line("  data         %s", g.dataDir)
+	if d.broker != nil {
+		d.screen.line("  demo broker  %s (in this process; MQTTDB_BROKER=mqtts://... uses a real one)", d.broker.addr)
+	} else {
+		d.screen.line("  broker       %s (yours, from MQTTDB_BROKER)", os.Getenv(envBroker))
+	}
+	d.screen.line("")
+	d.screen.line("  Try: press c to cut the link to the broker and c to restore it, k to kill -9")
+	d.screen.line("  the gateway and start it again, q to quit. Publish something yourself:")
+	d.screen.line("    mosquitto_pub -p %s -q 1 -t try/me -m hello", port(g.mqtt))
+	d.screen.line("")
+}
+
+// loop obeys the keys and shows what happens.
+func (d *demo) loop(ctx context.Context, keys <-chan byte) error {
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case key, ok := <-keys:
+			if !ok {
+				keys = nil // no terminal: it runs until it is told to stop
+				continue
+			}
+			switch key {
+			case 'q', 3: // ctrl-C arrives as a key
+				return nil
+			case 'c':
+				d.toggleLink(ctx)
+			case 'k':
+				if err := d.killGateway(ctx); err != nil {
+					return err
+				}
+			}
+		case err := <-d.gateway.exited:
+			return fmt.Errorf("the gateway ended by itself: %w", err)
+		case <-tick.C:
+			d.screen.status(d.status(ctx))
+		}
+	}
+}
+
+func (d *demo) toggleLink(ctx context.Context) {
+	switch {
+	case d.broker == nil:
+		d.screen.line("c is for the demo broker; cut the link to yours by its network")
+	case d.broker.up():
+		d.broker.cut()
+		d.screen.line("the link is cut: the gateway stores what the sensor publishes; c restores it")
+	default:
+		if err := d.broker.restore(ctx); err != nil {
+			d.screen.line("%v", err)
+			return
+		}
+		d.screen.line("the broker is back: the gateway finds it within seconds and sends what it stored")
+	}
+}
+
+func (d *demo) killGateway(ctx context.Context) error {
+	pid, err := d.gateway.kill()
+	if err != nil {
+		return err
+	}
+	d.screen.line("kill -9 %d: the gateway is gone, with everything it had in memory", pid)
+	g, err := startGateway(ctx, d.gateway.mqtt, d.gateway.http, d.gateway.broker, d.gateway.dataDir)
+	if err != nil {
+		return err
+	}
+	d.gateway = g
+	d.screen.line("started again, process %d: it goes on with what is on disk", g.cmd.Process.Pid)
+	return nil
+}
+
+func (d *demo) status(ctx context.Context) string {
+	s := fmt.Sprintf("sensor: %d stored", d.sensor.acknowledged.Load())
+	st, err := d.gateway.status(ctx)
+	if err != nil {
+		return s + " | gateway: not answering"
+	}
+	s += fmt.Sprintf(" | gateway: %s, %d pending, %d delivered", st.State, st.Outgoing.Pending, st.Outgoing.Sent)
+	if d.broker != nil {
+		s += " | broker: " + d.broker.report()
+	}
+	return s
+}
+
+func (d *demo) stop() error {
+	var errs []error
+	if d.sensor != nil {
+		d.sensor.stop()
+	}
+	if d.gateway != nil {
+		errs = append(errs, d.gateway.stop())
+	}
+	if d.broker != nil {
+		d.broker.cut()
+	}
+	return errors.Join(errs...)
+}
+
+// freePort returns the first address on loopback, from port on, that is free.
+func freePort(port int) (string, error) {
+	for p := port; p < port+100; p++ {
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(p))
+		l, err := net.Listen("tcp", addr)
+		if err == nil {
+			return addr, l.Close()
+		}
+	}
+	return "", fmt.Errorf("no free port on 127.0.0.1 from %d to %d", port, port+99)
+}
+
+func port(addr string) string {
+	_, p, _ := net.SplitHostPort(addr)
+	return p
+}

@@ -1,0 +1,69 @@
+//go:build !js
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"syscall"
+	"time"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// gateway is a running gateway, reached by its HTTP API.
+type gateway struct {
+	base string // http://host:port
+}
+
+// statuses fetches the statuses of all connections.
+func (g gateway) statuses(ctx context.Context) ([]types.Status, error) {
+	var out []types.Status
+	return out, g.call(ctx, http.MethodGet, "/api/connections", nil, &out)
+}
+
+// clear forgets messages and returns how many.
+func (g gateway) clear(ctx context.Context, connection string, query url.Values) (uint64, error) {
+	var out struct{ Cleared uint64 }
+	err := g.call(ctx, http.MethodPost, "/api/connections/"+url.PathEscape(connection)+"/clear", query, &out)
+	return out.Cleared, err
+}
+
+func (g gateway) call(ctx context.Context, method, path string, query url.Values, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, g.base+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("no gateway answers at %s: is it running (mqttdb serve) with the same configuration?", g.base)
+	} else if err != nil {
+		return fmt.Errorf("ask the gateway: %w", err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
+	if err != nil {
+		return fmt.Errorf("read the gateway's answer: %w", err)
+	}
+	if res.StatusCode >= 300 {
+		var problem struct{ Error, Hint string }
+		if json.Unmarshal(body, &problem) != nil || problem.Error == "" {
+			return fmt.Errorf("%s answered %s: is that a mqttdb gateway?", g.base, res.Status)
+		}
+		if problem.Hint != "" {
+			problem.Error += " (" + problem.Hint + ")"
+		}
+		return errors.New(problem.Error)
+	}
+	if err := json.Unmarshal(body, out); err != nil {
+		return fmt.Errorf("%s did not answer as a mqttdb gateway does: %w", g.base, err)
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+//go:build !js
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/mqttdb/mqttdb/types"
+	"github.com/spf13/cobra"
+)
+
+func newStatus(o *options) *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show the connections of a running gateway", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			g, err := o.gateway()
+			if err != nil {
+				return err
+			}
+			statuses, err := g.statuses(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(statuses)
+			}
+			return printStatuses(cmd.OutOrStdout(), statuses)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what GET /api/connections answers")
+	return cmd
+}
+
+func printStatuses(w io.Writer, statuses []types.Status) error {
+	if len(statuses) == 0 {
+		_, err := fmt.Fprintln(w, "no connections are configured")
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "CONNECTION\tSTATE\tPENDING\tBYTES\tIN FLIGHT\tSENT\tOLDEST\tBROKER")
+	for _, s := range statuses {
+		oldest := "-"
+		if s.Outgoing.Oldest != nil {
+			oldest = time.Since(*s.Outgoing.Oldest).Round(time.Second).String()
+		}
+		state := string(s.State)
+		if s.Orphan {
+			state = "orphan"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\n", s.Name, state, s.Outgoing.Pending, s.Outgoing.Bytes, s.Outgoing.InFlight, s.Outgoing.Sent, oldest, s.Broker)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for _, s := range statuses {
+		for _, line := range remarks(s) {
+			if _, err := fmt.Fprintf(w, "%s: %s\n", s.Name, line); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// remarks are the things about a connection that an operator should know.
+func remarks(s types.Status) []string {
+	var out []string
+	if s.LastError != "" && s.State != types.Online {
+		line := s.LastError
+		if s.Hint != "" {
+			line += " (" + s.Hint + ")"
+		}
+		if s.NextAttempt != nil {
+			line += fmt.Sprintf("; next attempt in %s", max(0, time.Until(*s.NextAttempt)).Round(time.Second))
+		}
+		out = append(out, line)
+	}
+	if s.Outgoing.Trouble != "" {
+		out = append(out, "cannot store: "+s.Outgoing.Trouble)
+	}
+	if n := s.Outgoing.Quarantined; n > 0 {
+		out = append(out, fmt.Sprintf("%d messages were found missing or unreadable", n))
+	}
+	if s.Outgoing.DuplicatesPossible {
+		out = append(out, "after damage to the store some messages may be delivered twice")
+	}
+	return out
+}

@@ -1,0 +1,97 @@
+package mqttdb
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/runtime"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// The vocabulary, see package types.
+type (
+	Message     = types.Message
+	QoS         = types.QoS
+	Seq         = types.Seq
+	Status      = types.Status
+	QueueStatus = types.QueueStatus
+	State       = types.State
+	Selection   = types.Selection
+	StoreError  = types.StoreError
+)
+
+// Errors to act on, see package types.
+var (
+	ErrClosed            = types.ErrClosed
+	ErrBusy              = types.ErrBusy
+	ErrQueueFull         = types.ErrQueueFull
+	ErrTooLarge          = types.ErrTooLarge
+	ErrInvalidTopic      = types.ErrInvalidTopic
+	ErrInvalidMessage    = types.ErrInvalidMessage
+	ErrUnknownConnection = types.ErrUnknownConnection
+	ErrNotDelivered      = types.ErrNotDelivered
+	ErrInterrupted       = types.ErrInterrupted
+	ErrInUse             = types.ErrInUse
+	ErrNewerFormat       = types.ErrNewerFormat
+)
+
+type (
+	// ConnectionConfig configures a connection; its zero values are the
+	// documented defaults.
+	ConnectionConfig = config.Connection
+
+	// Connection is a running connection.
+	Connection = runtime.Connection
+
+	// Publication is a message that was handed over.
+	Publication = runtime.Publication
+
+	// ActorSystem is a protoactor-go actor system.
+	ActorSystem = runtime.ActorSystem
+)
+
+// Config says what to run. Its zero value is valid: no connections, data in
+// ./data.
+type Config struct {
+	DataDir        string             // "" means ./data
+	Connections    []ConnectionConfig // their brokers need not be reachable
+	MaxMessageSize int64              // bytes of payload; 0 means 4 MiB, 7 MiB at most
+
+	Logger *slog.Logger // nil: nothing is logged
+
+	// System runs the actors in the host's actor system instead of one of their
+	// own; Close leaves it running. SystemName is what their names begin with,
+	// "mqttdb" if empty: two DBs in one system need two.
+	System     *ActorSystem
+	SystemName string
+
+	// Store keeps the durable queues instead of NutsDB in DataDir. Close closes
+	// it.
+	Store persistence.Store
+
+	Hooks
+}
+
+// DB is a running mqttdb. It may be used concurrently.
+type DB struct{ *runtime.Runtime }
+
+// Open starts the connections of c. It returns an error if c is invalid or a
+// store cannot be opened: errors wrap ErrInUse and ErrNewerFormat where those
+// apply, and a config.Error says which field is wrong.
+func Open(ctx context.Context, c Config) (*DB, error) {
+	cfg := config.Config{DataDir: c.DataDir, Connections: c.Connections, MaxMessageSize: c.MaxMessageSize}
+	if err := cfg.SetDefaultsAndValidate(); err != nil {
+		return nil, err
+	}
+	o, err := options(c, cfg)
+	if err != nil {
+		return nil, err
+	}
+	rt, err := runtime.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return &DB{rt}, nil
+}

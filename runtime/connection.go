@@ -1,0 +1,246 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync/atomic"
+	"time"
+
+	"github.com/mqttdb/mqttdb/actors"
+	"github.com/mqttdb/mqttdb/broker"
+	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// Connection is a broker connection and its queue. It may be used concurrently.
+type Connection struct {
+	rt      *Runtime
+	config  config.Connection
+	routes  *config.Routes
+	queue   *actors.Queue
+	link    *actors.Connection
+	inbound *actors.Inbound // nil: nothing is subscribed
+	tracker tracker
+	refused atomic.Uint64
+
+	clientID atomic.Pointer[string] // that was made and stored; nil until the store was opened
+}
+
+// Name is the name of the connection.
+func (c *Connection) Name() string { return c.config.Name }
+
+// startConnection starts the actors of a connection. It fails if its store is
+// not ours to open; any other trouble of the store is left to the queue, which
+// tries again.
+func (rt *Runtime) startConnection(ctx context.Context, cfg config.Connection) error {
+	c := &Connection{rt: rt, config: cfg, routes: cfg.Routes()}
+	store := rt.o.Durable
+	if cfg.Persist.Outgoing == config.Off {
+		store = rt.o.Volatile
+	}
+	name := cfg.Name + "/outgoing"
+	var err error
+	c.queue, err = actors.SpawnQueue(rt.system, actors.QueueConfig{
+		Name:               name,
+		Open:               func(ctx context.Context) (persistence.Queue, error) { return c.open(ctx, store, name) },
+		SyncWithin:         syncWithin(cfg.Sync),
+		CommitDelay:        cfg.CommitDelay,
+		Compactor:          rt.compactor,
+		CompactionInterval: cfg.CompactionInterval,
+		Changed:            rt.board.changed,
+		Logger:             rt.o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	rt.connections = append(rt.connections, c)
+	_, trouble := actors.Ask(ctx, c.queue.Ref, func(r actors.Reply[types.QueueStatus]) actors.QueueMessage {
+		return actors.Describe{Reply: r}
+	})
+	if fatal(trouble) || ctx.Err() != nil {
+		return trouble
+	}
+	return c.startLink()
+}
+
+// fatal says whether it is of no use to try again.
+func fatal(trouble error) bool {
+	for _, known := range []error{types.ErrInUse, types.ErrNewerFormat, types.ErrForeign, fs.ErrPermission} {
+		if errors.Is(trouble, known) {
+			return true
+		}
+	}
+	return false
+}
+
+func syncWithin(s config.Sync) time.Duration {
+	if s == config.Never {
+		return -1
+	}
+	return s.Interval()
+}
+
+func (c *Connection) startLink() error {
+	dialer, err := c.rt.o.Dialer(c.config)
+	if err != nil {
+		return err
+	}
+	var filters []broker.Filter
+	for _, f := range c.routes.Filters() {
+		filters = append(filters, broker.Filter{Topic: f.Topic, QoS: f.QoS})
+	}
+	var inbound actors.Ref[actors.InboundMessage]
+	if len(filters) > 0 {
+		c.inbound, err = actors.SpawnInbound(c.rt.system, actors.InboundConfig{
+			Name: c.config.Name + "/inbound", Handle: c.arrived, Logger: c.rt.o.Logger,
+		})
+		if err != nil {
+			return err
+		}
+		inbound = c.inbound.Ref
+	}
+	c.link, err = actors.SpawnConnection(c.rt.system, actors.ConnectionConfig{
+		Name:         c.config.Name,
+		Dialer:       dialer,
+		Options:      c.connectOptions,
+		Queue:        c.queue,
+		Inbound:      inbound,
+		Filters:      filters,
+		Window:       c.config.Window,
+		WindowBytes:  c.config.WindowBytes,
+		MaxQoS:       c.config.MaxQoS.Of(2),
+		StallTimeout: c.config.StallTimeout,
+		Changed:      c.rt.board.changed,
+		Logger:       c.rt.o.Logger,
+	})
+	return err
+}
+
+// connectOptions says how to greet the broker, anew for each attempt.
+func (c *Connection) connectOptions(ctx context.Context) (broker.ConnectOptions, error) {
+	clientID := c.config.ClientID
+	if made := c.clientID.Load(); clientID == "" && made != nil {
+		clientID = *made
+	} else if clientID == "" {
+		return broker.ConnectOptions{}, errors.New("the client id is not known before the store can be opened")
+	}
+	username, password, err := c.rt.o.Login(ctx, c.config)
+	if err != nil {
+		return broker.ConnectOptions{}, err
+	}
+	return broker.ConnectOptions{
+		ClientID:     clientID,
+		CleanSession: c.config.CleanSession,
+		Username:     username,
+		Password:     password,
+		KeepAlive:    c.config.KeepAlive,
+		Will:         c.config.Will.Message(),
+		Protocol:     broker.Protocol(c.config.Protocol.Level()),
+		MaxPacket:    int(c.rt.config.MaxMessageSize) + types.MaxTopic + 16,
+	}, nil
+}
+
+// arrived hands on a message that came from the broker.
+func (c *Connection) arrived(m types.Message) {
+	if local, ok := c.routes.Delivers(m); ok {
+		c.rt.local.hand(local)
+	}
+}
+
+// Status describes the connection and its queue.
+func (c *Connection) Status() types.Status {
+	if c == nil {
+		return types.Status{State: types.Offline}
+	}
+	s := types.Status{
+		Name: c.config.Name, Broker: c.config.Endpoint(),
+		State: types.Offline, Outgoing: c.queue.Status(),
+	}
+	s.Outgoing.Refused = c.refused.Load()
+	if c.link != nil {
+		link := c.link.Status()
+		s.State, s.Since, s.LastError, s.Hint = link.State, link.Since, link.LastError, link.Hint
+		s.Outgoing.InFlight = uint64(link.InFlight)
+		if !link.NextAttempt.IsZero() {
+			s.NextAttempt = &link.NextAttempt
+		}
+	}
+	return s
+}
+
+// Clear forgets the pending messages that are selected, but for those in
+// flight, and returns how many. After that none of them is sent.
+func (c *Connection) Clear(ctx context.Context, which types.Selection) (uint64, error) {
+	if c == nil {
+		return 0, types.ErrUnknownConnection
+	}
+	if which.Filter != "" {
+		if err := types.CheckFilter(which.Filter); err != nil {
+			return 0, err
+		}
+	}
+	cleared, err := actors.Ask(ctx, c.queue.Ref, func(r actors.Reply[actors.Cleared]) actors.QueueMessage {
+		return actors.Clear{Filter: which.Filter, Before: which.Before, Reply: r}
+	})
+	if err != nil {
+		return 0, fmt.Errorf("clear %s: %w", c.config.Name, err)
+	}
+	return cleared.Count, nil
+}
+
+// Drain waits until the queue is empty.
+func (c *Connection) Drain(ctx context.Context) error {
+	if c == nil {
+		return types.ErrUnknownConnection
+	}
+	err := c.rt.await(ctx, func() bool {
+		s := c.queue.State()
+		return s.Pending() == 0 && c.queue.Admission().Used() == actors.Cost{}
+	})
+	if err != nil {
+		return fmt.Errorf("drain %s: %d messages are left: %w", c.config.Name, c.queue.Status().Pending, err)
+	}
+	return nil
+}
+
+// Pause closes the link until Resume. Messages are still stored.
+func (c *Connection) Pause() error {
+	if c == nil {
+		return types.ErrUnknownConnection
+	}
+	c.link.Tell(actors.Pause{})
+	return nil
+}
+
+// Resume undoes Pause.
+func (c *Connection) Resume() error {
+	if c == nil {
+		return types.ErrUnknownConnection
+	}
+	c.link.Tell(actors.Resume{})
+	return nil
+}
+
+// stop ends the actors: the link once what is in flight has finished, or when
+// that took too long; then the queue, with all it was given.
+func (c *Connection) stop(ctx context.Context, within time.Duration) error {
+	var errs []error
+	if c.link != nil {
+		_, err := actors.Ask(ctx, c.link.Ref, func(r actors.Reply[int]) actors.ConnectionMessage {
+			return actors.Finish{Within: within, Reply: r}
+		})
+		errs = append(errs, err, c.link.Stop(ctx))
+	}
+	if c.inbound != nil {
+		errs = append(errs, c.inbound.Stop(ctx))
+	}
+	errs = append(errs, c.queue.Stop(ctx))
+	c.tracker.close()
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("stop %s: %w", c.config.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package runtime
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// observed is a queue that tells a tracker what leaves it.
+type observed struct {
+	persistence.Queue
+	tracker *tracker
+}
+
+var _ persistence.Compacter = (*observed)(nil)
+
+// Write implements persistence.Queue.
+func (o *observed) Write(ctx context.Context, c persistence.Commit) (types.Seq, error) {
+	first, err := o.Queue.Write(ctx, c)
+	if err == nil && len(c.Done) > 0 {
+		o.tracker.settled(c.Done)
+	}
+	return first, err
+}
+
+// Read implements persistence.Queue. It is what finds messages that cannot be
+// read, and takes them out of the queue by itself.
+func (o *observed) Read(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {
+	quarantined := func() uint64 { return o.Queue.State().Counters.Left[types.Quarantined] }
+	before := quarantined()
+	buf, err := o.Queue.Read(ctx, buf, after, limit)
+	if quarantined() != before {
+		o.tracker.lost(o.Queue.State())
+	}
+	return buf, err
+}
+
+// Compact implements persistence.Compacter.
+func (o *observed) Compact(ctx context.Context, maxBytes int64) (persistence.Compaction, error) {
+	c, ok := o.Queue.(persistence.Compacter)
+	if !ok {
+		return persistence.Compaction{}, nil
+	}
+	return c.Compact(ctx, maxBytes)
+}
+
+// clientIDMark is the mark that holds the client id that was made for a
+// connection (S9).
+const clientIDMark = "client_id"
+
+// open opens the queue of c and finds out, or makes, the client id that is
+// stored in it.
+func (c *Connection) open(ctx context.Context, store persistence.Store, name string) (persistence.Queue, error) {
+	q, err := store.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.identify(ctx, q); err != nil {
+		_ = q.Close(ctx) // the error that counts is the other one
+		return nil, err
+	}
+	c.tracker.began(q.State())
+	return &observed{q, &c.tracker}, nil
+}
+
+func (c *Connection) identify(ctx context.Context, q persistence.Queue) error {
+	if c.config.ClientID != "" {
+		return nil
+	}
+	for key, value := range q.Marks(clientIDMark) {
+		if key == clientIDMark {
+			id := string(value)
+			c.clientID.Store(&id)
+			return nil
+		}
+	}
+	var random [4]byte
+	rand.Read(random[:]) // never fails
+	id := fmt.Sprintf("mqttdb-%s-%s", c.config.Name, hex.EncodeToString(random[:]))
+	mark := persistence.Mark{Key: clientIDMark, Value: []byte(id)}
+	if _, err := q.Write(ctx, persistence.Commit{Marks: []persistence.Mark{mark}}); err != nil {
+		return err
+	}
+	if err := q.Sync(ctx); err != nil {
+		return err
+	}
+	c.clientID.Store(&id)
+	return nil
+}

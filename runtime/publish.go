@@ -1,0 +1,84 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/mqttdb/mqttdb/actors"
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// Publish stores m and returns its number in the queue when it is committed.
+// m.Topic is the topic at the broker: routes do not apply. It waits while too
+// much is on its way into the store already. When ctx ends first, whether m is
+// stored is not known. Other errors wrap types.ErrInvalidTopic, ErrTooLarge,
+// ErrInvalidMessage, ErrClosed or ErrInterrupted, or are a *types.StoreError.
+func (c *Connection) Publish(ctx context.Context, m types.Message) (types.Seq, error) {
+	return c.PublishBatch(ctx, m)
+}
+
+// PublishBatch stores messages one after the other and returns the number of
+// the first, the others follow without gaps, when all are committed. If it
+// fails, a part of them, from the first on, may be stored. See Publish.
+func (c *Connection) PublishBatch(ctx context.Context, messages ...types.Message) (types.Seq, error) {
+	if c == nil {
+		return 0, types.ErrUnknownConnection
+	}
+	if len(messages) == 0 {
+		return 0, nil
+	}
+	entries, err := c.entriesOf(messages)
+	if err != nil {
+		return 0, err
+	}
+	answer := completions.Get().(*completion)
+	if err := c.enqueue(ctx, entries, answer); err != nil {
+		completions.Put(answer)
+		return 0, err
+	}
+	select {
+	case s := <-answer.done:
+		completions.Put(answer)
+		return s.first, s.err
+	case <-ctx.Done():
+		return 0, fmt.Errorf("wait for the commit: %w", ctx.Err())
+	case <-c.queue.Gone():
+	}
+	select { // it may have answered before it stopped
+	case s := <-answer.done:
+		return s.first, s.err
+	default:
+		return 0, types.ErrClosed
+	}
+}
+
+// PublishAsync hands m over and returns without waiting for the commit, but it
+// waits while too much is on its way into the store already. See Publish.
+func (c *Connection) PublishAsync(ctx context.Context, m types.Message) (*Publication, error) {
+	if c == nil {
+		return nil, types.ErrUnknownConnection
+	}
+	entries, err := c.entriesOf([]types.Message{m})
+	if err != nil {
+		return nil, err
+	}
+	p := &Publication{conn: c, stored: make(chan struct{})}
+	err = c.enqueue(ctx, entries, actors.CompletionFunc(func(first types.Seq, err error) {
+		p.first, p.err = first, err
+		close(p.stored)
+	}))
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// enqueue tells the queue to store entries, once there is room for them.
+func (c *Connection) enqueue(ctx context.Context, entries []persistence.Entry, done actors.Completion) error {
+	if err := c.queue.Admission().Acquire(ctx, actors.CostOf(entries)); err != nil {
+		return fmt.Errorf("publish on %s: %w", c.config.Name, err)
+	}
+	c.queue.Tell(actors.Enqueue{Entries: entries, Done: done})
+	return nil
+}

@@ -1,0 +1,190 @@
+// Package runtime runs connections for a program that embeds them: it starts
+// their actors, stores what the program publishes, and says how it goes. It
+// chooses no technology: stores and dialers are handed in.
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/mqttdb/mqttdb/actors"
+	"github.com/mqttdb/mqttdb/broker"
+	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// ActorSystem is where a host program's actors live.
+type ActorSystem = actor.ActorSystem
+
+// Options say what to run, and on what.
+type Options struct {
+	Config config.Config // validated
+
+	Durable  persistence.Store // of connections that persist; closed by Close
+	Volatile persistence.Store // of the others; closed by Close
+
+	// Dialer makes what opens links to the broker of a connection.
+	Dialer func(config.Connection) (broker.Dialer, error)
+
+	// Login says how to greet the broker of a connection; it is asked before
+	// each attempt. ctx ends with the attempt.
+	Login func(ctx context.Context, c config.Connection) (username string, password []byte, err error)
+
+	System     *ActorSystem // the host's; nil: one of our own
+	SystemName string       // what the names of our actors begin with; "mqttdb" if empty
+	Logger     *slog.Logger // nil: none
+}
+
+// Runtime runs connections. It may be used concurrently.
+type Runtime struct {
+	config      config.Config
+	o           Options
+	system      *actors.System
+	compactor   actors.Ref[actors.CompactorMessage]
+	connections []*Connection // in the order of the configuration
+	orphans     []types.Status
+	local       local
+	board       board
+	closing     sync.Once
+	closed      chan struct{}
+	closeErr    error
+}
+
+func (rt *Runtime) now() time.Time { return time.Now() }
+
+// Open starts everything that the configuration names. Brokers need not be
+// reachable; stores must be ours to open, and not be in use.
+func Open(ctx context.Context, o Options) (*Runtime, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	rt := &Runtime{config: o.Config, o: o, closed: make(chan struct{})}
+	rt.system = actors.NewSystem(actors.SystemOptions{Host: o.System, Name: o.SystemName, Logger: o.Logger})
+	if err := rt.start(ctx); err != nil {
+		return nil, errors.Join(err, rt.Close(context.WithoutCancel(ctx)))
+	}
+	return rt, nil
+}
+
+func (rt *Runtime) start(ctx context.Context) error {
+	var err error
+	if rt.compactor, err = actors.SpawnCompactor(rt.system, actors.CompactorConfig{Logger: rt.o.Logger}); err != nil {
+		return err
+	}
+	for _, c := range rt.config.Connections {
+		if err := rt.startConnection(ctx, c); err != nil {
+			return fmt.Errorf("start connection %s: %w", c.Name, err)
+		}
+	}
+	return rt.findOrphans(ctx)
+}
+
+// findOrphans opens the queues that no connection is configured for any more,
+// to say what is in them.
+func (rt *Runtime) findOrphans(ctx context.Context) error {
+	names, err := rt.o.Durable.Names(ctx)
+	if err != nil {
+		return fmt.Errorf("list the stored queues: %w", err)
+	}
+	for _, name := range names {
+		conn, direction, _ := strings.Cut(name, "/")
+		if direction != "outgoing" || rt.Connection(conn) != nil {
+			continue
+		}
+		q, err := rt.o.Durable.Open(ctx, name)
+		if err != nil {
+			rt.o.Logger.Warn("a queue of no connection cannot be opened", "queue", name, "error", err)
+			continue
+		}
+		s := q.State()
+		if err := q.Close(ctx); err != nil {
+			return fmt.Errorf("close %s: %w", name, err)
+		}
+		if s.Pending() == 0 {
+			continue
+		}
+		rt.o.Logger.Warn("messages are pending for a connection that is not configured; they are kept",
+			"conn", conn, "pending", s.Pending())
+		rt.orphans = append(rt.orphans, types.Status{
+			Name: conn, State: types.Offline, Orphan: true,
+			Hint:     "messages wait for a connection of this name: configure it, or remove its directory while the gateway is stopped",
+			Outgoing: actors.QueueStatusOf(s),
+		})
+	}
+	return nil
+}
+
+// Connection returns the named connection, nil if there is none; what is asked
+// of nil fails with types.ErrUnknownConnection.
+func (rt *Runtime) Connection(name string) *Connection {
+	i := slices.IndexFunc(rt.connections, func(c *Connection) bool { return c.config.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return rt.connections[i]
+}
+
+// Connections returns all connections, in the order of the configuration.
+func (rt *Runtime) Connections() []*Connection { return slices.Clone(rt.connections) }
+
+// Status describes all connections, and after them the orphans: queues with
+// messages for a connection that is not configured.
+func (rt *Runtime) Status() []types.Status {
+	out := make([]types.Status, 0, len(rt.connections)+len(rt.orphans))
+	for _, c := range rt.connections {
+		out = append(out, c.Status())
+	}
+	return append(out, rt.orphans...)
+}
+
+// Running lists the names of the actors that run.
+func (rt *Runtime) Running() []string { return rt.system.Running() }
+
+// Drain waits until all queues are empty.
+func (rt *Runtime) Drain(ctx context.Context) error {
+	for _, c := range rt.connections {
+		if err := c.Drain(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close lets what is in flight finish, but not longer than ctx allows, and stops
+// everything. What was not sent stays stored. A host's actor system goes on.
+func (rt *Runtime) Close(ctx context.Context) error {
+	rt.closing.Do(func() {
+		rt.closeErr = rt.close(ctx)
+		close(rt.closed)
+	})
+	<-rt.closed
+	return rt.closeErr
+}
+
+// finishShare is how much of the time to close what is in flight may take.
+const finishShare = 0.6
+
+func (rt *Runtime) close(ctx context.Context) error {
+	within := 2 * time.Second
+	if deadline, ok := ctx.Deadline(); ok {
+		within = time.Duration(float64(time.Until(deadline)) * finishShare)
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, len(rt.connections))
+	for i, c := range rt.connections {
+		wg.Go(func() { errs[i] = c.stop(ctx, within) })
+	}
+	wg.Wait()
+	errs = append(errs, rt.compactor.Stop(ctx), rt.o.Durable.Close(), rt.o.Volatile.Close())
+	rt.board.close()
+	return errors.Join(errs...)
+}
