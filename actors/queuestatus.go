@@ -56,6 +56,7 @@ func (q *Queue) Status() types.QueueStatus {
 func QueueStatusOf(s persistence.State) types.QueueStatus {
 	left := &s.Counters.Left
 	status := types.QueueStatus{
+		DroppedBy:          map[string]uint64{},
 		Pending:            s.Pending(),
 		Bytes:              s.Bytes,
 		Accepted:           s.Counters.Accepted,

@@ -82,7 +82,7 @@ func (d *demo) explain() {
 	d.screen.line("")
 	d.screen.line("  local MQTT   %s", g.mqtt)
 	d.screen.line("  status       http://%s/api/connections", g.http)
-	d.screen.line("  data         %s", g.dataDir)
+	d.screen.line("  data, log    %s", g.dataDir)
 	if d.broker != nil {
 		d.screen.line("  demo broker  %s (in this process; MQTTDB_BROKER=mqtts://... uses a real one)", d.broker.addr)
 	} else {
@@ -91,6 +91,7 @@ func (d *demo) explain() {
 	d.screen.line("")
 	d.screen.line("  Try: press c to cut the link to the broker and c to restore it, k to kill -9")
 	d.screen.line("  the gateway and start it again, q to quit. Publish something yourself:")
+	d.screen.line("    %s pub --config %s try/me hello", os.Args[0], g.config())
 	d.screen.line("    mosquitto_pub -p %s -q 1 -t try/me -m hello", port(g.mqtt))
 	d.screen.line("")
 }

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,8 +28,34 @@ type gateway struct {
 	exited chan error
 }
 
+// configName is the configuration that the demo writes into its data directory.
+const configName = "demo.yaml"
+
+// configuration is what an operator would write.
+func (g *gateway) configuration() []byte {
+	quote := func(s string) string { return strconv.Quote(strings.ReplaceAll(s, "$", "$$")) }
+	text := fmt.Sprintf(`# Written by mqttdb serve --demo. Try: mqttdb status --config %s
+data_dir: .
+mqtt:
+  listen: %s
+http:
+  listen: %s
+connections:
+  demo:
+    broker: %s
+`, g.config(), quote(g.mqtt), quote(g.http), quote(g.broker))
+	for key, env := range map[string]string{"username": "MQTTDB_USERNAME", "password_file": "MQTTDB_PASSWORD_FILE"} {
+		if value := os.Getenv(env); value != "" {
+			text += fmt.Sprintf("    %s: %s\n", key, quote(value))
+		}
+	}
+	return []byte(text)
+}
+
+func (g *gateway) config() string { return filepath.Join(g.dataDir, configName) }
+
 // startGateway starts this program again as a gateway and waits until it
-// answers. What it logs goes to a file in its data directory's parent.
+// answers. What it logs goes to a file in its data directory.
 func startGateway(ctx context.Context, mqtt, httpAddr, broker, dataDir string) (*gateway, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -41,10 +69,12 @@ func startGateway(ctx context.Context, mqtt, httpAddr, broker, dataDir string) (
 		return nil, err
 	}
 	g := &gateway{mqtt: mqtt, http: httpAddr, broker: broker, dataDir: dataDir, log: log, exited: make(chan error, 1)}
-	g.cmd = exec.Command(self, "serve", "--config", os.DevNull, "--listen", mqtt, "--http", httpAddr)
-	g.cmd.Env = append(os.Environ(), envBroker+"="+broker, envDataDir+"="+dataDir)
+	if err := os.WriteFile(g.config(), g.configuration(), 0o600); err != nil {
+		return nil, err
+	}
+	g.cmd = exec.Command(self, "serve", "--config", g.config())
 	g.cmd.Stdout, g.cmd.Stderr = log, log
-	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ctrl-C is for the demo
+	g.cmd.SysProcAttr = processAttributes()
 	if err := g.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the gateway: %w", err)
 	}
