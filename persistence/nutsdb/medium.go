@@ -23,6 +23,7 @@ type medium struct {
 	dir     string
 	db      *database
 	sync    func(*os.File) error
+	syncDir func(dir string) error
 	closed  func(failed bool)
 	lock    *lock
 	max     int64 // size of the largest value
@@ -56,7 +57,7 @@ var _ journal.Medium = (*medium)(nil)
 // newMedium takes over what the source has.
 func newMedium(s *source, db *database, active uint64, file *os.File) *medium {
 	m := &medium{
-		dir: s.dir, db: db, sync: s.sync, closed: s.closed, lock: s.lock,
+		dir: s.dir, db: db, sync: s.sync, syncDir: s.syncDir, closed: s.closed, lock: s.lock,
 		max:     s.segmentSize - entryHeaderMax - keySize,
 		sealer:  sealer{dir: s.dir, logger: s.o.Logger},
 		follows: s.lastID(), first: active,
@@ -151,7 +152,7 @@ func (m *medium) syncAll() error {
 		err = m.sync(active.file)
 	}
 	if newName && err == nil {
-		err = syncDir(m.dir)
+		err = m.syncDir(m.dir)
 	}
 	if err != nil {
 		// Never tried again: the next answer could be a wrong yes.
@@ -241,7 +242,7 @@ func (m *medium) Drop(below uint64) (reclaimed int64, err error) {
 		m.older = m.older[1:]
 	}
 	if reclaimed > 0 {
-		if err := syncDir(m.dir); err != nil {
+		if err := m.syncDir(m.dir); err != nil {
 			return reclaimed, m.fail("compact", err)
 		}
 	}

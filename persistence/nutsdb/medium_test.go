@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 
@@ -290,6 +291,7 @@ func TestMediumSyncCoversRotation(t *testing.T) {
 	}
 	var synced []string
 	src.sync = func(f *os.File) error { synced = append(synced, filepath.Base(f.Name())); return nil }
+	src.syncDir = func(string) error { synced = append(synced, "names"); return nil }
 	m, err := src.Start(context.Background(), persistence.EncodeStoreRecord(testStore))
 	if err != nil {
 		t.Fatal(err)
@@ -304,8 +306,8 @@ func TestMediumSyncCoversRotation(t *testing.T) {
 	}
 	mustSync(t, m)
 	mustSync(t, m)
-	if len(synced) != 3 || synced[0] != "1.dat" || synced[1] != "2.dat" || synced[2] != "3.dat" {
-		t.Errorf("synced %v", synced)
+	if want := []string{"1.dat", "2.dat", "3.dat", "names"}; !slices.Equal(synced, want) {
+		t.Errorf("synced %v, want %v", synced, want)
 	}
 }
 

@@ -25,15 +25,17 @@ func Source(dir string, o Options) (journal.Source, error) {
 }
 
 func newSource(dir string, o Options) *source {
-	return &source{dir: filepath.Clean(dir), o: o, segmentSize: o.SegmentSize, sync: syncData, closed: func(bool) {}}
+	return &source{dir: filepath.Clean(dir), o: o, segmentSize: o.SegmentSize, sync: syncData, syncDir: syncDir, closed: func(bool) {}}
 }
 
 // source is a queue's directory, between Inspect and Start.
 type source struct {
 	dir    string
 	o      Options
-	sync   func(*os.File) error // replaced by tests
-	closed func(failed bool)    // told when the medium was closed
+	closed func(failed bool) // told when the medium was closed
+
+	sync    func(*os.File) error // replaced by tests
+	syncDir func(dir string) error
 
 	lock        *lock // nil if not held
 	segmentSize int64

@@ -1,0 +1,381 @@
+//go:build !js
+
+package nutsdb
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const crashDirEnv = "MQTTDB_TEST_CRASH_DIR"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(crashDirEnv); dir != "" {
+		if err := appendUntilKilled(dir); err != nil {
+			fmt.Println("error:", err)
+		}
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// keep is how many entries a crashing process keeps, about.
+const keep = 200
+
+// appendUntilKilled appends and syncs, forgets and drops, and tells each key
+// that it synced.
+func appendUntilKilled(dir string) error {
+	m, err := tryOpen(dir, testSegment)
+	if err != nil {
+		return err
+	}
+	segments := make(map[uint64]uint64)
+	key := uint64(0)
+	for _, e := range m.contents.Entries {
+		segments[e.Key] = e.Segment
+		key = max(key, e.Key)
+	}
+	for {
+		for range 1 + rand.IntN(4) {
+			key++
+			if segments[key], err = m.Append(key, value(key)); err != nil {
+				return err
+			}
+		}
+		if err := m.Sync(); err != nil {
+			return err
+		}
+		fmt.Println("synced", key)
+		if len(segments) > keep && rand.IntN(20) == 0 {
+			old := slices.Sorted(maps.Keys(segments))[:len(segments)-keep]
+			for _, key := range old {
+				delete(segments, key)
+			}
+			fmt.Println("forgets below", old[len(old)-1]+1)
+			if err := m.Forget(old); err != nil {
+				return err
+			}
+			if _, err := m.Drop(slices.Min(slices.Collect(maps.Values(segments)))); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// A killed process loses nothing that it had synced, and leaves nothing that
+// could not be opened.
+func TestCrashKilled(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "queue")
+	synced, below := uint64(0), uint64(1)
+	for round := range 20 {
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), crashDirEnv+"="+dir)
+		out, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines, until := bufio.NewScanner(out), 1+rand.IntN(150)
+		for n := 1; lines.Scan(); n++ {
+			what, number, _ := cutLast(lines.Text())
+			switch what {
+			case "synced":
+				synced = number
+			case "forgets below":
+				below = number
+			default:
+				t.Errorf("child: %s", lines.Text())
+			}
+			if n == until {
+				if err := child.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		_ = child.Wait() // it was killed
+		m, err := tryOpen(dir, testSegment)
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		for _, d := range m.contents.Damage {
+			if !d.Last {
+				t.Errorf("round %d: damage %+v", round, d)
+			}
+		}
+		found := m.keysOf(t)
+		for key := below; key <= synced; key++ {
+			if _, ok := found[key]; !ok {
+				t.Errorf("round %d: entry %d was synced and is gone", round, key)
+			}
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	if synced < 100 {
+		t.Errorf("only %d entries were synced", synced)
+	}
+}
+
+func cutLast(line string) (string, uint64, bool) {
+	i := strings.LastIndexByte(line, ' ')
+	if i < 0 {
+		return line, 0, false
+	}
+	n, err := strconv.ParseUint(line[i+1:], 10, 64)
+	return line[:i], n, err == nil
+}
+
+// What was appended is there after the death of the process, synced or not.
+func TestCrashWithoutSync(t *testing.T) {
+	dir := t.TempDir()
+	m := openDir(t, dir, testSegment)
+	for last := uint64(5); last <= 100; last += 5 {
+		appendKeys(t, m, last-4, last)
+		crashed := openDir(t, copyDir(t, dir), testSegment)
+		crashed.wantNoDamage(t)
+		crashed.wantKeys(t, 1, last)
+		crashed.Close()
+	}
+}
+
+// A crash at any moment of an opening leaves what the next one can open.
+func TestCrashWhileOpening(t *testing.T) {
+	full := usedStore(t, 60)
+	for _, test := range []struct {
+		name  string
+		crash func(dir string) error
+	}{
+		{"the new segment is empty", func(dir string) error { return os.WriteFile(segmentFile(dir, 99, dataSuffix), nil, 0o600) }},
+		{"the new segment is sparse", func(dir string) error {
+			return os.WriteFile(segmentFile(dir, 99, dataSuffix), make([]byte, testSegment), 0o600)
+		}},
+		{"the new segment has a hint", func(dir string) error { return os.WriteFile(segmentFile(dir, 99, hintSuffix), []byte("x"), 0o600) }},
+		{"the store file is half written", func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, storeName+tmpSuffix), []byte("x"), 0o600)
+		}},
+		{"the buckets are torn", func(dir string) error { return os.WriteFile(filepath.Join(dir, bucketName), []byte("x"), 0o600) }},
+		{"the buckets are empty", func(dir string) error { return os.WriteFile(filepath.Join(dir, bucketName), nil, 0o600) }},
+		{"hints are torn", func(dir string) error {
+			return eachFile(dir, hintSuffix, func(b []byte) []byte { return b[:len(b)/2] })
+		}},
+		{"manifests are torn", func(dir string) error {
+			return eachFile(dir, sealSuffix, func(b []byte) []byte { return b[:len(b)/2] })
+		}},
+		{"manifests and hints are zero", func(dir string) error {
+			zero := func(b []byte) []byte { return make([]byte, len(b)) }
+			if err := eachFile(dir, sealSuffix, zero); err != nil {
+				return err
+			}
+			return eachFile(dir, hintSuffix, zero)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := copyDir(t, full)
+			if err := test.crash(dir); err != nil {
+				t.Fatal(err)
+			}
+			m := openDir(t, dir, testSegment)
+			m.wantNoDamage(t)
+			m.wantKeys(t, 1, 60)
+			appendKeys(t, m, 61, 80)
+			m.Close()
+			openDir(t, dir, testSegment).wantKeys(t, 1, 80)
+		})
+	}
+}
+
+// eachFile changes the files whose names end in suffix.
+func eachFile(dir, suffix string, change func([]byte) []byte) error {
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, suffix) {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(path, change(b), 0o600)
+	})
+}
+
+// A crash in the middle of a Drop leaves a truncated file, which is no damage.
+func TestCrashWhileDropping(t *testing.T) {
+	dir := t.TempDir()
+	m := openDir(t, dir, testSegment)
+	segments := appendKeys(t, m, 1, 60)
+	mustSync(t, m)
+	m.sealer.wait()
+	crashed := copyDir(t, dir)
+	m.Close()
+	writeFile(t, segmentFile(crashed, 1, dataSuffix), nil)
+	m = openDir(t, crashed, testSegment)
+	m.wantNoDamage(t)
+	for key, segment := range segments {
+		if _, err := m.Load(key); (err == nil) != (segment > 1) {
+			t.Errorf("load %d of segment %d: %v", key, segment, err)
+		}
+	}
+	if _, err := os.Stat(segmentFile(crashed, 1, dataSuffix)); err == nil {
+		t.Error("the file is still there")
+	}
+}
+
+// powerCut returns a directory as a power cut may leave it: what was in the
+// files at the last sync is there, of what was written since every sector is
+// old, new or garbage, and files that are new may be missing.
+func powerCut(t *testing.T, rnd *rand.Rand, now string, synced map[string][]byte) string {
+	t.Helper()
+	const sector = 512
+	dir := copyDir(t, now)
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		path := filepath.Join(dir, f.Name())
+		switch filepath.Ext(f.Name()) {
+		case hintSuffix, sealSuffix: // these are never synced
+			b := readFile(t, path)
+			switch rnd.IntN(5) {
+			case 0:
+				os.Remove(path)
+			case 1:
+				writeFile(t, path, b[:rnd.IntN(len(b)+1)])
+			case 2:
+				writeFile(t, path, make([]byte, len(b)))
+			}
+		case dataSuffix:
+			old, named := synced[f.Name()]
+			if !named && rnd.IntN(3) == 0 {
+				os.Remove(path)
+				continue
+			}
+			b := readFile(t, path)
+			old = append(bytes.Clone(old), make([]byte, len(b))...)[:len(b)]
+			for at := 0; at < len(b); at += sector {
+				end := min(at+sector, len(b))
+				if bytes.Equal(old[at:end], b[at:end]) {
+					continue
+				}
+				switch rnd.IntN(4) {
+				case 0:
+					copy(b[at:end], old[at:end])
+				case 1:
+					// The bytes that were synced were in this sector before.
+					for i := at; i < end; i++ {
+						if old[i] != b[i] {
+							b[i] = byte(rnd.Uint32())
+						}
+					}
+				}
+			}
+			if !named && rnd.IntN(3) == 0 {
+				b = b[:rnd.IntN(len(b)+1)]
+			}
+			writeFile(t, path, b)
+		}
+	}
+	return dir
+}
+
+// Whatever a power cut does to what was not synced: what was is there.
+func TestCrashPowerCut(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	dir := t.TempDir()
+	wanted := make(map[uint64]bool) // synced and not forgotten
+	last := uint64(0)
+	torn := 0
+	for round := range 40 {
+		m := openDir(t, dir, testSegment)
+		synced := make(map[string][]byte)
+		pending := make(map[uint64]uint64)
+		steps := rnd.IntN(40)
+		for range steps {
+			switch rnd.IntN(10) {
+			case 0, 1:
+				mustSync(t, m)
+				m.sealer.wait()
+				for key := range pending {
+					wanted[key] = true
+				}
+				clear(pending)
+				clear(synced)
+				names, err := list(dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, id := range names.data {
+					path := segmentFile(dir, id, dataSuffix)
+					synced[filepath.Base(path)] = readFile(t, path)
+				}
+			case 2:
+				if len(wanted) > 50 {
+					keys := slices.Sorted(maps.Keys(wanted))[:len(wanted)-50]
+					if err := m.Forget(keys); err != nil {
+						t.Fatal(err)
+					}
+					for _, key := range keys {
+						delete(wanted, key)
+					}
+				}
+			default:
+				last++
+				segment, err := m.Append(last, value(last))
+				if err != nil {
+					t.Fatal(err)
+				}
+				pending[last] = segment
+			}
+		}
+		if len(synced) == 0 { // nothing is known of what is on the disk
+			m.Close()
+			for key := range pending {
+				wanted[key] = true
+			}
+			continue
+		}
+		crashed := powerCut(t, rnd, dir, synced)
+		m.Close()
+		os.RemoveAll(dir)
+		dir = crashed
+		m = openDir(t, dir, testSegment)
+		if len(m.contents.Damage) > 0 {
+			torn++
+		}
+		found := m.keysOf(t)
+		for key := range wanted {
+			if _, ok := found[key]; !ok {
+				t.Errorf("round %d: entry %d was synced and is gone", round, key)
+			}
+		}
+		for key := range found { // of the others some may be there
+			wanted[key] = true
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	if torn < 5 || len(wanted) < 50 {
+		t.Errorf("the test proves little: %d of its rounds had damage, %d entries", torn, len(wanted))
+	}
+}
