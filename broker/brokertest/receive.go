@@ -106,7 +106,7 @@ func oversized(t *testing.T, h Harness) {
 	o.MaxPacket = 1000
 	sub, pub := h.dial(t, o), h.clean(t, "pub")
 	sub.subscribe("t/#", 1)
-	const size = 300_000
+	const size = 100_000
 	large := types.Message{Topic: "t/large", QoS: 1, Payload: make([]byte, size)}
 	pub.publish(1, message("t/small", 1, "before"), large, message("t/small", 1, "after"))
 	in := sub.received(3)

@@ -30,15 +30,18 @@ func harness(t *testing.T, url string, config *tls.Config, m *mosquitto.Broker) 
 }
 
 func TestConformanceOverTLS(t *testing.T) {
+	t.Parallel()
 	cert := certificate(t, "", time.Now().Add(time.Hour))
 	certFile, keyFile := files(t, cert)
 	brokertest.Run(t, func(t *testing.T) brokertest.Harness {
-		m := mosquitto.Start(t, mosquitto.WithUser("user", "secret"), mosquitto.WithConfig("certfile "+certFile, "keyfile "+keyFile, "max_queued_messages 0"))
+		m := mosquitto.Start(t, mosquitto.WithUser("user", "secret"), mosquitto.WithConfig("certfile "+certFile, "keyfile "+keyFile, "set_tcp_nodelay true", "max_queued_messages 0"))
 		return harness(t, "mqtts://"+m.Addr(), trusting(cert), m)
 	})
 }
 
+// mosquitto sends about 40 kB/s to a WebSocket, so this one takes its time.
 func TestConformanceOverWebSocket(t *testing.T) {
+	t.Parallel()
 	brokertest.Run(t, func(t *testing.T) brokertest.Harness {
 		m := mosquitto.Start(t, mosquitto.WithUser("user", "secret"), mosquitto.WithWebSocket(), mosquitto.WithConfig("max_queued_messages 0"))
 		return harness(t, "ws://"+m.WebSocketAddr()+"/mqtt", nil, m)

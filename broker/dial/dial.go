@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -77,7 +78,7 @@ func Network(o Options) (broker.Network, error) {
 			if ctx.Err() != nil {
 				return nil, fmt.Errorf("connect to %s: %w", t.addr, context.Cause(ctx))
 			}
-			if limited.Err() != nil {
+			if limited.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
 				err = errors.Join(errTimeout, err)
 			}
 			return nil, explain(t, o.Timeout, err)

@@ -71,7 +71,7 @@ func tlsReason(t target, err error) (what, advice string) {
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var notTLS tls.RecordHeaderError
-	var alert tls.AlertError
+	var remote *net.OpError
 	plain := "mqtt://"
 	if t.websocket {
 		plain = "ws://"
@@ -87,8 +87,8 @@ func tlsReason(t target, err error) (what, advice string) {
 		return "the broker's certificate cannot be used: " + invalid.Error(), "give the broker a certificate for servers"
 	case errors.As(err, &notTLS):
 		return "the server does not speak TLS on this port", "use " + plain + " or the broker's port for TLS"
-	case errors.As(err, &alert):
-		return "the broker refuses the TLS handshake: " + alert.Error(), "check tls.cert_file and tls.key_file: does the broker ask for a client certificate?"
+	case errors.As(err, &remote) && remote.Op == "remote error": // how crypto/tls reports an alert
+		return "the broker refuses the TLS handshake: " + remote.Err.Error(), "check tls.cert_file and tls.key_file: does the broker ask for a client certificate?"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
 		return "the server closed the connection in the TLS handshake", "check that the port is the one for TLS; else use " + plain
 	}

@@ -28,17 +28,32 @@ func (e *upgradeError) Error() string { return "the server answered " + e.status
 
 // websocket makes a WebSocket connection.
 func (o Options) websocket(ctx context.Context, t target) (broker.Conn, error) {
+	// The dialer heeds the deadline of ctx only; a closed connection is what ends
+	// a handshake that nobody waits for any more.
+	var stop func() bool
+	watched := func(conn net.Conn, err error) (net.Conn, error) {
+		if err == nil {
+			stop = context.AfterFunc(ctx, func() { conn.Close() })
+		}
+		return conn, err
+	}
 	d := websocket.Dialer{
 		Subprotocols:    []string{subprotocol},
 		ReadBufferSize:  readBuffer,
 		WriteBufferSize: writeBuffer,
 		WriteBufferPool: new(sync.Pool),
-		NetDialContext:  func(ctx context.Context, _, _ string) (net.Conn, error) { return o.DialContext(ctx, "tcp", t.addr) },
+		NetDialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return watched(o.DialContext(ctx, "tcp", t.addr))
+		},
 		NetDialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return o.secure(ctx, t)
+			return watched(o.secure(ctx, t))
 		},
 	}
 	ws, answer, err := d.DialContext(ctx, t.url.String(), nil)
+	if stop != nil && !stop() && err == nil {
+		ws.Close()
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		if errors.Is(err, websocket.ErrBadHandshake) && answer != nil {
 			return nil, &upgradeError{answer.Status}
