@@ -6,7 +6,11 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
 )
+
+var errNoConnect = errors.New("no CONNECT came in time")
 
 // maxNoted bounds the client ids of which is known that they were logged.
 const maxNoted = 1000
@@ -65,6 +69,9 @@ func (s *Server) greet(conn net.Conn) (*session, error) {
 	conn.SetDeadline(time.Now().Add(s.options.connectTimeout))
 	in := newPacketReader(conn, s.options.MaxMessageSize)
 	c, err := readConnect(in)
+	if err == errSilent {
+		err = errNoConnect
+	}
 	if err != nil {
 		var no *refusal
 		if errors.As(err, &no) {
@@ -105,7 +112,7 @@ func readConnect(in *packetReader) (connect, error) {
 	if err != nil {
 		return connect{}, err
 	}
-	if h.kind != 1 {
+	if h.kind != packets.Connect {
 		return connect{}, &refusal{text: "the first packet is not CONNECT"}
 	}
 	body, err := in.body(h.length)

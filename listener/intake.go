@@ -158,7 +158,7 @@ func (in *intake) answer(due []*pending) []*pending {
 	return due
 }
 
-// recorded says whether p is to get a PUBREC now, and with which code; an id
+// record says whether p is to get a PUBREC now, and with which code; an id
 // that is refused is free at once [MQTT5-4.3.3].
 func (in *intake) record(p *pending, code byte) bool {
 	if in.receipt[p.id] != p.receipt {
