@@ -25,12 +25,29 @@ func TestNoticesAreCurrent(t *testing.T) {
 		return
 	}
 	t.Errorf("%s is not current: look at what is new, then run make notices", fileName)
-	listed := strings.Split(got, "\n")
-	for line := range strings.SplitSeq(want, "\n") {
-		if strings.HasPrefix(line, "  ") && !slices.Contains(listed, line) {
-			t.Errorf("not listed: %s", strings.TrimSpace(line))
+	linked, listed := index(want), index(got)
+	for _, line := range linked {
+		if !slices.Contains(listed, line) {
+			t.Errorf("linked, but not listed: %s", line)
 		}
 	}
+	for _, line := range listed {
+		if !slices.Contains(linked, line) {
+			t.Errorf("listed, but not linked: %s", line)
+		}
+	}
+}
+
+// index gives the lines that name the modules, at the head of the notices.
+func index(document string) []string {
+	head, _, _ := strings.Cut(document, "====")
+	var lines []string
+	for line := range strings.SplitSeq(head, "\n") {
+		if strings.HasPrefix(line, "  ") {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
 }
 
 func TestClassify(t *testing.T) {
