@@ -149,6 +149,29 @@ func (rt *Runtime) Status() []types.Status {
 // Running lists the names of the actors that run.
 func (rt *Runtime) Running() []string { return rt.system.Running() }
 
+// Kill makes the actor of that name fail, as by a bug: a drill. Nothing may be
+// lost by it.
+func (rt *Runtime) Kill(actor string) error {
+	if actor == rt.compactor.Name() {
+		rt.compactor.Kill()
+		return nil
+	}
+	for _, c := range rt.connections {
+		switch {
+		case actor == c.queue.Name():
+			c.queue.Kill()
+		case actor == c.link.Name():
+			c.link.Kill()
+		case c.inbound != nil && actor == c.inbound.Name():
+			c.inbound.Kill()
+		default:
+			continue
+		}
+		return nil
+	}
+	return fmt.Errorf("no actor %q runs", actor)
+}
+
 // Drain waits until all queues are empty.
 func (rt *Runtime) Drain(ctx context.Context) error {
 	for _, c := range rt.connections {

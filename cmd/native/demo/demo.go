@@ -33,8 +33,8 @@ func Run(ctx context.Context, out io.Writer) error {
 	d.explain()
 	keys, restore := readKeys(ctx)
 	err := d.loop(ctx, keys)
+	d.screen.end()
 	restore()
-	d.screen.line("stopping")
 	return errors.Join(err, d.stop())
 }
 

@@ -39,6 +39,15 @@ func (s *screen) line(format string, args ...any) {
 	fmt.Fprintln(s.out, text)
 }
 
+// end takes the line that changes away.
+func (s *screen) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.terminal {
+		fmt.Fprint(s.out, "\r\x1b[K")
+	}
+}
+
 // status shows the line that changes; without a terminal it is printed every
 // five seconds.
 func (s *screen) status(text string) {
