@@ -303,8 +303,8 @@ func TestActorsAreKilled(t *testing.T) {
 	}
 	var stored []string
 	for i := range 200 {
-		if i%4 == 3 {
-			victim := []string{"mqttdb/x", "mqttdb/x/outgoing", "mqttdb/_compactor"}[i/4%3]
+		if i%16 == 15 { // each of them four times: the waits before a restart grow
+			victim := []string{"mqttdb/x", "mqttdb/x/outgoing", "mqttdb/_compactor"}[i/16%3]
 			if err := rt.Kill(victim); err != nil {
 				t.Fatal(err)
 			}
