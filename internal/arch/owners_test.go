@@ -23,7 +23,7 @@ var owners = []owner{
 	{prefix: "github.com/asynkron/protoactor-go", by: only("actors", "runtime", "examples/...")},
 	{prefix: "github.com/eclipse/paho.mqtt.golang", by: only("bench/..."), tests: outside},
 	{prefix: "github.com/eclipse/paho.mqtt.golang/packets", by: only("broker/mqtt", "listener"), tests: outside},
-	{prefix: "github.com/mochi-mqtt/server/v2", by: only("listener", "cmd/native/...", "bench/..."), tests: outside},
+	{prefix: "github.com/mochi-mqtt/server/v2", by: only("bench/..."), tests: outside},
 	{prefix: "github.com/mochi-mqtt/server/v2/packets", by: only("listener"), tests: outside},
 	{prefix: "github.com/nutsdb/nutsdb", by: only("persistence/nutsdb")},
 	{prefix: "github.com/gofrs/flock", by: only("persistence/nutsdb")},
