@@ -90,11 +90,11 @@ func decode(f frame) (any, error) {
 	case *packets.PublishPacket:
 		return inbound(p, f)
 	case *packets.PubackPacket:
-		return ack(broker.PubAck, p.MessageID)
+		return broker.Ack{Kind: broker.PubAck, ID: p.MessageID}, checkID("PUBACK", p.MessageID)
 	case *packets.PubrecPacket:
-		return ack(broker.PubRec, p.MessageID)
+		return broker.Ack{Kind: broker.PubRec, ID: p.MessageID}, checkID("PUBREC", p.MessageID)
 	case *packets.PubcompPacket:
-		return ack(broker.PubComp, p.MessageID)
+		return broker.Ack{Kind: broker.PubComp, ID: p.MessageID}, checkID("PUBCOMP", p.MessageID)
 	case *packets.PubrelPacket:
 		return broker.Inbound{Kind: broker.Release, ID: p.MessageID}, checkID("PUBREL", p.MessageID)
 	case *packets.SubackPacket:
@@ -105,10 +105,6 @@ func decode(f frame) (any, error) {
 		return pong{}, nil
 	}
 	return packet, nil // CONNACK; checkFirst lets no other pass
-}
-
-func ack(kind broker.AckKind, id uint16) (any, error) {
-	return broker.Ack{Kind: kind, ID: id}, checkID("acknowledgement", id)
 }
 
 func inbound(p *packets.PublishPacket, f frame) (any, error) {
