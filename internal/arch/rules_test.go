@@ -57,12 +57,25 @@ func checkSyntax(f file) []string {
 			if node.Recv == nil && node.Name.Name == "init" {
 				wrong = append(wrong, fmt.Sprintf("%s: an init function acts behind the caller's back", f.at(node.Pos())))
 			}
+		case *ast.CallExpr:
+			// Within its bubble a sleep moves a fake clock and waits for nothing.
+			return !names(node.Fun, "synctest", "Test")
 		case *ast.SelectorExpr:
-			if x, ok := node.X.(*ast.Ident); ok && f.test && x.Name == "time" && node.Sel.Name == "Sleep" {
+			if f.test && names(node, "time", "Sleep") {
 				wrong = append(wrong, fmt.Sprintf("%s: a test waits for the event and does not sleep", f.at(node.Pos())))
 			}
 		}
 		return true
 	})
 	return wrong
+}
+
+// names reports whether the expression is name of package pkg.
+func names(expr ast.Expr, pkg, name string) bool {
+	selector, ok := expr.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	x, ok := selector.X.(*ast.Ident)
+	return ok && x.Name == pkg && selector.Sel.Name == name
 }
