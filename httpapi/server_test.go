@@ -1,0 +1,187 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mqttdb/mqttdb/httpapi"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// fakeRuntime answers as a runtime with one connection, "cloud".
+type fakeRuntime struct {
+	published types.Message
+	selected  types.Selection
+	paused    bool
+	err       error
+}
+
+func (f *fakeRuntime) Status() []types.Status {
+	return []types.Status{{Name: "cloud", State: types.Online, Outgoing: types.QueueStatus{Pending: 7}}}
+}
+
+func (f *fakeRuntime) known(name string) error {
+	if name != "cloud" {
+		return types.ErrUnknownConnection
+	}
+	return f.err
+}
+
+func (f *fakeRuntime) Publish(_ context.Context, c string, m types.Message) (types.Seq, error) {
+	if err := m.Check(100); err != nil {
+		return 0, err
+	}
+	f.published = m
+	return 42, f.known(c)
+}
+
+func (f *fakeRuntime) Clear(_ context.Context, c string, s types.Selection) (uint64, error) {
+	f.selected = s
+	return 7, f.known(c)
+}
+
+func (f *fakeRuntime) Pause(c string) error  { f.paused = true; return f.known(c) }
+func (f *fakeRuntime) Resume(c string) error { f.paused = false; return f.known(c) }
+
+func start(t *testing.T, rt httpapi.Runtime) string {
+	t.Helper()
+	s, err := httpapi.Listen(t.Context(), rt, httpapi.Options{
+		Addr: "127.0.0.1:0", AllowedHosts: []string{"gw.example"}, MaxMessageSize: 100, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := s.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return "http://" + s.Addr().String()
+}
+
+// call sends a request and returns the code and the body.
+func call(t *testing.T, method, url, body string, change func(*http.Request)) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		change(req)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !json.Valid(text) {
+		t.Errorf("%s %s: the answer is no JSON: %q", method, url, text)
+	}
+	return res.StatusCode, string(bytes.TrimSpace(text))
+}
+
+func TestRoutes(t *testing.T) {
+	disk := &types.StoreError{Op: "write to", Queue: "cloud/outgoing", Err: errors.New("no space left"), Hint: "free space"}
+	for _, c := range []struct {
+		name, method, path, body string
+		err                      error
+		code                     int
+		answer                   string // is part of it
+	}{
+		{"health", "GET", "/healthz", "", nil, 200, `"ok"`},
+		{"all", "GET", "/api/connections", "", nil, 200, `[{"name":"cloud"`},
+		{"one", "GET", "/api/connections/cloud", "", nil, 200, `"pending":7`},
+		{"none", "GET", "/api/connections/moon", "", nil, 404, `no such connection`},
+		{"clear", "POST", "/api/connections/cloud/clear", "", nil, 200, `{"cleared":7}`},
+		{"clear some", "POST", "/api/connections/cloud/clear?queue=outgoing&topic=a/%23&older_than=24h", "", nil, 200, `{"cleared":7}`},
+		{"clear what", "POST", "/api/connections/cloud/clear?queue=incomming", "", nil, 400, `queue is outgoing`},
+		{"clear bad filter", "POST", "/api/connections/cloud/clear?topic=a%23", "", nil, 400, `invalid topic`},
+		{"clear bad age", "POST", "/api/connections/cloud/clear?older_than=24", "", nil, 400, `older_than`},
+		{"clear by GET", "GET", "/api/connections/cloud/clear", "", nil, 404, `no such page`},
+		{"publish", "POST", "/api/connections/cloud/publish?topic=a/b&qos=1&retain=true", "hello", nil, 201, `{"seq":42}`},
+		{"publish to a wildcard", "POST", "/api/connections/cloud/publish?topic=a/%23", "x", nil, 400, `invalid topic`},
+		{"publish nowhere", "POST", "/api/connections/moon/publish?topic=a", "x", nil, 404, `no such connection`},
+		{"publish QoS 3", "POST", "/api/connections/cloud/publish?topic=a&qos=3", "x", nil, 400, `qos is 0, 1 or 2`},
+		{"publish too much", "POST", "/api/connections/cloud/publish?topic=a", strings.Repeat("x", 101), nil, 413, `too large`},
+		{"disk full", "POST", "/api/connections/cloud/publish?topic=a", "x", disk, 503, `"hint":"free space"`},
+		{"pause", "POST", "/api/connections/cloud/pause", "", nil, 200, `paused`},
+		{"resume", "POST", "/api/connections/cloud/resume", "", nil, 200, `resumed`},
+		{"nothing there", "GET", "/x", "", nil, 404, `no such page`},
+		{"path tricks", "GET", "/api/connections/..%2f..%2fetc", "", nil, 404, `no such connection`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			base := start(t, &fakeRuntime{err: c.err})
+			code, answer := call(t, c.method, base+c.path, c.body, nil)
+			if code != c.code || !strings.Contains(answer, c.answer) {
+				t.Errorf("%d %s, want %d with %s", code, answer, c.code, c.answer)
+			}
+		})
+	}
+}
+
+func TestPublishAndClearMeanWhatWasSaid(t *testing.T) {
+	rt := &fakeRuntime{}
+	base := start(t, rt)
+	call(t, "POST", base+"/api/connections/cloud/publish?topic=a/b&qos=0&retain=true", "hello", nil)
+	if m := rt.published; m.Topic != "a/b" || string(m.Payload) != "hello" || m.QoS != 0 || !m.Retain {
+		t.Errorf("published %+v", m)
+	}
+	call(t, "POST", base+"/api/connections/cloud/clear?topic=a/%23&older_than=1h", "", nil)
+	age := time.Since(rt.selected.Before)
+	if rt.selected.Filter != "a/#" || age < time.Hour || age > time.Hour+time.Minute {
+		t.Errorf("cleared %+v", rt.selected)
+	}
+}
+
+// A page of another site must neither read nor change anything.
+func TestGuard(t *testing.T) {
+	base := start(t, &fakeRuntime{})
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(base, "http://"))
+	for _, c := range []struct {
+		name   string
+		change func(*http.Request)
+		code   int
+	}{
+		{"as it is", func(*http.Request) {}, 200},
+		{"localhost", func(r *http.Request) { r.Host = "localhost:" + port }, 200},
+		{"IPv6", func(r *http.Request) { r.Host = "[::1]:" + port }, 200},
+		{"allowed host", func(r *http.Request) { r.Host = "GW.example:" + port }, 200},
+		{"rebound name", func(r *http.Request) { r.Host = "evil.example:" + port }, 403},
+		{"name like loopback", func(r *http.Request) { r.Host = "127.0.0.1.evil.example" }, 403},
+		{"own origin", func(r *http.Request) { r.Header.Set("Origin", base) }, 200},
+		{"foreign origin", func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }, 403},
+		{"no origin to speak of", func(r *http.Request) { r.Header.Set("Origin", "null") }, 403},
+		{"cross-site", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403},
+	} {
+		code, answer := call(t, "POST", base+"/api/connections/cloud/pause", "", c.change)
+		if code != c.code {
+			t.Errorf("%s: %d %s, want %d", c.name, code, answer, c.code)
+		}
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	base := start(t, &fakeRuntime{})
+	addr := strings.TrimPrefix(base, "http://")
+	_, err := httpapi.Listen(t.Context(), &fakeRuntime{}, httpapi.Options{Addr: addr, Logger: slog.New(slog.DiscardHandler)})
+	want := fmt.Sprintf("http.listen: %s is in use by another program: stop it, or set http.listen to another port", addr)
+	if err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
