@@ -9,7 +9,7 @@ test: ; @scripts/test.sh ## install what the tests need, lint, and run every tes
 lint: ; @scripts/lint.sh ## gofmt, go vet and staticcheck, for linux and js/wasm
 fuzz-short: ; @scripts/fuzz.sh ## fuzz every decoder for FUZZTIME (10s)
 crash: ; @scripts/crash.sh ## kill -9 the real binary KILLS (20) times: nothing acknowledged is lost
-bench: ; @scripts/bench.sh ## speed and memory beside a bare append and fdatasync loop
+bench: ; @scripts/bench.sh ## speed and memory beside what bounds them (BENCH=-short: a quick look)
 notices: ; @scripts/notices.sh ## write THIRD_PARTY_NOTICES anew
 clean: ; @rm -rf bin dist .cache ## remove what was built; the data in ./data stays
 help: ; @sed -n 's/^\([a-z-]*\):.* ## \(.*\)/make \1\t\2/p' Makefile | expand -t 18 ## print this list

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Speed and memory, each beside a bare append and fdatasync loop of the same run.
+# Speed and memory, each beside what bounds it: BENCH=-short for a quick look, BENCH=-h for more.
 . "$(dirname "$0")/env.sh"
 
 scripts/setup.sh
-scripts/build.sh
-go test -count=1 -timeout 0 -run '^$' -bench . ./bench/...
+# shellcheck disable=SC2086 # a list of flags
+go run ./bench ${BENCH:-}

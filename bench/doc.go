@@ -1,0 +1,20 @@
+//go:build linux
+
+// Command bench measures mqttdb beside what bounds it on this machine: a bare
+// loop that appends and calls fdatasync, with the batch sizes that the measured
+// run had, and a bare publisher that keeps a window of QoS 1 messages on the way
+// to the same mosquitto. Contenders take turns, so that a slow moment of the
+// machine hits all of them. What counts is the ratio within one round; the
+// median over the rounds is held against the target.
+//
+//	go run ./bench                          # some minutes
+//	go run ./bench -short                   # about a minute, to try something
+//	go run ./bench -only library,listener
+//
+// The report goes to standard output and, unless it is a short or a partial
+// one, to bench/results. A target that is missed is reported as missed; the exit
+// status is 1 only if something could not be measured.
+//
+// A section measures something and adds rows to the report. A further contender
+// is a function that returns a load, and a turn in the rounds of a section.
+package main
