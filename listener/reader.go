@@ -91,28 +91,31 @@ func (s *session) acknowledged(kind byte, id uint16, code byte) {
 	}
 }
 
-// subscribe answers before anything that the subscriptions bring: SUBACK has
-// its place in front of the retained messages [MQTT-3.8.4].
+// subscribe makes the subscriptions, answers, and then offers what is retained:
+// whoever has read SUBACK misses nothing, and reads it first unless something
+// is published at this very moment [MQTT-3.8.4].
 func (s *session) subscribe(body []byte) error {
 	id, requests, err := decodeSubscribe(body, s.version)
 	if err != nil {
 		return err
 	}
 	codes := make([]byte, len(requests))
-	for i := range requests {
-		r := &requests[i]
+	replay := make([]bool, len(requests))
+	for i, r := range requests {
 		codes[i] = r.refused(s.version)
 		if codes[i] == 0 {
 			codes[i] = s.remember(r.filter)
 		}
 		if codes[i] == 0 {
 			codes[i] = byte(r.qos)
+			fresh := s.server.topics.subscribe(s, r)
+			replay[i] = r.retainHandling == 0 || r.retainHandling == 1 && fresh
 		}
 	}
 	s.reply(encodeSuback(id, codes, s.version))
 	for i, r := range requests {
-		if codes[i] < codeUnspecified {
-			s.server.topics.subscribe(s, r)
+		if replay[i] {
+			s.server.topics.replay(s, r)
 		}
 	}
 	return nil

@@ -32,10 +32,11 @@ type retained struct {
 	until   time.Time
 }
 
-// subscribe adds or replaces a subscription, and says whether it is new. The
-// retained messages that it selects are offered to it first [MQTT-3.3.1-6].
+// subscribe adds or replaces a subscription, and says whether it is new. Every
+// message that is routed after the return is offered to it.
 func (t *topics) subscribe(s *session, r request) (fresh bool) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	subscribers, _ := t.subscriptions.at(r.filter)
 	if *subscribers == nil {
 		*subscribers = map[*session]request{}
@@ -45,12 +46,13 @@ func (t *topics) subscribe(s *session, r request) (fresh bool) {
 	if !existed {
 		t.count.Add(1)
 	}
-	t.mu.Unlock()
-	if r.retainHandling == 2 || r.retainHandling == 1 && existed {
-		return !existed
-	}
-	// A message that comes between the two locks is offered twice, never not at
-	// all, and never after a newer one.
+	return !existed
+}
+
+// replay offers the retained messages of a filter to a session that has just
+// subscribed to it [MQTT-3.3.1-6]. One that came between subscribe and replay is
+// offered twice; none is offered after a newer one.
+func (t *topics) replay(s *session, r request) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	now := time.Now()
@@ -60,7 +62,6 @@ func (t *topics) subscribe(s *session, r request) (fresh bool) {
 		}
 		return s.offer(offered{message: kept.message, qos: min(kept.message.QoS, r.qos), retain: true, kept: true})
 	})
-	return !existed
 }
 
 // unsubscribe removes a subscription and says whether there was one.
