@@ -145,8 +145,11 @@ func (w *writer) acknowledge(p *pending, code byte) bool {
 func (w *writer) warn(p *pending) {
 	if now := time.Now(); now.Sub(w.warned) >= time.Minute {
 		w.warned = now
-		w.log.Warn("message refused (others of this client are only counted for a minute)",
-			"topic", p.message.Topic, "bytes", p.size, "reason", p.refused, "error", p.err)
+		about := []any{"topic", p.message.Topic, "bytes", p.publish.size, "reason", p.refused}
+		if p.err != nil {
+			about = append(about, "error", p.err)
+		}
+		w.log.Warn("message refused (others of this client are only counted for a minute)", about...)
 	}
 }
 
