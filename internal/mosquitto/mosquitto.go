@@ -7,7 +7,9 @@ package mosquitto
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -163,13 +165,32 @@ func (b *Broker) start() error {
 	}()
 	select {
 	case <-running:
-		return nil
+		return b.answers()
 	case <-exited:
 		return fmt.Errorf("mosquitto did not start: %s", log)
 	case <-time.After(20 * time.Second):
 		b.Kill()
 		return fmt.Errorf("mosquitto does not say that it runs: %s", log)
 	}
+}
+
+// answers returns when mosquitto has answered somebody: only then its main loop
+// runs, and a SIGTERM is not forgotten. What it answers does not matter, it may
+// want a password or TLS.
+func (b *Broker) answers() error {
+	conn, err := net.Dial("tcp", b.addr)
+	if err != nil {
+		return fmt.Errorf("mosquitto says that it runs: %w", err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	const connect, disconnect = "\x10\x11\x00\x04MQTT\x04\x02\x00\x00\x00\x05ready", "\xe0\x00"
+	conn.Write([]byte(connect))
+	if _, err := conn.Read(make([]byte, 4)); errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("mosquitto says that it runs, but does not answer: %s", b.log)
+	}
+	conn.Write([]byte(disconnect))
+	return nil
 }
 
 // Addr is host:port of the MQTT listener.
@@ -193,7 +214,13 @@ func (b *Broker) end(s syscall.Signal) {
 	}
 	b.process.Process.Signal(s)
 	b.process.Process.Signal(syscall.SIGCONT) // a frozen one would not hear it
-	<-b.exited
+	select {
+	case <-b.exited:
+	case <-time.After(20 * time.Second):
+		b.t.Errorf("mosquitto does not end: %s", b.log)
+		b.process.Process.Kill()
+		<-b.exited
+	}
 }
 
 // Restart starts mosquitto again on the same port, after a Kill if it runs.
@@ -211,14 +238,19 @@ func (b *Broker) Freeze() { b.process.Process.Signal(syscall.SIGSTOP) }
 // Thaw lets it go on.
 func (b *Broker) Thaw() { b.process.Process.Signal(syscall.SIGCONT) }
 
+// freeAddr finds a free port below those that the kernel gives away by itself,
+// so that nobody gets it while a stopped mosquitto is to come back to it.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(22000))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port from 10000 to 32000")
+	return ""
 }
 
 func port(addr string) string {
