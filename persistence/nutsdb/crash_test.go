@@ -15,7 +15,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/mqttdb/mqttdb/persistence"
 )
 
 const crashDirEnv = "MQTTDB_TEST_CRASH_DIR"
@@ -197,6 +200,9 @@ func TestCrashWhileOpening(t *testing.T) {
 			appendKeys(t, m, 61, 80)
 			m.Close()
 			openDir(t, dir, testSegment).wantKeys(t, 1, 80)
+			if half, err := filepath.Glob(filepath.Join(dir, "*"+tmpSuffix)); err != nil || len(half) > 0 {
+				t.Errorf("left behind: %v, %v", half, err)
+			}
 		})
 	}
 }
@@ -237,22 +243,75 @@ func TestCrashWhileDropping(t *testing.T) {
 	}
 }
 
-// powerCut returns a directory as a power cut may leave it: what was in the
-// files at the last sync is there, of what was written since every sector is
-// old, new or garbage, and files that are new may be missing.
-func powerCut(t *testing.T, rnd *rand.Rand, now string, synced map[string][]byte) string {
-	t.Helper()
-	const sector = 512
-	dir := copyDir(t, now)
-	files, err := os.ReadDir(dir)
+// recorder knows what is on the disk for sure: it stands between the wrapper
+// and syncing.
+type recorder struct {
+	mu      sync.Mutex
+	content map[string][]byte // by path
+	named   map[string]bool
+}
+
+// newRecorder says that all below dir is on the disk.
+func newRecorder(t testing.TB, dir string) *recorder {
+	r := &recorder{content: make(map[string][]byte), named: make(map[string]bool)}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			r.named[path] = true
+			r.content[path], err = os.ReadFile(path)
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r
+}
+
+func (r *recorder) disk() disk {
+	return disk{
+		sync: func(f *os.File) error {
+			b, err := os.ReadFile(f.Name())
+			if err != nil {
+				return err
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.content[f.Name()] = b
+			return nil
+		},
+		syncNames: func(dir string) error {
+			entries, err := os.ReadDir(dir)
+			if err != nil {
+				return err
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			for _, e := range entries {
+				r.named[filepath.Join(dir, e.Name())] = true
+			}
+			return nil
+		},
+	}
+}
+
+// powerCut makes of a copy of dir what a power cut may leave: what was synced
+// is there, of what was written since every sector is old, new or garbage, and
+// new files may be missing. A manifest or hint, which is never synced, may be
+// anything.
+func (r *recorder) powerCut(t testing.TB, rnd *rand.Rand, dir string) string {
+	t.Helper()
+	cut := copyDir(t, dir)
+	files, err := os.ReadDir(cut)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, f := range files {
-		path := filepath.Join(dir, f.Name())
+		path, before := filepath.Join(cut, f.Name()), filepath.Join(dir, f.Name())
+		b := readFile(t, path)
 		switch filepath.Ext(f.Name()) {
-		case hintSuffix, sealSuffix: // these are never synced
-			b := readFile(t, path)
+		case hintSuffix, sealSuffix:
 			switch rnd.IntN(5) {
 			case 0:
 				os.Remove(path)
@@ -262,37 +321,41 @@ func powerCut(t *testing.T, rnd *rand.Rand, now string, synced map[string][]byte
 				writeFile(t, path, make([]byte, len(b)))
 			}
 		case dataSuffix:
-			old, named := synced[f.Name()]
-			if !named && rnd.IntN(3) == 0 {
+			if !r.named[before] && rnd.IntN(3) == 0 {
 				os.Remove(path)
 				continue
 			}
-			b := readFile(t, path)
-			old = append(bytes.Clone(old), make([]byte, len(b))...)[:len(b)]
-			for at := 0; at < len(b); at += sector {
-				end := min(at+sector, len(b))
-				if bytes.Equal(old[at:end], b[at:end]) {
-					continue
-				}
-				switch rnd.IntN(4) {
-				case 0:
-					copy(b[at:end], old[at:end])
-				case 1:
-					// The bytes that were synced were in this sector before.
-					for i := at; i < end; i++ {
-						if old[i] != b[i] {
-							b[i] = byte(rnd.Uint32())
-						}
-					}
-				}
-			}
-			if !named && rnd.IntN(3) == 0 {
+			tear(rnd, b, r.content[before])
+			if r.content[before] == nil && rnd.IntN(3) == 0 {
 				b = b[:rnd.IntN(len(b)+1)]
 			}
 			writeFile(t, path, b)
 		}
 	}
-	return dir
+	return cut
+}
+
+// tear gives the sectors of b that differ from what was synced another content,
+// some of them.
+func tear(rnd *rand.Rand, b, synced []byte) {
+	const sector = 512
+	old := append(bytes.Clone(synced), make([]byte, len(b))...)[:len(b)]
+	for at := 0; at < len(b); at += sector {
+		end := min(at+sector, len(b))
+		if bytes.Equal(old[at:end], b[at:end]) {
+			continue
+		}
+		switch rnd.IntN(4) {
+		case 0:
+			copy(b[at:end], old[at:end])
+		case 1:
+			for i := at; i < end; i++ {
+				if old[i] != b[i] { // what was synced is written again as it was
+					b[i] = byte(rnd.Uint32())
+				}
+			}
+		}
+	}
 }
 
 // Whatever a power cut does to what was not synced: what was is there.
@@ -300,31 +363,26 @@ func TestCrashPowerCut(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	dir := t.TempDir()
 	wanted := make(map[uint64]bool) // synced and not forgotten
-	last := uint64(0)
-	torn := 0
+	last, torn := uint64(0), 0
 	for round := range 40 {
-		m := openDir(t, dir, testSegment)
-		synced := make(map[string][]byte)
-		pending := make(map[uint64]uint64)
-		steps := rnd.IntN(40)
-		for range steps {
+		src, r := testSource(dir, testSegment), newRecorder(t, dir)
+		src.disk = r.disk()
+		if _, err := src.Inspect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		m, err := src.Start(t.Context(), persistence.EncodeStoreRecord(testStore))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var pending []uint64
+		for range rnd.IntN(60) {
 			switch rnd.IntN(10) {
 			case 0, 1:
 				mustSync(t, m)
-				m.sealer.wait()
-				for key := range pending {
+				for _, key := range pending {
 					wanted[key] = true
 				}
-				clear(pending)
-				clear(synced)
-				names, err := list(dir)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, id := range names.data {
-					path := segmentFile(dir, id, dataSuffix)
-					synced[filepath.Base(path)] = readFile(t, path)
-				}
+				pending = nil
 			case 2:
 				if len(wanted) > 50 {
 					keys := slices.Sorted(maps.Keys(wanted))[:len(wanted)-50]
@@ -337,29 +395,19 @@ func TestCrashPowerCut(t *testing.T) {
 				}
 			default:
 				last++
-				segment, err := m.Append(last, value(last))
-				if err != nil {
-					t.Fatal(err)
-				}
-				pending[last] = segment
+				appendKeys(t, m, last, last)
+				pending = append(pending, last)
 			}
 		}
-		if len(synced) == 0 { // nothing is known of what is on the disk
-			m.Close()
-			for key := range pending {
-				wanted[key] = true
-			}
-			continue
-		}
-		crashed := powerCut(t, rnd, dir, synced)
+		cut := r.powerCut(t, rnd, dir)
 		m.Close()
 		os.RemoveAll(dir)
-		dir = crashed
-		m = openDir(t, dir, testSegment)
-		if len(m.contents.Damage) > 0 {
+		dir = cut
+		o := openDir(t, dir, testSegment)
+		if len(o.contents.Damage) > 0 {
 			torn++
 		}
-		found := m.keysOf(t)
+		found := o.keysOf(t)
 		for key := range wanted {
 			if _, ok := found[key]; !ok {
 				t.Errorf("round %d: entry %d was synced and is gone", round, key)
@@ -368,7 +416,7 @@ func TestCrashPowerCut(t *testing.T) {
 		for key := range found { // of the others some may be there
 			wanted[key] = true
 		}
-		if err := m.Close(); err != nil {
+		if err := o.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if t.Failed() {

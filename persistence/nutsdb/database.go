@@ -17,14 +17,19 @@ import (
 const (
 	bucket   = "q"
 	bucketID = 1
+
+	// commitBuffer holds a full batch, so that NutsDB does not allocate memory
+	// for each: at 256 KiB that is a third of the time of a durable write.
+	commitBuffer = 320 << 10
 )
 
 // database is a NutsDB database with the calls that are safe, each of which
 // turns a panic into an error: one that leaves NutsDB's own transaction
 // functions would leave its lock held.
 type database struct {
-	db  *nutsdb.DB
-	dir string
+	db   *nutsdb.DB
+	dir  string
+	size int64 // of a segment
 }
 
 // openDatabase opens the database in dir, whose files are as Start made them.
@@ -41,13 +46,13 @@ func openDatabase(dir string, segmentSize int64) (d *database, err error) {
 	o.MergeInterval = 0
 	o.MaxFdNumsInCache = 8
 	o.CleanFdsCacheThreshold = 0.5
-	o.CommitBufferSize = 64 << 10
+	o.CommitBufferSize = commitBuffer
 	o.ExpiredDeleteType = nutsdb.TimeHeap // the time wheel wakes up all the time
 	db, err := nutsdb.Open(o)
 	if err != nil {
 		return nil, fmt.Errorf("open the database in %s: %w", dir, err)
 	}
-	return &database{db, dir}, nil
+	return &database{db, dir, segmentSize}, nil
 }
 
 // put stores one entry.
@@ -95,13 +100,16 @@ func (d *database) active() uint64 { return uint64(d.db.MaxFileID) }
 // used is how many bytes of the active segment are written.
 func (d *database) used() int64 { return d.db.ActiveFile.ActualSize }
 
+// rotate makes the next put begin another segment: the active one has no room.
+func (d *database) rotate() { d.db.ActiveFile.ActualSize = d.size }
+
 // close gives back what NutsDB gives back, and the one file that it forgets. A
 // goroutine and a few kilobytes stay, once for each close.
 func (d *database) close() (err error) {
 	defer recoverInto(&err)
 	if d.db.ActiveFile == nil {
 		// It failed between two segments, and would fail again on that.
-		scratch, err := os.CreateTemp(d.dir, "close*"+tmpSuffix)
+		scratch, err := os.CreateTemp(d.dir, scratchPrefix)
 		if err != nil {
 			return err
 		}

@@ -26,6 +26,8 @@ const (
 	bucketName = "bucket.Meta"
 	flockName  = "nutsdb-flock"
 	probeName  = "probe.tmp"
+	// scratchPrefix begins the name of a file that closing may need.
+	scratchPrefix = "scratch-"
 	// quarantineName is kept free for copies of damaged bytes.
 	quarantineName = "quarantine"
 
@@ -40,6 +42,7 @@ type listing struct {
 	hints   []uint64
 	store   bool
 	lock    bool
+	temp    []string // files that a crash left half made
 	foreign []string // names that are not ours
 }
 
@@ -58,7 +61,9 @@ func list(dir string) (listing, error) {
 			l.lock = true
 		case name == storeName:
 			l.store = true
-		case name == bucketName, name == flockName, name == quarantineName, strings.HasSuffix(name, tmpSuffix):
+		case name == bucketName, name == flockName, name == quarantineName:
+		case name == storeName+tmpSuffix, name == bucketName+tmpSuffix, name == probeName, strings.HasPrefix(name, scratchPrefix):
+			l.temp = append(l.temp, name)
 		default:
 			id, suffix, ok := parseName(name)
 			switch {
@@ -138,6 +143,14 @@ func makeDir(dir string) error {
 	}
 	return syncDir(parent)
 }
+
+// disk is how things get onto stable storage; tests have others.
+type disk struct {
+	sync      func(f *os.File) error // the content of f
+	syncNames func(dir string) error // the names in dir
+}
+
+var realDisk = disk{syncData, syncDir}
 
 // syncDir makes the names in dir durable.
 func syncDir(dir string) error {

@@ -22,11 +22,11 @@ const maxUnsynced = 4
 type medium struct {
 	dir     string
 	db      *database
-	sync    func(*os.File) error
-	syncDir func(dir string) error
+	disk    disk
 	closed  func(failed bool)
 	lock    *lock
 	max     int64 // size of the largest value
+	fullAt  int64 // size at which another segment is begun
 	sealer  sealer
 	used    int64             // bytes written to the active segment
 	older   []journal.Segment // the others, in order
@@ -57,8 +57,9 @@ var _ journal.Medium = (*medium)(nil)
 // newMedium takes over what the source has.
 func newMedium(s *source, db *database, active uint64, file *os.File) *medium {
 	m := &medium{
-		dir: s.dir, db: db, sync: s.sync, syncDir: s.syncDir, closed: s.closed, lock: s.lock,
+		dir: s.dir, db: db, disk: s.disk, closed: s.closed, lock: s.lock,
 		max:     s.segmentSize - entryHeaderMax - keySize,
+		fullAt:  min(s.fullAt, s.segmentSize),
 		sealer:  sealer{dir: s.dir, logger: s.o.Logger},
 		follows: s.lastID(), first: active,
 		active: written{active, file},
@@ -85,6 +86,9 @@ func (m *medium) Append(key uint64, value []byte) (segment uint64, err error) {
 	}
 	if int64(len(value)) > m.max {
 		return 0, m.fail("append to", fmt.Errorf("%w: a value of %d bytes, a segment takes %d", types.ErrTooLarge, len(value), m.max))
+	}
+	if m.used > 0 && m.used+entryHeaderMax+keySize+int64(len(value)) > m.fullAt {
+		m.db.rotate()
 	}
 	if err := m.db.put(key, value); err != nil {
 		return 0, m.fail("append to", err)
@@ -144,15 +148,15 @@ func (m *medium) syncAll() error {
 	var err error
 	for _, w := range full {
 		if err == nil {
-			err = m.sync(w.file)
+			err = m.disk.sync(w.file)
 		}
 		err = errors.Join(err, w.file.Close())
 	}
 	if dirty && err == nil {
-		err = m.sync(active.file)
+		err = m.disk.sync(active.file)
 	}
 	if newName && err == nil {
-		err = m.syncDir(m.dir)
+		err = m.disk.syncNames(m.dir)
 	}
 	if err != nil {
 		// Never tried again: the next answer could be a wrong yes.
@@ -242,7 +246,7 @@ func (m *medium) Drop(below uint64) (reclaimed int64, err error) {
 		m.older = m.older[1:]
 	}
 	if reclaimed > 0 {
-		if err := m.syncDir(m.dir); err != nil {
+		if err := m.disk.syncNames(m.dir); err != nil {
 			return reclaimed, m.fail("compact", err)
 		}
 	}

@@ -270,7 +270,7 @@ func TestMediumSyncsByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	synced := make(map[string]bool)
-	src.sync = func(f *os.File) error { synced[f.Name()] = true; return syncData(f) }
+	src.disk.sync = func(f *os.File) error { synced[f.Name()] = true; return syncData(f) }
 	m, err := src.Start(context.Background(), persistence.EncodeStoreRecord(testStore))
 	if err != nil {
 		t.Fatal(err)
@@ -290,8 +290,8 @@ func TestMediumSyncCoversRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	var synced []string
-	src.sync = func(f *os.File) error { synced = append(synced, filepath.Base(f.Name())); return nil }
-	src.syncDir = func(string) error { synced = append(synced, "names"); return nil }
+	src.disk.sync = func(f *os.File) error { synced = append(synced, filepath.Base(f.Name())); return nil }
+	src.disk.syncNames = func(string) error { synced = append(synced, "names"); return nil }
 	m, err := src.Start(context.Background(), persistence.EncodeStoreRecord(testStore))
 	if err != nil {
 		t.Fatal(err)
@@ -304,6 +304,7 @@ func TestMediumSyncCoversRotation(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	synced = nil // the names, when it was opened
 	mustSync(t, m)
 	mustSync(t, m)
 	if want := []string{"1.dat", "2.dat", "3.dat", "names"}; !slices.Equal(synced, want) {
@@ -320,7 +321,7 @@ func TestMediumSyncErrorIsFinal(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken, calls := errors.New("the disk is on fire"), 0
-	src.sync = func(*os.File) error {
+	src.disk.sync = func(*os.File) error {
 		if calls++; calls == 2 {
 			return broken
 		}

@@ -62,7 +62,10 @@ func openDir(t testing.TB, dir string, segmentSize int64) opened {
 }
 
 func tryOpen(dir string, segmentSize int64) (opened, error) {
-	src := testSource(dir, segmentSize)
+	return openSource(testSource(dir, segmentSize))
+}
+
+func openSource(src *source) (opened, error) {
 	c, err := src.Inspect(context.Background())
 	if err != nil {
 		return opened{}, errors.Join(err, src.Release())
@@ -79,7 +82,9 @@ func testSource(dir string, segmentSize int64) *source {
 	if err := o.setDefaultsAndValidate(); err != nil {
 		panic(err)
 	}
-	return newSource(dir, o)
+	src := newSource(dir, o)
+	src.disk = disk{func(*os.File) error { return nil }, func(string) error { return nil }} // for speed
+	return src
 }
 
 // appendKeys appends entries for the keys from first to last and returns the

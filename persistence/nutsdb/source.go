@@ -25,20 +25,19 @@ func Source(dir string, o Options) (journal.Source, error) {
 }
 
 func newSource(dir string, o Options) *source {
-	return &source{dir: filepath.Clean(dir), o: o, segmentSize: o.SegmentSize, sync: syncData, syncDir: syncDir, closed: func(bool) {}}
+	return &source{dir: filepath.Clean(dir), o: o, segmentSize: o.SegmentSize, fullAt: SegmentSize, disk: realDisk, closed: func(bool) {}}
 }
 
 // source is a queue's directory, between Inspect and Start.
 type source struct {
 	dir    string
 	o      Options
+	disk   disk
 	closed func(failed bool) // told when the medium was closed
-
-	sync    func(*os.File) error // replaced by tests
-	syncDir func(dir string) error
 
 	lock        *lock // nil if not held
 	segmentSize int64
+	fullAt      int64  // how much of a segment is used; less than its size in tests only
 	storeFile   []byte // STORE as it was read, nil if there is none
 	names       listing
 	segments    []segment // that hold something, in order

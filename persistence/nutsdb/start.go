@@ -64,7 +64,7 @@ func (s *source) open(active uint64, file *os.File, record []byte) (*medium, err
 			return nil, err
 		}
 	}
-	if err := syncDir(s.dir); err != nil {
+	if err := s.disk.syncNames(s.dir); err != nil {
 		return nil, err
 	}
 	db, err := openDatabase(s.dir, s.segmentSize)
@@ -95,6 +95,9 @@ func (s *source) removeLeftovers() error {
 		if !s.has(id) && id < s.lastID() {
 			remove = append(remove, segmentFile(s.dir, id, sealSuffix))
 		}
+	}
+	for _, name := range s.names.temp {
+		remove = append(remove, filepath.Join(s.dir, name))
 	}
 	// We hold the directory. A lock of NutsDB that is still held is one that it
 	// did not give back when it failed.

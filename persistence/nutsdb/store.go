@@ -65,6 +65,9 @@ type Store struct {
 	dir string
 	o   Options
 
+	fullAt int64 // see source
+	disk   disk
+
 	mu     sync.Mutex
 	closed bool
 	open   map[string]persistence.Queue
@@ -83,7 +86,7 @@ func Open(dir string, o Options) (*Store, error) {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, explain("open", dir, err)
 	}
-	return &Store{dir: dir, o: o, open: make(map[string]persistence.Queue), failed: make(map[string]bool)}, nil
+	return &Store{dir: dir, o: o, fullAt: SegmentSize, disk: realDisk, open: make(map[string]persistence.Queue), failed: make(map[string]bool)}, nil
 }
 
 // Open implements persistence.Store.
@@ -104,6 +107,7 @@ func (s *Store) Open(ctx context.Context, name string) (persistence.Queue, error
 		}
 	}
 	src := newSource(dir, s.o)
+	src.fullAt, src.disk = s.fullAt, s.disk
 	src.closed = func(failed bool) { s.forget(name, failed) }
 	q, err := journal.Open(ctx, src, journal.Options{Name: name, Logger: s.o.Logger, Lazy: s.o.Lazy(name)})
 	if err != nil {
@@ -148,7 +152,9 @@ func (s *Store) Names(ctx context.Context) ([]string, error) {
 				continue
 			}
 			found, err := list(filepath.Join(s.dir, c.Name(), queue))
-			if err != nil {
+			if errors.Is(err, errNotDirectory) {
+				continue // a file of that name is no queue
+			} else if err != nil {
 				return nil, explain("list the queues in", s.dir, err)
 			}
 			if found.store || len(found.data) > 0 {

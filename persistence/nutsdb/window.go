@@ -2,7 +2,10 @@
 
 package nutsdb
 
-import "io"
+import (
+	"bytes"
+	"io"
+)
 
 const (
 	readAhead = 256 << 10 // bytes read at once
@@ -88,10 +91,8 @@ func (w *window) read(b []byte, off int64) {
 func (w *window) data(off int64) int64 {
 	for off < w.size {
 		b := w.at(off, readAhead)
-		for i, c := range b {
-			if c != 0 {
-				return off + int64(i)
-			}
+		if !zeros(b) {
+			return off + int64(len(b)-len(bytes.TrimLeft(b, "\x00")))
 		}
 		off += int64(len(b))
 	}
@@ -104,13 +105,14 @@ func (w *window) dataEnd(off int64) int64 {
 	end := off
 	for off < w.size {
 		b := w.at(off, readAhead)
-		for i := len(b) - 1; i >= 0; i-- {
-			if b[i] != 0 {
-				end = off + int64(i) + 1
-				break
-			}
+		if !zeros(b) {
+			end = off + int64(len(bytes.TrimRight(b, "\x00")))
 		}
 		off += int64(len(b))
 	}
 	return end
 }
+
+// zeros says whether b is nothing but zeros: if the first byte is one, and each
+// is like the one before.
+func zeros(b []byte) bool { return len(b) == 0 || b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
