@@ -29,7 +29,8 @@ func distance(a, b string) int {
 	if len(a) > 40 {
 		return len(a) // no key is as long
 	}
-	before, last, row := []int{}, []int{}, make([]int, len(b)+1)
+	var before, last []int
+	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}

@@ -20,7 +20,7 @@ var (
 )
 
 var owners = []owner{
-	{prefix: "github.com/asynkron/protoactor-go", by: only("actors", "runtime", "examples/...")},
+	{prefix: "github.com/asynkron/protoactor-go", by: only("actors", "runtime", "examples/..."), tests: []string{""}}, // the root tests that a host's system is left running
 	{prefix: "github.com/eclipse/paho.mqtt.golang", by: only("bench/..."), tests: outside},
 	{prefix: "github.com/eclipse/paho.mqtt.golang/packets", by: only("broker/mqtt", "listener"), tests: outside},
 	{prefix: "github.com/mochi-mqtt/server/v2", by: only("bench/..."), tests: outside},
