@@ -221,6 +221,60 @@ func eachFile(dir, suffix string, change func([]byte) []byte) error {
 	})
 }
 
+// A crash before the first entry of a run leaves an empty segment, whose number
+// is not used again, and which is not missed.
+func TestCrashBeforeTheFirstEntry(t *testing.T) {
+	dir, last := t.TempDir(), uint64(0)
+	for round := uint64(1); round <= 5; round++ {
+		m := openDir(t, dir, testSegment)
+		m.wantNoDamage(t)
+		m.wantKeys(t, 1, round-1)
+		dir = copyDir(t, dir)
+		m.Close()
+
+		m = openDir(t, dir, testSegment)
+		segment := appendKeys(t, m, round, round)[round]
+		if segment <= last+1 && round > 1 {
+			t.Errorf("segment %d, the last one was %d, and one was empty", segment, last)
+		}
+		last = segment
+		mustSync(t, m)
+		m.sealer.wait()
+		dir = copyDir(t, dir)
+		m.Close()
+	}
+}
+
+// A killed process may have left what it wrote to the operating system; it is
+// synced with the first entry of the next.
+func TestCrashFoundIsSynced(t *testing.T) {
+	dir := t.TempDir()
+	m := openDir(t, dir, testSegment)
+	segments := appendKeys(t, m, 1, 60)
+	crashed := copyDir(t, dir)
+	m.Close()
+
+	src, synced := testSource(crashed, testSegment), make(map[string]bool)
+	src.disk.sync = func(f *os.File) error { synced[filepath.Base(f.Name())] = true; return nil }
+	m, err := openSource(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	appendKeys(t, m, 61, 61)
+	mustSync(t, m)
+	for _, id := range segments {
+		if !synced[fmt.Sprintf("%d%s", id, dataSuffix)] {
+			t.Fatalf("segment %d was not synced, but %v", id, synced)
+		}
+	}
+	clear(synced)
+	mustSync(t, m)
+	if len(synced) > 0 {
+		t.Errorf("synced again: %v", synced)
+	}
+}
+
 // A crash in the middle of a Drop leaves a truncated file, which is no damage.
 func TestCrashWhileDropping(t *testing.T) {
 	dir := t.TempDir()

@@ -70,11 +70,7 @@ func newMedium(s *source, db *database, active uint64, file *os.File) *medium {
 			m.found = append(m.found, sealing{seg.seal, true})
 		}
 	}
-	for _, id := range s.names.seals {
-		if id > s.lastID() {
-			m.strays = append(m.strays, id)
-		}
-	}
+	m.strays = s.strays()
 	s.lock, s.segments, s.names = nil, nil, listing{}
 	return m
 }
@@ -141,11 +137,16 @@ func (m *medium) syncAll() error {
 		defer m.mu.Unlock()
 		return m.failed
 	}
-	full, active, dirty, newName, settle := m.full, m.active, m.dirty, m.newName, m.appended
+	full, active, dirty, newName := m.full, m.active, m.dirty, m.newName
 	m.full, m.dirty, m.newName = nil, false, false
+	var found []sealing
+	var strays []uint64
+	if m.appended {
+		found, strays, m.found, m.strays = m.found, m.strays, nil, nil
+	}
 	m.mu.Unlock()
 
-	var err error
+	err := m.syncFound(found)
 	for _, w := range full {
 		if err == nil {
 			err = m.disk.sync(w.file)
@@ -162,11 +163,34 @@ func (m *medium) syncAll() error {
 		// Never tried again: the next answer could be a wrong yes.
 		return m.fail("sync", err)
 	}
+	// From now on what was found is known: the first entry of the owner, which
+	// says what it made of it, is as safe as what was found. Until then a crash
+	// lets everything be found and reported again.
+	m.sealer.add(found...)
 	for _, w := range full {
 		m.sealer.add(m.sealing(w.id))
 	}
-	if settle {
-		return m.settle()
+	for _, id := range strays {
+		if err := removeIfThere(segmentFile(m.dir, id, sealSuffix)); err != nil {
+			return m.fail("sync", err)
+		}
+	}
+	return nil
+}
+
+// syncFound syncs segments of the run before, which may have died and left them
+// to the operating system.
+func (m *medium) syncFound(found []sealing) error {
+	for _, s := range found {
+		f, err := os.OpenFile(segmentFile(m.dir, s.id, dataSuffix), os.O_RDWR, 0)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // dropped by now
+		} else if err != nil {
+			return err
+		}
+		if err := errors.Join(m.disk.sync(f), f.Close()); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -178,23 +202,6 @@ func (m *medium) sealing(id uint64) sealing {
 		s.follows = m.follows
 	}
 	return s
-}
-
-// settle lets what Inspect found out be remembered. That is not done before the
-// owner has made its first entry durable, which says what it made of it: until
-// then a crash lets everything be found and reported again.
-func (m *medium) settle() error {
-	m.mu.Lock()
-	found, strays := m.found, m.strays
-	m.found, m.strays = nil, nil
-	m.mu.Unlock()
-	m.sealer.add(found...)
-	for _, id := range strays {
-		if err := removeIfThere(segmentFile(m.dir, id, sealSuffix)); err != nil {
-			return m.fail("sync", err)
-		}
-	}
-	return nil
 }
 
 // Load implements journal.Medium.

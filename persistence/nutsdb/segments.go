@@ -107,16 +107,19 @@ func (s *source) leaveOutEmpty() {
 }
 
 // findGaps finds the segments that are missing: Drop removes from the front
-// only, so numbers follow each other. A gap is known once the manifest of the
-// segment behind it says so.
+// only, so numbers follow each other, but for those that were empty. A gap is
+// known once the manifest of the segment behind it says so.
 func (s *source) findGaps() {
 	for i := 1; i < len(s.segments); i++ {
 		before, seg := s.segments[i-1].id, &s.segments[i]
-		if before+1 == seg.id || seg.known && seg.follows == before {
-			continue
+		switch {
+		case before+1 == seg.id || seg.known && seg.follows == before:
+		case s.store.begins == seg.id && s.store.follows == before:
+			seg.follows, seg.stale = before, true
+		default:
+			s.gaps = append(s.gaps, gap{before + 1, seg.id - 1})
+			seg.follows, seg.stale = before, true
 		}
-		s.gaps = append(s.gaps, gap{before + 1, seg.id - 1})
-		seg.follows, seg.stale = before, true
 	}
 	// A manifest without its segment.
 	if n := len(s.names.seals); n > 0 && s.names.seals[n-1] > s.lastID() {

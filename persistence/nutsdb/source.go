@@ -37,8 +37,8 @@ type source struct {
 
 	lock        *lock // nil if not held
 	segmentSize int64
-	fullAt      int64  // how much of a segment is used; less than its size in tests only
-	storeFile   []byte // STORE as it was read, nil if there is none
+	fullAt      int64     // how much of a segment is used; less than its size in tests only
+	store       storeFile // as it was read
 	names       listing
 	segments    []segment // that hold something, in order
 	gaps        []gap     // that were not known yet
@@ -50,7 +50,10 @@ var _ journal.Source = (*source)(nil)
 // Inspect implements journal.Source.
 func (s *source) Inspect(ctx context.Context) (journal.Contents, error) {
 	c, err := s.inspect(ctx)
-	return c, explain("open", s.dir, err)
+	if err != nil {
+		err = errors.Join(explain("open", s.dir, err), s.Release())
+	}
+	return c, err
 }
 
 func (s *source) inspect(ctx context.Context) (c journal.Contents, err error) {
@@ -102,7 +105,7 @@ func (s *source) readStoreFile(c *journal.Contents) error {
 	if err == nil {
 		var f storeFile
 		if f, err = decodeStoreFile(b); err == nil {
-			s.storeFile, s.segmentSize, c.Record = b, f.segmentSize, f.record
+			s.store, s.segmentSize, c.Record = f, f.segmentSize, f.record
 			return nil
 		}
 	}

@@ -27,10 +27,7 @@ func (s *source) start(ctx context.Context, record []byte) (*medium, error) {
 	if s.lock == nil {
 		return nil, errors.New("start without inspect")
 	}
-	active := s.lastID() + 1
-	if n := len(s.names.seals); n > 0 {
-		active = max(active, s.names.seals[n-1]+1)
-	}
+	active := s.next()
 	if err := s.removeLeftovers(); err != nil {
 		return nil, err
 	}
@@ -58,9 +55,12 @@ func (s *source) start(ctx context.Context, record []byte) (*medium, error) {
 
 // open sets the store record and opens the database.
 func (s *source) open(active uint64, file *os.File, record []byte) (*medium, error) {
-	content := storeFile{s.segmentSize, record}.encode()
-	if !bytes.Equal(content, s.storeFile) {
-		if err := writeDurably(filepath.Join(s.dir, storeName), content); err != nil {
+	store := storeFile{s.segmentSize, s.store.begins, s.store.follows, record}
+	if last := s.lastID(); active > last+1 && len(s.strays()) == 0 {
+		store.begins, store.follows = active, last
+	}
+	if !bytes.Equal(store.encode(), s.store.encode()) {
+		if err := writeDurably(filepath.Join(s.dir, storeName), store.encode()); err != nil {
 			return nil, err
 		}
 	}
@@ -75,6 +75,24 @@ func (s *source) open(active uint64, file *os.File, record []byte) (*medium, err
 		return nil, errors.Join(errors.New("the database appends to another segment than it was given"), db.close())
 	}
 	return newMedium(s, db, active, file), nil
+}
+
+// next is the number of the segment to be appended to, above each that was.
+func (s *source) next() uint64 {
+	next := s.lastID() + 1
+	if n := len(s.names.data); n > 0 {
+		next = max(next, s.names.data[n-1]+1)
+	}
+	if n := len(s.names.seals); n > 0 {
+		next = max(next, s.names.seals[n-1]+1)
+	}
+	return next
+}
+
+// strays are the manifests whose segments, the last ones, are missing.
+func (s *source) strays() []uint64 {
+	i, _ := slices.BinarySearch(s.names.seals, s.lastID()+1)
+	return s.names.seals[i:]
 }
 
 // removeLeftovers removes what a crash left behind, and what NutsDB must not

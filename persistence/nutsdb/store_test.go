@@ -219,7 +219,7 @@ func TestStoreInspectChangesNothing(t *testing.T) {
 
 func TestStoreRefusesNewerFormat(t *testing.T) {
 	dir := usedStore(t, 30)
-	b := storeFile{testSegment, []byte("record")}.encode()
+	b := storeFile{segmentSize: testSegment, record: []byte("record")}.encode()
 	b[4] = storeVersion + 1
 	writeFile(t, filepath.Join(dir, storeName), sign(b))
 	before := snapshot(t, dir)
