@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -256,6 +257,8 @@ func (c *connection) resume() {
 	c.dial()
 }
 
+var errFailed = errors.New("the connection failed by a bug and was started again: see the log")
+
 // interrupted implements role: the link is given up, for what it carries is no
 // longer known.
 func (c *connection) interrupted(current ConnectionMessage) {
@@ -264,7 +267,7 @@ func (c *connection) interrupted(current ConnectionMessage) {
 	}
 	c.hangUp(false)
 	c.answerFinish(types.ErrInterrupted)
-	c.become(types.Offline, types.ErrInterrupted)
+	c.become(types.Offline, errFailed)
 }
 
 // stopping implements role.

@@ -29,6 +29,13 @@ func stop[M any](t testing.TB, r Ref[M]) {
 	}
 }
 
+// soon is a context that ends with the patience of the test.
+func soon(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), testPatience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func receive[T any](t testing.TB, c <-chan T, what string) T {
 	t.Helper()
 	select {

@@ -1,0 +1,351 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mqttdb/mqttdb/broker"
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+var update = flag.Bool("update", false, "write what happens into testdata/*.txt")
+
+// The files of testdata are conversations of a connection with everything
+// around it. A line that is not indented is what happens to the connection; the
+// indented ones below it are what it does then. "#" begins a comment.
+//
+//	start | accept [present] | refuse CODE | fail TEXT | down [TEXT] | arrives
+//	opened LAST [STORE] | available LAST | answer SEQ[/QOS][!][x]… | answer error | recall | settled SEQ…
+//	acked SEQ… | written SEQ | suback CODE… | time DURATION | pause | resume | retry | finish DURATION | crash
+func TestConversations(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no conversations: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := newConversation(t)
+			for line := range strings.Lines(string(text)) {
+				line = strings.TrimRight(line, "\n")
+				switch {
+				case strings.HasPrefix(line, "\t"):
+				case line == "", strings.HasPrefix(line, "#"):
+					c.text.WriteString(line + "\n")
+				default:
+					c.text.WriteString(line + "\n")
+					c.happens(strings.Fields(line))
+				}
+			}
+			if got := c.text.String(); *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			} else if got != string(text) {
+				t.Errorf("this happened:\n%s\nwanted:\n%s", got, text)
+			}
+		})
+	}
+}
+
+// conversation drives the role of a connection by hand.
+type conversation struct {
+	t     *testing.T
+	text  strings.Builder
+	clock *testClock
+	k     *connectionKeeper
+	conn  *connection
+	self  Ref[ConnectionMessage]
+	box   chan ConnectionMessage
+
+	dials  chan struct{}
+	result chan dialed
+	events func(broker.Event)
+	fetch  Fetch
+	status ConnectionStatus
+	bad    map[types.Seq]bool
+}
+
+func newConversation(t *testing.T) *conversation {
+	c := &conversation{t: t, clock: newTestClock(), box: make(chan ConnectionMessage, 1000), dials: make(chan struct{}, 1), result: make(chan dialed), bad: map[types.Seq]bool{}}
+	c.self = Ref[ConnectionMessage]{&address{name: "test", post: func(m any) { c.box <- m.(ConnectionMessage) }}}
+	queue := &Queue{Ref: Ref[QueueMessage]{&address{post: c.toldQueue}}}
+	inbound := Ref[InboundMessage]{&address{post: func(m any) { c.says("inbound: %T", m) }}}
+	config := ConnectionConfig{
+		Name: "test", Dialer: c, Queue: queue, Inbound: inbound, Clock: c.clock, MaxQoS: 2, Window: 3, WindowBytes: 1000,
+		Filters: []broker.Filter{{Topic: "cmd/#", QoS: 1}},
+		Backoff: Backoff{Random: func() float64 { return 0.5 }},
+	}
+	config.setDefaults()
+	handle := &Connection{Ref: c.self}
+	handle.status.Store(&ConnectionStatus{State: types.Offline, Since: c.clock.Now()})
+	c.k = &connectionKeeper{config: config, handle: handle, backoff: config.Backoff, granted: map[broker.Filter]bool{}}
+	c.conn = newConnection(c.k, c.self)
+	return c
+}
+
+func (c *conversation) says(format string, args ...any) {
+	c.text.WriteString("\t" + fmt.Sprintf(format, args...) + "\n")
+}
+
+// Dial implements broker.Dialer: it waits for what the conversation says.
+func (c *conversation) Dial(ctx context.Context, _ broker.ConnectOptions, events func(broker.Event)) (broker.Link, broker.Session, error) {
+	c.events = events
+	c.dials <- struct{}{}
+	select {
+	case d := <-c.result:
+		return d.link, d.session, d.err
+	case <-ctx.Done():
+		return nil, broker.Session{}, ctx.Err()
+	}
+}
+
+func (c *conversation) toldQueue(m any) {
+	switch m := m.(type) {
+	case Attach:
+		c.says("queue: attach")
+	case Fetch:
+		c.fetch = m
+		c.says("queue: fetch after %d, %d messages, %d bytes", m.After, m.Limit.Records, m.Limit.Bytes)
+	case Settle:
+		for _, d := range m.Done {
+			c.says("queue: %v %s", d.Reason, show(persistence.Ranges{d.Range}))
+		}
+	case recalled:
+		c.says("queue: recalled but for %s", show(m.sent))
+	}
+}
+
+func show(set persistence.Ranges) string {
+	var list []string
+	for _, r := range set {
+		if r.First == r.Last {
+			list = append(list, fmt.Sprint(r.First))
+		} else {
+			list = append(list, fmt.Sprintf("%d-%d", r.First, r.Last))
+		}
+	}
+	return strings.Join(list, " ")
+}
+
+// testLink says what it is told.
+type testLink struct {
+	*conversation
+	closed bool
+}
+
+func (l *testLink) Publish(p []broker.Publish) error {
+	if l.closed {
+		return types.ErrClosed
+	}
+	var list []string
+	for _, p := range p {
+		if l.bad[types.Seq(p.Tag)] {
+			return errors.New("the protocol cannot carry this")
+		}
+		s := strconv.FormatUint(p.Tag, 10)
+		if p.Message.QoS != 1 {
+			s += fmt.Sprint("/", p.Message.QoS)
+		}
+		if p.Dup {
+			s += " dup"
+		}
+		if p.Message.Retain {
+			s += " retain"
+		}
+		if p.Message.QoS > 0 && p.ID != packetID(types.Seq(p.Tag)) || p.Message.QoS == 0 && p.ID != 0 {
+			s += fmt.Sprint(" WITH ID ", p.ID)
+		}
+		list = append(list, s)
+	}
+	l.says("link: publish %s", strings.Join(list, ", "))
+	return nil
+}
+func (l *testLink) Release([]uint16) error                  { return nil }
+func (l *testLink) Acknowledge([]broker.Ack) error          { return nil }
+func (l *testLink) Unsubscribe(id uint16, _ []string) error { return nil }
+func (l *testLink) Subscribe(id uint16, f []broker.Filter) error {
+	l.says("link: subscribe %v with id %d", f, id)
+	return nil
+}
+func (l *testLink) Close(graceful bool) {
+	l.closed = true
+	l.says("link: close, graceful %v", graceful)
+}
+
+// happens lets one thing happen, and all that follows from it.
+func (c *conversation) happens(words []string) {
+	word, args := words[0], words[1:]
+	numbers := func() (list []types.Seq) {
+		for _, a := range args {
+			list = append(list, c.number(a))
+		}
+		return list
+	}
+	switch word {
+	case "start":
+		c.conn.started()
+	case "accept":
+		c.dialEnds(dialed{link: &testLink{conversation: c}, session: broker.Session{MaxQoS: 2, Present: len(args) > 0}})
+	case "refuse":
+		c.dialEnds(dialed{err: &broker.RefusedError{Code: byte(c.number(args[0]))}})
+	case "fail":
+		c.dialEnds(dialed{err: errors.New(strings.Join(args, " "))})
+	case "down":
+		var err error
+		if len(args) > 0 {
+			err = errors.New(strings.Join(args, " "))
+		}
+		c.events(broker.Down{Err: err})
+	case "opened":
+		m := Opened{Last: c.number(args[0]), Store: persistence.StoreID{1}}
+		if len(args) > 1 {
+			m.Store[0] = byte(c.number(args[1]))
+		}
+		c.conn.receive(m)
+	case "available":
+		c.conn.receive(Available{c.number(args[0])})
+	case "answer":
+		c.answer(args)
+	case "recall":
+		c.conn.receive(Recall{})
+	case "settled":
+		var set persistence.Ranges
+		for _, n := range numbers() {
+			set.Add(persistence.Range{First: n, Last: n})
+		}
+		c.conn.receive(Settled{set})
+	case "acked":
+		var e broker.Acked
+		for _, n := range numbers() {
+			e.Acks = append(e.Acks, broker.Ack{Kind: broker.PubAck, ID: packetID(n)})
+		}
+		c.events(e)
+	case "written":
+		c.events(broker.Written{Tag: uint64(c.number(args[0]))})
+	case "arrives":
+		c.events(broker.Received{Packets: []broker.Inbound{{}}})
+	case "suback":
+		e := broker.Subscribed{ID: subscribeID}
+		for _, n := range numbers() {
+			e.Codes = append(e.Codes, byte(n))
+		}
+		c.events(e)
+	case "time":
+		d, err := time.ParseDuration(args[0])
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.clock.advance(d)
+	case "pause":
+		c.conn.receive(Pause{})
+	case "resume":
+		c.conn.receive(Resume{})
+	case "retry":
+		c.conn.receive(Retry{})
+	case "finish":
+		d, err := time.ParseDuration(args[0])
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.conn.receive(Finish{d, func(n int, err error) { c.says("finished, %d in flight, %v", n, err) }})
+	case "crash":
+		c.conn.interrupted(nil)
+		c.conn = newConnection(c.k, c.self)
+		c.conn.started()
+	default:
+		c.t.Fatalf("what is %q?", word)
+	}
+	c.pump()
+}
+
+func (c *conversation) number(s string) types.Seq {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return types.Seq(n)
+}
+
+// dialed ends the attempt to dial, and waits until the connection was told.
+func (c *conversation) dialEnds(d dialed) {
+	select {
+	case c.result <- d:
+	case <-time.After(testPatience):
+		c.t.Fatal("nobody dials")
+	}
+	for {
+		m := receive(c.t, c.box, "the result of dialing")
+		c.conn.receive(m)
+		if _, ok := m.(dialed); ok {
+			return
+		}
+	}
+}
+
+func (c *conversation) answer(args []string) {
+	if c.fetch.Reply == nil {
+		c.t.Fatal("nothing was fetched")
+	}
+	reply, after := c.fetch.Reply, c.fetch.After
+	c.fetch = Fetch{}
+	if len(args) == 1 && args[0] == "error" {
+		reply(Fetched{}, errors.New("the store is broken"))
+		return
+	}
+	f := Fetched{Through: after, Last: c.conn.last}
+	for _, a := range args {
+		r := persistence.Record{Entry: entry("t", "")}
+		a, bad := strings.CutSuffix(a, "x")
+		if s, retain := strings.CutSuffix(a, "!"); retain {
+			a, r.Message.Retain = s, true
+		}
+		seq, qos, ok := strings.Cut(a, "/")
+		if ok {
+			r.Message.QoS = types.QoS(c.number(qos))
+		}
+		r.Seq = c.number(seq)
+		f.Through = r.Seq
+		f.Records = append(f.Records, r)
+		c.bad[r.Seq] = bad
+	}
+	reply(f, nil)
+}
+
+// pump delivers what the connection told itself, and shows what it published.
+func (c *conversation) pump() {
+	for len(c.box) > 0 {
+		c.conn.receive(<-c.box)
+	}
+	c.conn.receive(Available{}) // as any message: nothing may be left to do
+	s := c.k.handle.Status()
+	if s.State != c.status.State || s.LastError != c.status.LastError || s.NextAttempt != c.status.NextAttempt {
+		line := "state: " + string(s.State)
+		if s.LastError != "" {
+			line += fmt.Sprintf(", %q", s.LastError)
+		}
+		if s.Hint != "" {
+			line += fmt.Sprintf(", hint %q", s.Hint)
+		}
+		if !s.NextAttempt.IsZero() {
+			line += fmt.Sprintf(", again in %v", s.NextAttempt.Sub(c.clock.Now()))
+		}
+		c.says("%s", line)
+		if s.State == types.Connecting {
+			receive(c.t, c.dials, "a dial")
+		}
+	}
+	c.status = s
+}
