@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,19 +21,22 @@ var version = "devel"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:]))
+	os.Exit(runTo(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run runs a command line and returns the exit status: 0 done, 1 failed, 2
+// runTo runs a command line and returns the exit status: 0 done, 1 failed, 2
 // wrong usage.
-func run(ctx context.Context, args []string) int {
+func runTo(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	cmd := newRoot()
 	cmd.SetArgs(args)
+	cmd.SetIn(in)
+	cmd.SetOut(out)
+	cmd.SetErr(errs)
 	err := cmd.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "mqttdb: %v\n", err)
+	fmt.Fprintf(errs, "mqttdb: %v\n", err)
 	if errors.As(err, new(usageError)) {
 		return 2
 	}

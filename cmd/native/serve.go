@@ -18,9 +18,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// stopTime is how long a gateway takes to stop, at most: service managers and
-// people grow impatient.
-const stopTime = 4 * time.Second
+// A gateway takes no longer than that to stop: service managers and people grow
+// impatient. Local clients get a part of it, so that a store that hangs leaves
+// time for the rest.
+const (
+	stopTime   = 4 * time.Second
+	intakeTime = 1500 * time.Millisecond
+)
 
 func newServe(o *options) *cobra.Command {
 	var listenMQTT, listenHTTP, logLevel string
@@ -106,8 +110,10 @@ func serve(ctx context.Context, cfg config.Config, source string, out io.Writer,
 	log.Info("stopping: no more messages are taken, what is in flight may finish")
 	done, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
+	intake, cancelIntake := context.WithTimeout(done, intakeTime)
+	defer cancelIntake()
 	err = errors.Join(
-		stop(done, "the local listener", local.Close),
+		stop(intake, "the local listener", local.Close),
 		stop(done, "the connections", db.Close),
 		stop(done, "the HTTP API", web.Close),
 	)
