@@ -40,7 +40,7 @@ happens when the link is cut or the gateway is killed.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if isDemo {
-				return demo.Run(cmd.Context(), cmd.OutOrStdout())
+				return demo.Run(cmd.Context(), cmd.OutOrStdout(), nil)
 			}
 			var level slog.Level
 			if err := level.UnmarshalText([]byte(logLevel)); err != nil {

@@ -22,16 +22,20 @@ const (
 	envDataDir = "MQTTDB_DATA_DIR"
 )
 
-// Run runs the demonstration until q is pressed or ctx ends.
-func Run(ctx context.Context, out io.Writer) error {
+// Run runs the demonstration until q is pressed or ctx ends. keys is nil for
+// those of the terminal.
+func Run(ctx context.Context, out io.Writer, keys <-chan byte) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d := &demo{out: out, screen: newScreen(out)}
+	d := &demo{screen: newScreen(out)}
 	if err := d.start(ctx); err != nil {
 		return errors.Join(err, d.stop())
 	}
 	d.explain()
-	keys, restore := readKeys(ctx)
+	restore := func() {}
+	if keys == nil {
+		keys, restore = readKeys(ctx)
+	}
 	err := d.loop(ctx, keys)
 	d.screen.end()
 	restore()
@@ -39,7 +43,6 @@ func Run(ctx context.Context, out io.Writer) error {
 }
 
 type demo struct {
-	out     io.Writer
 	screen  *screen
 	broker  *upstream // nil: a real one
 	sensor  *sensor

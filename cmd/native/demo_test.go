@@ -1,0 +1,82 @@
+//go:build !js
+
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mqttdb/mqttdb/cmd/native/demo"
+)
+
+// asGateway in the environment makes the test binary the program itself: the
+// demo starts its gateway by that.
+const asGateway = "MQTTDB_TEST_AS_GATEWAY"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asGateway) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// What make run invites to try: cut the link, kill the gateway, restore the
+// link, and nothing is missing.
+func TestDemo(t *testing.T) {
+	t.Setenv(asGateway, "1")
+	t.Setenv("MQTTDB_DATA_DIR", t.TempDir())
+	t.Setenv("MQTTDB_BROKER", "")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	keys, ended := make(chan byte), make(chan error, 1)
+	reader, writer := io.Pipe()
+	go func() {
+		ended <- demo.Run(ctx, writer, keys)
+		writer.Close()
+	}()
+	screen := make(chan string, 1000)
+	go func() {
+		defer close(screen)
+		var text strings.Builder
+		buf := make([]byte, 4096)
+		for {
+			n, err := reader.Read(buf)
+			if err != nil {
+				return
+			}
+			text.Write(buf[:n])
+			screen <- text.String()
+		}
+	}()
+	shown := ""
+	await := func(pattern string) {
+		t.Helper()
+		wanted := regexp.MustCompile(pattern)
+		for !wanted.MatchString(shown) {
+			next, ok := <-screen
+			if !ok {
+				t.Fatalf("the demo ended (%v) before it showed %s:\n%s", <-ended, pattern, shown)
+			}
+			shown = next
+		}
+	}
+	await(`demo sensor  ->  mqttdb gateway`)
+	await(`online, 0 pending, \d+ delivered`)
+	keys <- 'c'
+	await(`[1-9]\d* pending.*\(CUT\)`)
+	keys <- 'k'
+	await(`kill -9 \d+(?s:.*)started again`)
+	keys <- 'c'
+	await(`is back(?s:.*)online, 0 pending.*, 0 missing, 0 out of order`)
+	keys <- 'q'
+	for range screen { // to its end
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
