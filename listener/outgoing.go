@@ -7,9 +7,10 @@ import (
 )
 
 const (
-	// Of live messages, so many may wait for a client that reads too slowly.
-	maxWaiting      = 1000
-	maxWaitingBytes = 1 << 20
+	// Of live messages, so many bytes may wait for a client that reads too
+	// slowly; each also counts for what it takes beside its content.
+	maxWaiting  = 4 << 20
+	besideBytes = 96
 
 	// So many retained messages may wait for a client; they take no memory of
 	// their own. Twice what is retained at most, so that whoever subscribes to
@@ -45,8 +46,7 @@ type outgoing struct {
 
 	replies []byte // encoded
 	queue   fifo[offered]
-	waiting int // live messages in queue
-	bytes   int // of them
+	waiting int // bytes of live messages in queue
 	kept    int // retained messages in queue
 
 	lastID uint16
@@ -85,15 +85,14 @@ func (out *outgoing) offer(o offered) verdict {
 		}
 		out.kept++
 	} else {
-		size := o.message.Size()
-		if out.waiting == maxWaiting || out.waiting > 0 && out.bytes+size > maxWaitingBytes {
+		size := o.message.Size() + besideBytes
+		if out.waiting > 0 && out.waiting+size > maxWaiting {
 			if o.qos == 0 {
 				return dropped
 			}
 			return overflow
 		}
-		out.waiting++
-		out.bytes += size
+		out.waiting += size
 	}
 	out.queue.push(o)
 	return taken
@@ -125,8 +124,7 @@ func (out *outgoing) take(b []byte) ([]byte, int) {
 		if o.kept {
 			out.kept--
 		} else {
-			out.waiting--
-			out.bytes -= o.message.Size()
+			out.waiting -= o.message.Size() + besideBytes
 		}
 		b = appendPublish(b, o.message, o.qos, id, o.retain, out.version)
 		messages++

@@ -258,7 +258,7 @@ func (s *session) after(earlier *session) {
 var (
 	errGoodbye         = errors.New("DISCONNECT")
 	errGoodbyeWithWill = errors.New("DISCONNECT with will")
-	errSlow            = errors.New("it reads too slowly: 1000 messages or 1 MiB were waiting for it; let it read faster, subscribe to less, or subscribe at QoS 0")
+	errSlow            = errors.New("it reads too slowly: 4 MiB were waiting for it; let it read faster, subscribe to less, or subscribe at QoS 0")
 	errTakenOver       = errors.New("another client has connected with the same client id")
 )
 
