@@ -9,8 +9,8 @@ import (
 
 // Batch is an entry of the log: what one durable write holds. After its Header
 // follow sections, each a tag, a length and that many bytes; tag and length are
-// uvarints (as in encoding/binary). An odd tag must be understood by a reader,
-// an even one may be skipped.
+// uvarints (as in encoding/binary). Tags rise. An odd one must be understood by
+// a reader, an even one may be skipped.
 //
 //	1 dictionary  uvarint count, then per string: uvarint length, bytes
 //	3 messages    varint base time (Unix ms), then per message:
@@ -56,6 +56,7 @@ const (
 // until its next call. The zero value is ready to use.
 type Encoder struct {
 	out, messages []byte
+	field         []byte
 	strings       map[string]uint64
 	order         []string
 }
@@ -86,7 +87,7 @@ func (e *Encoder) Encode(b *Batch) []byte {
 	}
 	if b.Delta != nil {
 		h.Flags |= FlagDelta
-		e.messages = b.Delta.append(e.messages[:0])
+		e.messages, e.field = b.Delta.encode(e.messages[:0], e.field)
 		e.out = append(e.out, sectionDelta)
 		e.out = appendSized(e.out, e.messages)
 	}

@@ -28,44 +28,50 @@ func Decode(b []byte) (*Batch, error) {
 		LSN: h.LSN, Store: h.Store, Kind: h.Kind, Rewritten: h.Flags&FlagRewritten != 0,
 		First: h.First, Last: h.Last,
 	}
-	var dictionary []string
-	r := reader{b: body}
-	for len(r.b) > 0 && r.err == nil {
-		tag, section := r.uvarint(), reader{}
-		section.b = r.sized()
-		if r.err != nil {
-			break
-		}
-		switch tag {
-		case sectionDictionary:
-			dictionary = section.dictionary()
-		case sectionMessages:
-			batch.Records = section.messages(h, dictionary)
-		case sectionDelta:
-			if batch.Delta, err = decodeDelta(section.b); err != nil {
-				return nil, err
-			}
-			section.b = nil
-		default:
-			if tag%2 == 1 {
-				return nil, fmt.Errorf("%w: unknown section %d", types.ErrNewerFormat, tag)
-			}
-			section.b = nil
-		}
-		if section.err != nil {
-			return nil, section.err
-		}
-		if len(section.b) > 0 {
-			return nil, fmt.Errorf("%w: %d bytes too many in section %d", types.ErrCorrupt, len(section.b), tag)
-		}
-	}
-	if r.err != nil {
-		return nil, r.err
+	if err := batch.sections(h, body); err != nil {
+		return nil, err
 	}
 	if len(batch.Records) != int(h.Count) || (batch.Delta != nil) != (h.Flags&FlagDelta != 0) {
 		return nil, fmt.Errorf("%w: the body does not hold what the header says", types.ErrCorrupt)
 	}
 	return batch, nil
+}
+
+// sections reads the body of an entry.
+func (b *Batch) sections(h Header, body []byte) (err error) {
+	var dictionary []string
+	r := reader{b: body}
+	last := uint64(0)
+	for len(r.b) > 0 {
+		tag := r.tag(&last)
+		section := reader{b: r.sized()}
+		if r.err != nil {
+			return r.err
+		}
+		switch tag {
+		case sectionDictionary:
+			dictionary = section.dictionary()
+		case sectionMessages:
+			b.Records = section.messages(h, dictionary)
+		case sectionDelta:
+			if b.Delta, err = decodeDelta(section.b); err != nil {
+				return err
+			}
+			continue
+		default:
+			if tag%2 == 1 {
+				return fmt.Errorf("%w: unknown section %d", types.ErrNewerFormat, tag)
+			}
+			continue
+		}
+		if section.err != nil {
+			return section.err
+		}
+		if len(section.b) > 0 {
+			return fmt.Errorf("%w: %d bytes too many in section %d", types.ErrCorrupt, len(section.b), tag)
+		}
+	}
+	return nil
 }
 
 // reader takes a byte slice apart; after the first error it returns zeros.
@@ -111,9 +117,31 @@ func (r *reader) byte() byte {
 	return c
 }
 
+// seq reads a number of a message, or one behind the last of them.
+func (r *reader) seq() types.Seq {
+	n := types.Seq(r.uvarint())
+	if n > maxSeq+1 {
+		r.fail("a number out of range")
+		return 0
+	}
+	return n
+}
+
+// tag reads the tag of a section or field, which is above last.
+func (r *reader) tag(last *uint64) uint64 {
+	tag := r.uvarint()
+	if tag <= *last {
+		r.fail("sections or fields out of order")
+	}
+	*last = tag
+	return tag
+}
+
 // sized returns the bytes that follow their own length.
-func (r *reader) sized() []byte {
-	n := r.uvarint()
+func (r *reader) sized() []byte { return r.bytes(r.uvarint()) }
+
+// bytes returns the next n bytes.
+func (r *reader) bytes(n uint64) []byte {
 	if n > uint64(len(r.b)) {
 		r.fail("a length points past the end")
 		return nil
@@ -191,37 +219,6 @@ func (r *reader) messages(h Header, dictionary []string) []Record {
 			r.fail("more messages than numbers")
 			return nil
 		}
-	}
-	return out
-}
-
-func (r *reader) run(previous types.Seq) Range {
-	first := previous + types.Seq(r.uvarint())
-	last := first + types.Seq(r.uvarint())
-	if first <= previous || last < first {
-		r.fail("a run of numbers")
-	}
-	return Range{first, last}
-}
-
-func (r *reader) runs() Ranges {
-	var out Ranges
-	previous := types.Seq(0)
-	for len(r.b) > 0 && r.err == nil {
-		run := r.run(previous)
-		out = append(out, run)
-		previous = run.Last
-	}
-	return out
-}
-
-func (r *reader) abandoned() []Done {
-	var out []Done
-	previous := types.Seq(0)
-	for len(r.b) > 0 && r.err == nil {
-		run := r.run(previous)
-		out = append(out, Done{run, types.Reason(r.byte())})
-		previous = run.Last
 	}
 	return out
 }

@@ -11,37 +11,42 @@ import (
 // Delta is what an entry changes in the state of the queue. Numbers are
 // absolute, sets are added to; in a KindState entry the sets are whole. Within
 // its section it is a list of fields, each a tag, a length and that many bytes,
-// all uvarints; as with sections an even tag may be skipped.
+// all uvarints; as with sections the tags rise and an even one may be skipped.
 //
 //	 1 next        uvarint seq of the next message
+//	 2 clock       uvarint Unix ms when it was written
 //	 3 floor       uvarint, all up to here are done
+//	 4 age         uvarint ms that the queue has been running for
 //	 5 removal     uvarint, all up to here may be gone from the log
 //	 7 counters    uvarints: accepted, then one per types.Reason in its order;
 //	               a later version may append more
-//	 9 done        runs: per run uvarint first − previous last, uvarint length − 1
-//	11 released    runs
+//	 9 done        numbers, see appendSet
+//	11 released    runs: per run uvarint first − previous last, uvarint length − 1
 //	13 abandoned   per run: as above, then the reason as one byte
 //	15 marks       per mark: uvarint length, key, uvarint length, value
 //	               (no value: the mark is removed)
 //	17 flags       uvarint: 1 closed cleanly, 2 written without syncing each commit
 //	19 suspect     uvarint seq: up to here messages may have been delivered before
-//	 2 clock       uvarint Unix ms when it was written
-//	 4 age         uvarint ms that the queue has been running for
+//
+// A number that is 0 and a set that is empty are left out.
 type Delta struct {
 	Next, Floor, Removal types.Seq
+	Clock, Age           uint64
 	Counters             Counters
-	Done, Released       Ranges
-	Abandoned            []Done
+	Done                 Set
+	Released             Ranges
+	Abandoned            []Done // in order
 	Marks                []Mark
 	Clean, Lazy          bool
 	Suspect              types.Seq
-	Clock, Age           uint64
 }
 
 // Field tags.
 const (
 	fieldNext      = 1
+	fieldClock     = 2
 	fieldFloor     = 3
+	fieldAge       = 4
 	fieldRemoval   = 5
 	fieldCounters  = 7
 	fieldDone      = 9
@@ -50,41 +55,48 @@ const (
 	fieldMarks     = 15
 	fieldFlags     = 17
 	fieldSuspect   = 19
-	fieldClock     = 2
-	fieldAge       = 4
 )
 
-func (d *Delta) append(out []byte) []byte {
-	var buf []byte
-	field := func(tag uint64, b []byte) {
-		if len(b) > 0 {
-			out = appendSized(binary.AppendUvarint(out, tag), b)
-		}
-		buf = b[:0]
+// fields writes the fields of a delta: each is put together in buf, so that its
+// length is known.
+type fields struct{ out, buf []byte }
+
+func (f *fields) add(tag uint64, content []byte) {
+	if len(content) > 0 {
+		f.out = appendSized(binary.AppendUvarint(f.out, tag), content)
 	}
-	number := func(tag, n uint64) {
-		if n != 0 {
-			field(tag, binary.AppendUvarint(buf, n))
-		}
+	f.buf = content[:0]
+}
+
+func (f *fields) number(tag, n uint64) {
+	if n != 0 {
+		f.add(tag, binary.AppendUvarint(f.buf, n))
 	}
-	number(fieldNext, uint64(d.Next))
-	number(fieldFloor, uint64(d.Floor))
-	number(fieldRemoval, uint64(d.Removal))
-	b := binary.AppendUvarint(buf, d.Counters.Accepted)
+}
+
+// encode appends d to out; buf is room that it may use, and returns larger.
+func (d *Delta) encode(out, buf []byte) (encoded, room []byte) {
+	f := fields{out, buf[:0]}
+	f.number(fieldNext, uint64(d.Next))
+	f.number(fieldClock, d.Clock)
+	f.number(fieldFloor, uint64(d.Floor))
+	f.number(fieldAge, d.Age)
+	f.number(fieldRemoval, uint64(d.Removal))
+	b := binary.AppendUvarint(f.buf, d.Counters.Accepted)
 	for _, n := range d.Counters.Left {
 		b = binary.AppendUvarint(b, n)
 	}
-	field(fieldCounters, b)
-	field(fieldDone, appendRuns(buf, d.Done))
-	field(fieldReleased, appendRuns(buf, d.Released))
-	field(fieldAbandoned, appendAbandoned(buf, d.Abandoned))
-	b = buf
+	f.add(fieldCounters, b)
+	f.add(fieldDone, appendSet(f.buf, d.Done))
+	f.add(fieldReleased, appendRuns(f.buf, d.Released))
+	f.add(fieldAbandoned, appendAbandoned(f.buf, d.Abandoned))
+	b = f.buf
 	for _, m := range d.Marks {
 		b = binary.AppendUvarint(b, uint64(len(m.Key)))
 		b = append(b, m.Key...)
 		b = appendSized(b, m.Value)
 	}
-	field(fieldMarks, b)
+	f.add(fieldMarks, b)
 	var flags uint64
 	if d.Clean {
 		flags |= 1
@@ -92,11 +104,9 @@ func (d *Delta) append(out []byte) []byte {
 	if d.Lazy {
 		flags |= 2
 	}
-	number(fieldFlags, flags)
-	number(fieldSuspect, uint64(d.Suspect))
-	number(fieldClock, d.Clock)
-	number(fieldAge, d.Age)
-	return out
+	f.number(fieldFlags, flags)
+	f.number(fieldSuspect, uint64(d.Suspect))
+	return f.out, f.buf
 }
 
 func appendRun(out []byte, r Range, previous types.Seq) []byte {
@@ -125,53 +135,108 @@ func appendAbandoned(out []byte, ds []Done) []byte {
 func decodeDelta(b []byte) (*Delta, error) {
 	d := &Delta{}
 	r := reader{b: b}
-	for len(r.b) > 0 && r.err == nil {
-		tag := r.uvarint()
+	last := uint64(0)
+	for len(r.b) > 0 {
+		tag := r.tag(&last)
 		f := reader{b: r.sized()}
 		if r.err != nil {
-			break
+			return nil, r.err
 		}
-		switch tag {
-		case fieldNext:
-			d.Next = types.Seq(f.uvarint())
-		case fieldFloor:
-			d.Floor = types.Seq(f.uvarint())
-		case fieldRemoval:
-			d.Removal = types.Seq(f.uvarint())
-		case fieldCounters:
-			d.Counters.Accepted = f.uvarint()
-			for i := range d.Counters.Left {
-				d.Counters.Left[i] = f.uvarint()
-			}
-			f.b = nil // a later version may have more
-		case fieldDone:
-			d.Done = f.runs()
-		case fieldReleased:
-			d.Released = f.runs()
-		case fieldAbandoned:
-			d.Abandoned = f.abandoned()
-		case fieldMarks:
-			for len(f.b) > 0 && f.err == nil {
-				d.Marks = append(d.Marks, Mark{Key: string(f.sized()), Value: slices.Clone(f.sized())})
-			}
-		case fieldFlags:
-			flags := f.uvarint()
-			d.Clean, d.Lazy = flags&1 != 0, flags&2 != 0
-		case fieldSuspect:
-			d.Suspect = types.Seq(f.uvarint())
-		case fieldClock:
-			d.Clock = f.uvarint()
-		case fieldAge:
-			d.Age = f.uvarint()
-		default:
+		if !d.field(tag, &f) {
 			if tag%2 == 1 {
 				return nil, fmt.Errorf("%w: unknown field %d", types.ErrNewerFormat, tag)
 			}
-			f.b = nil
+			continue
 		}
-		if f.err != nil || len(f.b) > 0 {
-			return nil, fmt.Errorf("%w: field %d of a delta", types.ErrCorrupt, tag)
+		if f.err != nil {
+			return nil, fmt.Errorf("field %d of a delta: %w", tag, f.err)
+		}
+		if len(f.b) > 0 {
+			return nil, fmt.Errorf("%w: %d bytes too many in field %d of a delta", types.ErrCorrupt, len(f.b), tag)
 		}
 	}
-	return d, r.err
+	return d, nil
+}
+
+// field reads one field, if it is known.
+func (d *Delta) field(tag uint64, f *reader) (known bool) {
+	switch tag {
+	case fieldNext:
+		d.Next = f.seq()
+	case fieldClock:
+		d.Clock = f.uvarint()
+	case fieldFloor:
+		d.Floor = f.seq()
+	case fieldAge:
+		d.Age = f.uvarint()
+	case fieldRemoval:
+		d.Removal = f.seq()
+	case fieldCounters:
+		d.Counters.Accepted = f.uvarint()
+		for i := range d.Counters.Left {
+			d.Counters.Left[i] = f.uvarint()
+		}
+		f.b = nil // a later version may have more
+	case fieldDone:
+		d.Done = f.set()
+	case fieldReleased:
+		d.Released = f.runs()
+	case fieldAbandoned:
+		d.Abandoned = f.abandoned()
+	case fieldMarks:
+		for len(f.b) > 0 {
+			d.Marks = append(d.Marks, Mark{Key: string(f.sized()), Value: slices.Clone(f.sized())})
+		}
+	case fieldFlags:
+		flags := f.uvarint()
+		d.Clean, d.Lazy = flags&1 != 0, flags&2 != 0
+	case fieldSuspect:
+		d.Suspect = f.seq()
+	default:
+		return false
+	}
+	return true
+}
+
+// run reads a run that begins above previous.
+func (r *reader) run(previous types.Seq) Range {
+	gap, more := r.uvarint(), r.uvarint()
+	if gap == 0 || gap > uint64(maxSeq-previous) || more > uint64(maxSeq-previous)-gap {
+		r.fail("a run of numbers")
+		return Range{}
+	}
+	first := previous + types.Seq(gap)
+	return Range{first, first + types.Seq(more)}
+}
+
+func (r *reader) runs() Ranges {
+	var out Ranges
+	previous := types.Seq(0)
+	for len(r.b) > 0 {
+		run := r.run(previous)
+		if r.err != nil {
+			return nil
+		}
+		out.Add(run)
+		previous = run.Last
+	}
+	return out
+}
+
+func (r *reader) abandoned() []Done {
+	var out []Done
+	previous := types.Seq(0)
+	for len(r.b) > 0 {
+		run := r.run(previous)
+		reason := types.Reason(r.byte())
+		if r.err != nil {
+			return nil
+		}
+		if int(reason) >= types.Reasons {
+			reason = types.Dropped // a later version knows more of them
+		}
+		out = append(out, Done{run, reason})
+		previous = run.Last
+	}
+	return out
 }

@@ -69,7 +69,7 @@ type Header struct {
 	BodyCRC      uint32
 }
 
-// maxSeq keeps sums of numbers from overflowing.
+// maxSeq bounds the numbers of messages, which keeps sums from overflowing.
 const maxSeq = types.Seq(1) << 62
 
 // castagnoli is the CRC32C polynomial, which processors compute by themselves.
@@ -126,6 +126,8 @@ func (h Header) check() error {
 		return fmt.Errorf("%w: kind %d of version %d", types.ErrCorrupt, h.Kind, h.Major)
 	case h.Flags&^flagsKnown != 0:
 		return fmt.Errorf("%w: flags %#x", types.ErrCorrupt, h.Flags)
+	case h.Kind == KindState && (h.Flags != FlagDelta || h.Count != 0):
+		return fmt.Errorf("%w: a state with flags %#x and %d messages", types.ErrCorrupt, h.Flags, h.Count)
 	case h.Last > maxSeq || h.First > h.Last || (h.First == 0) != (h.Count == 0) || h.First == 0 && h.Last != 0:
 		return fmt.Errorf("%w: numbers %d to %d with %d messages", types.ErrCorrupt, h.First, h.Last, h.Count)
 	case h.Count > 0 && uint64(h.Count)-1 > run:

@@ -40,12 +40,19 @@ type Store interface {
 //
 // After Write or Sync has returned an error the queue takes nothing more: every
 // later Write returns an error too, until it was closed and opened again. What
-// the failed call was to store may or may not be there then.
+// the failed call was to store may or may not be there then. An error that
+// wraps types.ErrTooLarge is an exception: nothing was stored or changed, and
+// the queue goes on.
 type Queue interface {
 	// Write appends c as one entry: after a crash all of it is there or nothing.
 	// It returns the seq of the first message (later ones follow without gaps),
 	// 0 if there is none. What is written survives the death of the process;
-	// Sync makes it survive power loss. c is not used after the return.
+	// Sync makes it survive power loss. The slices of c are not used after the
+	// return, but for those of its messages, which nobody may modify.
+	//
+	// The error wraps types.ErrTooLarge if c does not fit into one entry (some
+	// 8 MiB), or would make the state of the queue (its marks, and numbers that
+	// are done scattered above the floor) larger than 7 MiB.
 	Write(ctx context.Context, c Commit) (first types.Seq, err error)
 
 	// Sync returns when everything that Write had returned from before the call
@@ -107,8 +114,9 @@ type Entry struct {
 type Record struct {
 	Seq types.Seq
 	Entry
-	Abandoned bool // its handshake is to be finished, it is not to be published
-	Released  bool // a PUBREC for it was journalled
+	Released  bool         // a PUBREC for it was journalled
+	Abandoned bool         // its handshake is to be finished, it is not to be published
+	Why       types.Reason // that it was abandoned for
 }
 
 // Done says that a range of messages left the queue, and how.
@@ -136,15 +144,15 @@ type State struct {
 	StoreID  StoreID
 	Next     types.Seq // the seq that the next message will get
 	Floor    types.Seq // all numbers up to here are done
-	Done     Ranges    // done above Floor
+	Done     Set       // done above Floor
 	Released Ranges    // above Floor, not done
 	Counters Counters
 
-	Bytes         uint64 // stored size of the pending messages, nearly
-	BytesWritten  uint64 // to the medium, since Open
-	DiskBytes     uint64 // what the queue takes now
-	Oldest        time.Time
-	CompactionDue bool // Compact has enough to do that it should not wait for its interval
+	Bytes         uint64    // stored size of the pending messages, nearly
+	BytesWritten  uint64    // to the medium, since Open
+	DiskBytes     uint64    // what the queue takes now
+	Oldest        time.Time // when the oldest pending message was accepted, nearly; zero: none, or not known
+	CompactionDue bool      // Compact has enough to do that it should not wait for its interval
 
 	// DuplicatesPossible: damage may have hit what said that messages were
 	// delivered, so that some may be delivered again.

@@ -27,7 +27,7 @@ func (t *tracker) began(s persistence.State) {
 	if s.Floor > 0 {
 		t.gone.Add(persistence.Range{First: 1, Last: s.Floor})
 	}
-	for _, r := range s.Done {
+	for r := range s.Done.All() {
 		t.gone.Add(r)
 	}
 }

@@ -1,13 +1,19 @@
 package journal
 
 import (
+	"cmp"
+	"fmt"
 	"iter"
 	"slices"
-	"sort"
+	"strings"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
+
+// maxState is how large the state of a queue may grow, in bytes, nearly: it has
+// to fit into one entry.
+const maxState = 7 << 20
 
 // books is the state of the queue that the log records: which numbers are
 // done, and the marks.
@@ -15,15 +21,30 @@ type books struct {
 	store     persistence.StoreID
 	next      types.Seq
 	floor     types.Seq
-	done      persistence.Ranges // above floor
-	released  persistence.Ranges // above floor, not done
-	abandoned []persistence.Done // above floor, not done; in order
+	done      persistence.Set                   // above floor
+	released  persistence.Ranges                // above floor, not done
+	abandoned [types.Reasons]persistence.Ranges // above floor, not done
 	counters  persistence.Counters
 	marks     map[string][]byte
+	markBytes int
 	suspect   types.Seq // up to here messages may have been delivered before
 	age       uint64
+}
 
-	newly persistence.Ranges // what apply made done, until the index was told
+// check says whether the state has room for c.
+func (b *books) check(c persistence.Commit) error {
+	const run = 24 // bytes that one may take, at most
+	size := b.done.Size() + run*(len(b.released)+len(c.Released)+len(c.Done)+len(c.Abandoned)) + b.markBytes
+	for _, rs := range b.abandoned {
+		size += run * len(rs)
+	}
+	for _, m := range c.Marks {
+		size += markSize(m.Key, m.Value) - markSize(m.Key, b.marks[m.Key])
+	}
+	if size > maxState {
+		return fmt.Errorf("%w: the marks of a queue and what is done of it must fit in %d bytes", types.ErrTooLarge, maxState)
+	}
+	return nil
 }
 
 // accept gives out n numbers.
@@ -40,85 +61,117 @@ func (b *books) apply(c persistence.Commit) *persistence.Delta {
 	}
 	d := &persistence.Delta{Marks: c.Marks}
 	for _, a := range c.Abandoned {
-		for _, r := range b.open(a.Range) {
-			b.abandon(persistence.Done{Range: r, Reason: a.Reason})
-			d.Abandoned = append(d.Abandoned, persistence.Done{Range: r, Reason: a.Reason})
+		for r := range b.open(a.Range) {
+			for _, fresh := range b.abandon(r, a.Reason) {
+				d.Abandoned = append(d.Abandoned, persistence.Done{Range: fresh, Reason: a.Reason})
+			}
 		}
 	}
 	slices.SortFunc(d.Abandoned, byFirst)
 	for _, r := range c.Released {
-		for _, r := range b.open(r) {
+		for r := range b.open(r) {
 			b.released.Add(r)
 			d.Released.Add(r)
 		}
 	}
 	for _, done := range c.Done {
-		for _, r := range b.open(done.Range) {
-			b.counters.Left[done.Reason] += r.Count()
-			b.newly.Add(r)
-			d.Done.Add(r)
-			b.finish(r)
-		}
+		r := b.given(done.Range)
+		b.counters.Left[done.Reason] += b.finish(r)
+		d.Done.Add(r)
 	}
 	b.mark(c.Marks)
 	b.raiseFloor()
-	d.Next, d.Floor, d.Removal, d.Counters = b.next, b.floor, b.floor, b.counters
-	d.Suspect, d.Age = b.suspect, b.age
+	b.stamp(d)
 	return d
 }
 
-// open returns the numbers of r that were given out and are not done.
-func (b *books) open(r persistence.Range) persistence.Ranges {
-	r.First, r.Last = max(r.First, b.floor+1), min(r.Last, b.next-1)
-	if r.Last < r.First {
-		return nil
-	}
-	return b.done.Missing(r)
+// stamp fills in what is absolute in a delta.
+func (b *books) stamp(d *persistence.Delta) {
+	d.Next, d.Floor, d.Removal, d.Counters = b.next, b.floor, b.floor, b.counters
+	d.Suspect, d.Age = b.suspect, b.age
 }
 
-// finish makes r done.
-func (b *books) finish(r persistence.Range) {
-	b.done.Add(r)
+// given returns the part of r that was given out and lies above the floor; it
+// may be empty: the last number below the first.
+func (b *books) given(r persistence.Range) persistence.Range {
+	return persistence.Range{First: max(r.First, b.floor+1), Last: min(r.Last, b.next-1)}
+}
+
+// open yields the numbers of r that were given out and are not done.
+func (b *books) open(r persistence.Range) iter.Seq[persistence.Range] {
+	return b.done.Missing(b.given(r))
+}
+
+// pending is how many numbers open yields.
+func (b *books) pending(r persistence.Range) uint64 {
+	r = b.given(r)
+	if r.Last < r.First {
+		return 0
+	}
+	return r.Count() - b.done.Within(r)
+}
+
+// finish makes r done and returns how many numbers of it were not.
+func (b *books) finish(r persistence.Range) uint64 {
+	if r.Last < r.First {
+		return 0
+	}
 	b.forget(r)
+	return b.done.Add(r)
 }
 
 // forget ends the handshakes of r.
 func (b *books) forget(r persistence.Range) {
 	b.released.Remove(r)
-	b.abandoned = slices.DeleteFunc(b.abandoned, func(a persistence.Done) bool {
-		return a.Range.First >= r.First && a.Range.Last <= r.Last
-	})
-}
-
-// abandon notes a, one run per number, so that finish can take them singly.
-func (b *books) abandon(a persistence.Done) {
-	for s := a.Range.First; s <= a.Range.Last; s++ {
-		if i, found := b.searchAbandoned(s); !found {
-			b.abandoned = slices.Insert(b.abandoned, i, persistence.Done{Range: persistence.Range{First: s, Last: s}, Reason: a.Reason})
-		}
+	for reason := range b.abandoned {
+		b.abandoned[reason].Remove(r)
 	}
 }
 
-func (b *books) searchAbandoned(s types.Seq) (int, bool) {
-	i := sort.Search(len(b.abandoned), func(i int) bool { return b.abandoned[i].Range.First >= s })
-	return i, i < len(b.abandoned) && b.abandoned[i].Range.First == s
+// abandon notes why the numbers of r were abandoned, and returns those that had
+// not been already.
+func (b *books) abandon(r persistence.Range, why types.Reason) persistence.Ranges {
+	fresh := persistence.Ranges{r}
+	for _, before := range b.abandoned {
+		var left persistence.Ranges
+		for _, r := range fresh {
+			left = append(left, before.Missing(r)...)
+		}
+		fresh = left
+	}
+	for _, r := range fresh {
+		b.abandoned[why].Add(r)
+	}
+	return fresh
+}
+
+// whyAbandoned says why a message was abandoned, if it was.
+func (b *books) whyAbandoned(q types.Seq) (types.Reason, bool) {
+	for reason, rs := range b.abandoned {
+		if rs.Contains(q) {
+			return types.Reason(reason), true
+		}
+	}
+	return 0, false
 }
 
 // raiseFloor lets the floor pass over what is done directly above it.
 func (b *books) raiseFloor() {
-	n := 0
-	for n < len(b.done) && b.done[n].First <= b.floor+1 {
-		b.floor = max(b.floor, b.done[n].Last)
-		n++
+	for r := range b.done.From(b.floor + 1) {
+		if r.First == b.floor+1 {
+			b.floor = r.Last
+			b.done.RemoveTo(b.floor)
+		}
+		break
 	}
-	b.done = slices.Delete(b.done, 0, n)
-	if b.suspect != 0 && b.floor >= b.suspect {
+	if b.floor >= b.suspect {
 		b.suspect = 0
 	}
 }
 
 func (b *books) mark(marks []persistence.Mark) {
 	for _, m := range marks {
+		b.markBytes += markSize(m.Key, m.Value) - markSize(m.Key, b.marks[m.Key])
 		if len(m.Value) == 0 {
 			delete(b.marks, m.Key)
 		} else {
@@ -127,33 +180,49 @@ func (b *books) mark(marks []persistence.Mark) {
 	}
 }
 
+// markSize is what a mark takes, in bytes; nothing without a value.
+func markSize(key string, value []byte) int {
+	if len(value) == 0 {
+		return 0
+	}
+	return len(key) + len(value) + 8
+}
+
 // replay applies a delta that was read from the log.
 func (b *books) replay(d *persistence.Delta) {
 	b.next, b.floor = max(b.next, d.Next), max(b.floor, d.Floor)
 	b.counters, b.suspect, b.age = d.Counters, d.Suspect, d.Age
-	for _, r := range d.Released {
-		b.released.Add(r)
+	if b.floor > 0 {
+		b.forget(persistence.Range{First: 1, Last: b.floor})
+		b.done.RemoveTo(b.floor)
 	}
-	for _, a := range d.Abandoned {
-		b.abandon(a)
-	}
-	for _, r := range d.Done {
+	for r := range d.Done.From(b.floor + 1) {
 		b.finish(r)
 	}
-	b.mark(d.Marks)
-	if below := (persistence.Range{First: 1, Last: b.floor}); b.floor > 0 {
-		b.forget(below)
-		b.done.Remove(below)
+	for _, a := range d.Abandoned {
+		for r := range b.open(a.Range) {
+			b.abandon(r, a.Reason)
+		}
 	}
+	for _, r := range d.Released {
+		for r := range b.open(r) {
+			b.released.Add(r)
+		}
+	}
+	b.mark(d.Marks)
 	b.raiseFloor()
 }
 
 // whole returns the state as a delta on nothing.
 func (b *books) whole() *persistence.Delta {
-	d := &persistence.Delta{
-		Next: b.next, Floor: b.floor, Removal: b.floor, Counters: b.counters,
-		Done: b.done, Released: b.released, Abandoned: b.abandoned, Suspect: b.suspect, Age: b.age,
+	d := &persistence.Delta{Done: b.done, Released: b.released}
+	b.stamp(d)
+	for reason, rs := range b.abandoned {
+		for _, r := range rs {
+			d.Abandoned = append(d.Abandoned, persistence.Done{Range: r, Reason: types.Reason(reason)})
+		}
 	}
+	slices.SortFunc(d.Abandoned, byFirst)
 	for key, value := range b.eachMark("") {
 		d.Marks = append(d.Marks, persistence.Mark{Key: key, Value: value})
 	}
@@ -162,16 +231,16 @@ func (b *books) whole() *persistence.Delta {
 
 // eachMark yields the marks whose keys begin with prefix in order of keys.
 func (b *books) eachMark(prefix string) iter.Seq2[string, []byte] {
-	var keys []string
-	for key := range b.marks {
-		if len(key) >= len(prefix) && key[:len(prefix)] == prefix {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
 	return func(yield func(string, []byte) bool) {
+		var keys []string
+		for key := range b.marks {
+			if strings.HasPrefix(key, prefix) {
+				keys = append(keys, key)
+			}
+		}
+		slices.Sort(keys)
 		for _, key := range keys {
-			if !yield(key, b.marks[key]) {
+			if value, ok := b.marks[key]; ok && !yield(key, value) {
 				return
 			}
 		}
@@ -181,7 +250,7 @@ func (b *books) eachMark(prefix string) iter.Seq2[string, []byte] {
 func (b *books) state() persistence.State {
 	return persistence.State{
 		StoreID: b.store, Next: b.next, Floor: b.floor,
-		Done: slices.Clone(b.done), Released: slices.Clone(b.released),
+		Done: b.done.Snapshot(), Released: slices.Clone(b.released),
 		Counters: b.counters, DuplicatesPossible: b.suspect != 0,
 	}
 }
@@ -189,19 +258,11 @@ func (b *books) state() persistence.State {
 // balance makes accepted the sum of what left and what is pending: the messages
 // behind the last counters that were written are not in those.
 func (b *books) balance() {
-	sum := b.state().Pending()
+	sum := b.pending(persistence.Range{First: 1, Last: b.next - 1})
 	for _, n := range b.counters.Left {
 		sum += n
 	}
 	b.counters.Accepted = sum
 }
 
-func byFirst(a, b persistence.Done) int {
-	switch {
-	case a.Range.First < b.Range.First:
-		return -1
-	case a.Range.First > b.Range.First:
-		return 1
-	}
-	return 0
-}
+func byFirst(a, b persistence.Done) int { return cmp.Compare(a.Range.First, b.Range.First) }

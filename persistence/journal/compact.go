@@ -2,128 +2,70 @@ package journal
 
 import (
 	"context"
-	"errors"
-	"math"
-	"slices"
 
 	"github.com/mqttdb/mqttdb/persistence"
-	"github.com/mqttdb/mqttdb/types"
 )
 
 const (
-	// rollUpTo is the size that small neighbouring batches are rolled up to, in
-	// bytes.
-	rollUpTo = 512 << 10
-	// small batches are rolled up; larger ones are not worth it.
-	small = 64 << 10
 	// manyEntries is how many entries may be written before a compaction is due
 	// without waiting for its interval: memory holds a little for each.
 	manyEntries = 4096
-	// liveShare is the part of the log that is to be live, at least; below it
-	// the survivors of the oldest segments are moved behind the others.
-	liveShare = 0.85
-	// segmentBytes is the size of a full segment.
-	segmentBytes = 8 << 20
+	// stepEntries is how many entries one call of Compact reads, and how many it
+	// forgets, at most: so that it does not take long.
+	stepEntries = 1024
 )
 
-// Compact implements persistence.Compacter.
+// Compact implements persistence.Compacter. The calls of it make up passes from
+// the oldest batch to the newest: see pass. More is false at the end of one.
 func (q *Queue) Compact(ctx context.Context, maxBytes int64) (persistence.Compaction, error) {
 	var c persistence.Compaction
-	if q.failed != nil {
-		return c, q.failed
+	if err := q.failed(); err != nil {
+		return c, err
 	}
-	more := false
-	for c.Rewritten < maxBytes {
-		i, j := q.index.smallRun()
+	if !q.pass.active {
+		q.pass = q.plan()
+	}
+	for entries := 0; q.pass.active && c.Rewritten < maxBytes && entries < stepEntries; {
+		i, j := q.pass.next(&q.index, stepEntries)
 		if i == j {
-			i, j = q.stuckRun()
-		}
-		if i == j {
+			q.pass.active = false
 			break
 		}
+		if err := q.syncDeltas(ctx); err != nil {
+			return c, err
+		}
+		entries += j - i
 		n, err := q.rewrite(ctx, i, j)
 		if err != nil {
 			return c, err
 		}
 		c.Rewritten += n
-		more = c.Rewritten >= maxBytes
 	}
-	c.More = more
 	// Nothing is removed on account of an entry that is not synced (S7.2).
 	if err := q.Sync(ctx); err != nil {
-		q.failed = err
 		return c, err
 	}
-	if err := q.forget(); err != nil {
+	more, err := q.forget()
+	if err != nil {
 		return c, err
 	}
-	var err error
+	c.More = more || q.pass.active
 	c.Reclaimed, err = q.drop()
 	return c, err
 }
 
-// smallRun finds neighbouring batches that are worth rolling up into one.
-func (x *index) smallRun() (i, j int) {
-	const worth = 64 // so many batches, or half of a full one
-	from, bytes, live := 0, uint64(0), 0
-	for k := range x.spans {
-		s := &x.spans[k]
-		size := s.liveBytes()
-		if size > small || bytes+size > rollUpTo {
-			if live >= worth || live > 7 && bytes >= rollUpTo/2 {
-				return from, k
-			}
-			from, bytes, live = k, 0, 0
-			if size > small {
-				from = k + 1
-				continue
-			}
-		}
-		bytes += size
-		if s.live > 0 {
-			live++
-		}
+// syncDeltas makes it durable what is done, before a batch is written that lacks
+// it: a power cut must not take the one and leave the other (S7.2).
+func (q *Queue) syncDeltas(ctx context.Context) error {
+	if q.synced.Load() >= q.lastDelta {
+		return nil
 	}
-	if live >= worth {
-		return from, len(x.spans)
-	}
-	return 0, 0
-}
-
-// stuckRun finds batches that keep the oldest segment, when too little of the
-// log is live. What lies in the segment that is being written, or in one that a
-// state keeps, would not give anything back.
-func (q *Queue) stuckRun() (i, j int) {
-	if float64(q.disk.total()) <= float64(q.index.live)/liveShare+2*segmentBytes {
-		return 0, 0
-	}
-	oldest, limit := uint64(math.MaxUint64), q.disk.needed()
-	for k := range q.index.spans {
-		if s := &q.index.spans[k]; s.live > 0 && s.segment < limit {
-			oldest = min(oldest, s.segment)
-		}
-	}
-	bytes := uint64(0)
-	for k := range q.index.spans {
-		s := &q.index.spans[k]
-		stuck := s.live > 0 && s.segment == oldest
-		if !stuck && j == 0 {
-			continue
-		}
-		if !stuck || bytes+s.liveBytes() > rollUpTo && bytes > 0 {
-			break
-		}
-		if j == 0 {
-			i = k
-		}
-		j = k + 1
-		bytes += s.liveBytes()
-	}
-	return i, j
+	return q.Sync(ctx)
 }
 
 // rewrite puts the live messages of the spans from i to j, j excluded, into one
-// new entry that speaks for the whole run, and returns its size.
+// new entry that speaks for the whole run, and returns its size. If one of them
+// cannot be read that is all that is dealt with.
 func (q *Queue) rewrite(ctx context.Context, i, j int) (int64, error) {
 	old := q.index.spans[i:j]
 	b := persistence.Batch{Kind: persistence.KindBatch, Rewritten: true, First: old[0].first, Last: old[len(old)-1].last}
@@ -132,11 +74,10 @@ func (q *Queue) rewrite(ctx context.Context, i, j int) (int64, error) {
 			continue
 		}
 		records, err := q.load(old[k])
-		if errors.Is(err, types.ErrCorrupt) || errors.Is(err, types.ErrNewerFormat) {
-			// Its messages are gone; the rest is for the next call.
-			return 0, q.quarantine(ctx, old[k], err)
+		if isUnreadable(err) {
+			return 0, q.giveUp(ctx, i+k, err)
 		} else if err != nil {
-			return 0, q.fail("compact", err)
+			return 0, q.wrap("compact", err)
 		}
 		for _, r := range records {
 			if r.Seq > q.books.floor && !q.books.done.Contains(r.Seq) {
@@ -145,54 +86,55 @@ func (q *Queue) rewrite(ctx context.Context, i, j int) (int64, error) {
 		}
 	}
 	var replacement []span
-	size := 0
+	size, segment := 0, q.disk.newest.segment
 	if len(b.Records) > 0 {
-		segment, n, err := q.append(&b)
-		if err != nil {
+		var err error
+		if segment, size, err = q.append(&b); err != nil {
 			return 0, err
 		}
-		size = n
 		replacement = []span{{
-			first: b.First, last: b.Last, key: b.LSN, segment: segment, size: uint32(n),
+			first: b.First, last: b.Last, key: b.LSN, segment: segment, size: uint32(size),
 			count: uint32(len(b.Records)), live: uint32(len(b.Records)), since: b.Records[0].Enqueued.UnixMilli(),
 		}}
 	}
+	q.pass.after = b.Last
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, s := range old {
-		q.disk.garbage = append(q.disk.garbage, entry{s.key, s.segment})
-	}
+	q.disk.covered = append(q.disk.covered, old...)
 	q.index.replace(i, j, replacement...)
-	return int64(size), nil
+	q.mu.Unlock()
+	return int64(size), q.follow(segment)
 }
 
 // forget takes entries out of the memory of the medium: batches without live
-// messages and what else nobody needs, once the states include their deltas.
-func (q *Queue) forget() error {
+// messages and what else nobody needs. It says whether there are more of them.
+func (q *Queue) forget() (more bool, err error) {
 	q.mu.Lock()
-	spans := slices.DeleteFunc(q.index.spans, func(s span) bool {
-		if s.live == 0 {
-			q.disk.garbage = append(q.disk.garbage, entry{s.key, s.segment})
-		}
-		return s.live == 0
-	})
-	q.index.spans, q.index.dead, q.disk.added = spans, 0, 0
-	included := q.disk.included()
-	var keys []uint64
-	q.disk.garbage = slices.DeleteFunc(q.disk.garbage, func(g entry) bool {
-		if g.key <= included {
-			keys = append(keys, g.key)
-		}
-		return g.key <= included
-	})
+	q.disk.added = 0
+	if q.index.dead > 0 {
+		q.disk.garbage = q.index.bury(q.disk.garbage)
+	}
 	q.mu.Unlock()
+	var keys []uint64
+	take := func(e entry) bool {
+		if !q.disk.forgettable(e) {
+			return false
+		}
+		if len(keys) == stepEntries {
+			more = true
+			return false
+		}
+		keys = append(keys, e.key)
+		return true
+	}
+	q.disk.garbage = remove(q.disk.garbage, take)
+	q.disk.covered = remove(q.disk.covered, func(s span) bool { return take(s.entry()) })
 	if len(keys) == 0 {
-		return nil
+		return false, nil
 	}
 	if err := q.medium.Forget(keys); err != nil {
-		return q.fail("compact", err)
+		return false, q.fail("compact", err)
 	}
-	return nil
+	return more, nil
 }
 
 // drop removes the segments that hold nothing that is needed.
@@ -200,6 +142,12 @@ func (q *Queue) drop() (int64, error) {
 	low := q.disk.needed()
 	for i := range q.index.spans {
 		low = min(low, q.index.spans[i].segment)
+	}
+	for _, e := range q.disk.garbage {
+		low = min(low, e.segment)
+	}
+	for _, s := range q.disk.covered {
+		low = min(low, s.segment)
 	}
 	if len(q.disk.segments) == 0 || q.disk.segments[0].ID >= low {
 		return 0, nil
@@ -212,4 +160,19 @@ func (q *Queue) drop() (int64, error) {
 	q.disk.dropped(low)
 	q.mu.Unlock()
 	return n, nil
+}
+
+// remove takes those out of list that take says yes to, and gives back memory
+// that the list does not need any more.
+func remove[T any](list []T, take func(T) bool) []T {
+	kept := list[:0]
+	for _, v := range list {
+		if !take(v) {
+			kept = append(kept, v)
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return kept
 }

@@ -5,27 +5,32 @@ import "slices"
 // entry is the place of an entry in the log.
 type entry struct {
 	key, segment uint64
+	delta        bool // it has one
 }
 
 // maxDeltas is how many entries with a delta may follow the newest state: they
 // are what a recovery reads one by one, and what memory holds keys of.
 const maxDeltas = 8192
 
+// around is what a medium adds to an entry, in bytes, nearly.
+const around = 44
+
 // disk keeps account of what lies in the log beside the batches in the index.
 type disk struct {
 	segments []Segment // in order, with their used bytes
 	written  uint64    // bytes appended since the queue was opened
 
-	newest  entry   // the newest state
-	states  []entry // older states that are still kept, newest first
-	deltas  int     // entries with a delta above the newest state
-	garbage []entry // entries that nobody needs once the states include their deltas
-	added   int     // entries written since the last compaction
+	newest    entry   // the newest state
+	stateSize int     // of it, in bytes
+	states    []entry // older states that are still kept, newest first
+	deltas    int     // entries with a delta above the newest state
+	garbage   []entry // entries that nobody needs, see forgettable
+	covered   []span  // likewise, but they may serve if what covers them cannot be read
+	added     int     // entries written since the last compaction
 }
 
 // wrote counts an entry of size bytes.
 func (d *disk) wrote(segment uint64, size int) {
-	const around = 44 // what a medium adds to an entry, nearly
 	n := len(d.segments)
 	if n == 0 || d.segments[n-1].ID != segment {
 		d.segments = append(d.segments, Segment{ID: segment})
@@ -64,12 +69,10 @@ func (d *disk) stateWritten(e entry) {
 	d.states = kept
 }
 
-// included is the LSN up to which the two newest states include every delta.
-func (d *disk) included() uint64 {
-	if len(d.states) == 0 {
-		return 0
-	}
-	return d.states[0].key
+// forgettable says whether e, which nobody needs, may be forgotten: a delta
+// only when the two newest states include it.
+func (d *disk) forgettable(e entry) bool {
+	return !e.delta || len(d.states) > 0 && e.key <= d.states[0].key
 }
 
 // needed is the lowest segment that a state keeps: everything from there on is

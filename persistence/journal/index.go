@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 	"time"
@@ -9,12 +10,13 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// span is what memory knows of a batch: 64 bytes for hundreds of messages.
+// span is what memory knows of a batch: some 60 bytes for up to thousands of
+// messages.
 type span struct {
 	first, last types.Seq // the run it speaks for
 	key         uint64
 	segment     uint64
-	since       int64  // Unix ms: when its first message was accepted; 0: unknown
+	since       int64  // Unix ms: when a message of it was accepted; 0: unknown
 	size        uint32 // of the entry, in bytes
 	count       uint32 // messages in it
 	live        uint32 // of them not done
@@ -30,6 +32,11 @@ func (s span) liveBytes() uint64 {
 }
 
 func (s span) run() persistence.Range { return persistence.Range{First: s.first, Last: s.last} }
+
+// sparse says that the batch speaks for numbers that it has no message for.
+func (s span) sparse() bool { return s.run().Count() > uint64(s.count) }
+
+func (s span) entry() entry { return entry{s.key, s.segment, s.delta} }
 
 // index finds the batch that holds a number. Its spans are in order of their
 // runs, which do not overlap.
@@ -47,39 +54,49 @@ func (x *index) search(seq types.Seq) int {
 // add adds a span behind all others.
 func (x *index) add(s span) {
 	x.spans = append(x.spans, s)
-	x.count(s, +1)
+	x.account(s, +1)
 }
 
-func (x *index) count(s span, sign int) {
+func (x *index) account(s span, sign int) {
 	if s.live == 0 {
 		x.dead += sign
-	} else if sign > 0 {
-		x.live += s.liveBytes()
 	} else {
-		x.live -= s.liveBytes()
+		x.live += uint64(sign) * s.liveBytes()
 	}
 }
 
-// settle notes that the numbers of r, which were live, are done.
-func (x *index) settle(r persistence.Range) {
+// settle counts anew what is live in the spans that hold numbers of r.
+func (x *index) settle(r persistence.Range, b *books) {
 	for i := x.search(r.First); i < len(x.spans) && x.spans[i].first <= r.Last; i++ {
 		s := &x.spans[i]
-		gone := min(r.Last, s.last) - max(r.First, s.first) + 1
-		x.count(*s, -1)
-		s.live -= uint32(min(uint64(gone), uint64(s.live)))
-		x.count(*s, +1)
+		x.account(*s, -1)
+		s.live = uint32(min(b.pending(s.run()), uint64(s.count)))
+		x.account(*s, +1)
 	}
 }
 
-// replace puts s in the place of the spans from i to j, j excluded.
-func (x *index) replace(i, j int, s ...span) {
+// replace puts others in the place of the spans from i to j, j excluded.
+func (x *index) replace(i, j int, others ...span) {
 	for _, old := range x.spans[i:j] {
-		x.count(old, -1)
+		x.account(old, -1)
 	}
-	for _, new := range s {
-		x.count(new, +1)
+	for _, s := range others {
+		x.account(s, +1)
 	}
-	x.spans = slices.Replace(x.spans, i, j, s...)
+	x.spans = slices.Replace(x.spans, i, j, others...)
+}
+
+// bury takes the spans without live messages out of the index and appends their
+// entries to garbage.
+func (x *index) bury(garbage []entry) []entry {
+	x.spans = slices.DeleteFunc(x.spans, func(s span) bool {
+		if s.live == 0 {
+			garbage = append(garbage, s.entry())
+		}
+		return s.live == 0
+	})
+	x.dead = 0
+	return garbage
 }
 
 // oldest is when the oldest live message was accepted, nearly.
@@ -93,4 +110,27 @@ func (x *index) oldest() time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// layer sorts out batches that speak for the same numbers: of these the newest
+// counts. It returns them in order of their runs, and those that are covered.
+//
+// Runs either include each other or have nothing in common, the including one
+// being newer. Should damage have made it otherwise the newest is believed.
+func layer(spans []span) (top, covered []span) {
+	slices.SortFunc(spans, func(a, b span) int {
+		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(b.last, a.last), cmp.Compare(b.key, a.key))
+	})
+	for _, s := range spans {
+		for n := len(top); n > 0 && top[n-1].last >= s.first && top[n-1].key < s.key; n = len(top) {
+			covered = append(covered, top[n-1])
+			top = top[:n-1]
+		}
+		if n := len(top); n > 0 && top[n-1].last >= s.first {
+			covered = append(covered, s)
+		} else {
+			top = append(top, s)
+		}
+	}
+	return top, covered
 }

@@ -46,6 +46,10 @@ type Options struct {
 	// unclean end numbers may have been given out that are not in the log.
 	Lazy bool
 
+	// SegmentSize is the size of a full segment of the medium, in bytes; 0:
+	// 8 MiB.
+	SegmentSize int64
+
 	Now func() time.Time // nil: time.Now
 }
 
@@ -53,18 +57,27 @@ type Options struct {
 type Queue struct {
 	o      Options
 	medium Medium
-	enc    persistence.Encoder
-	cache  cache
 
-	mu     sync.Mutex // guards what State reads; only the owner changes it
-	books  books
-	index  index
-	disk   disk
-	failed error
+	// What State reads; only the owner changes it, under mu.
+	mu    sync.Mutex
+	books books
+	index index
+	disk  disk
 
-	lsn     uint64        // of the last entry written; owner only
-	written atomic.Uint64 // the same, for Sync
-	synced  atomic.Uint64 // all entries up to this LSN are on stable storage
+	// What Sync knows.
+	written atomic.Uint64         // LSN of the last entry written
+	synced  atomic.Uint64         // all entries up to this LSN are on stable storage
+	failure atomic.Pointer[error] // the answer to every call after one that failed
+
+	// What only the owner knows.
+	enc       persistence.Encoder
+	cache     cache
+	pass      pass            // the compaction under way
+	recorded  persistence.Set // what recovery made done, until it is written
+	lsn       uint64          // of the last entry written
+	lastDelta uint64          // of the last one with a delta
+	unsynced  types.Seq       // numbers given out since Write itself synced
+	closed    bool
 }
 
 var (
@@ -73,15 +86,19 @@ var (
 )
 
 // Write implements persistence.Queue.
-func (q *Queue) Write(_ context.Context, c persistence.Commit) (types.Seq, error) {
-	if q.failed != nil {
-		return 0, q.failed
+func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, error) {
+	if err := q.failed(); err != nil {
+		return 0, err
 	}
 	if len(c.Messages) == 0 && len(c.Done) == 0 && len(c.Released) == 0 && len(c.Abandoned) == 0 && len(c.Marks) == 0 {
 		return 0, nil
 	}
+	if err := q.check(c); err != nil {
+		return 0, q.wrap("write to", err)
+	}
 	b := persistence.Batch{Kind: persistence.KindBatch}
-	if n := len(c.Messages); n > 0 {
+	n := len(c.Messages)
+	if n > 0 {
 		b.First = q.books.next
 		b.Last = b.First + types.Seq(n-1)
 		b.Records = make([]persistence.Record, n)
@@ -90,46 +107,55 @@ func (q *Queue) Write(_ context.Context, c persistence.Commit) (types.Seq, error
 		}
 	}
 	q.mu.Lock()
-	q.books.accept(uint64(len(c.Messages)))
-	if b.Delta = q.books.apply(c); b.Delta != nil {
-		b.Delta.Clock = uint64(q.o.Now().UnixMilli())
-	}
+	q.books.accept(uint64(n))
+	b.Delta = q.books.apply(c)
 	q.mu.Unlock()
-
+	if b.Delta != nil {
+		b.Delta.Clock = q.clock()
+	}
 	segment, size, err := q.append(&b)
 	if err != nil {
 		return 0, err
 	}
 	q.mu.Lock()
-	if len(b.Records) > 0 {
+	if n > 0 {
 		q.index.add(span{
 			first: b.First, last: b.Last, key: b.LSN, segment: segment,
-			size: uint32(size), count: uint32(len(b.Records)), live: uint32(len(b.Records)),
+			size: uint32(size), count: uint32(n), live: uint32(n),
 			delta: b.Delta != nil, since: b.Records[0].Enqueued.UnixMilli(),
 		})
 		q.cache.put(b.LSN, b.Records, size)
 	} else {
-		q.disk.garbage = append(q.disk.garbage, entry{b.LSN, segment})
+		q.disk.garbage = append(q.disk.garbage, entry{b.LSN, segment, true})
 	}
 	if b.Delta != nil {
 		q.disk.deltas++
-		q.settle()
-	}
-	q.mu.Unlock()
-	if segment != q.disk.newest.segment || q.disk.deltas >= maxDeltas {
-		if err := q.writeState(false); err != nil {
-			return 0, err
+		for r := range b.Delta.Done.All() {
+			q.index.settle(r, &q.books)
 		}
 	}
-	return b.First, nil
+	q.mu.Unlock()
+	if err := q.follow(segment); err != nil {
+		return 0, err
+	}
+	return b.First, q.keepUp(ctx, n)
 }
 
-// settle tells the index what has left the queue. The books know already.
-func (q *Queue) settle() {
-	for _, r := range q.books.newly {
-		q.index.settle(r)
+// check says whether there is room for c: in an entry and in the state.
+func (q *Queue) check(c persistence.Commit) error {
+	const around = 80 // what a message, a mark or a run takes beside its bytes, at most
+	size := persistence.HeaderSize + around*(1+len(c.Done)+len(c.Released)+len(c.Abandoned))
+	for i := range c.Messages {
+		m := &c.Messages[i].Message
+		size += around + len(m.Topic) + len(m.Payload) + len(m.Properties) + len(c.Messages[i].Origin.Source)
 	}
-	q.books.newly = q.books.newly[:0]
+	for _, m := range c.Marks {
+		size += around + len(m.Key) + len(m.Value)
+	}
+	if size > MaxValue {
+		return fmt.Errorf("%w: one commit with %d messages and %d bytes", types.ErrTooLarge, len(c.Messages), size)
+	}
+	return q.books.check(c)
 }
 
 // append writes an entry and keeps account of it.
@@ -144,6 +170,9 @@ func (q *Queue) append(b *persistence.Batch) (segment uint64, size int, err erro
 		return 0, 0, q.fail("append to", err)
 	}
 	q.lsn = b.LSN
+	if b.Delta != nil {
+		q.lastDelta = b.LSN
+	}
 	q.written.Store(b.LSN)
 	q.mu.Lock()
 	q.disk.wrote(segment, len(value))
@@ -151,22 +180,44 @@ func (q *Queue) append(b *persistence.Batch) (segment uint64, size int, err erro
 	return segment, len(value), nil
 }
 
+// follow writes a state entry when one is due after an entry in that segment:
+// each segment gets one, and the deltas behind the newest must not be too many.
+func (q *Queue) follow(segment uint64) error {
+	if segment == q.disk.newest.segment && q.disk.deltas < maxDeltas {
+		return nil
+	}
+	return q.writeState(false)
+}
+
+// keepUp syncs, once in a while, what nobody else may sync for long: it keeps
+// the numbers that a power cut could make unknown fewer than recovery leaves
+// out after one.
+func (q *Queue) keepUp(ctx context.Context, n int) error {
+	q.unsynced += types.Seq(n)
+	if !q.o.Lazy || q.unsynced < jump/2 {
+		return nil
+	}
+	q.unsynced = 0
+	return q.Sync(ctx)
+}
+
 // writeState writes a state entry, behind everything else.
 func (q *Queue) writeState(clean bool) error {
-	q.mu.Lock()
 	d := q.books.whole()
-	q.mu.Unlock()
-	d.Clean, d.Lazy, d.Clock = clean, q.o.Lazy, uint64(q.o.Now().UnixMilli())
+	d.Clean, d.Lazy, d.Clock = clean, q.o.Lazy, q.clock()
 	b := persistence.Batch{Kind: persistence.KindState, Delta: d}
-	segment, _, err := q.append(&b)
+	segment, size, err := q.append(&b)
 	if err != nil {
 		return err
 	}
 	q.mu.Lock()
-	q.disk.stateWritten(entry{b.LSN, segment})
+	q.disk.stateWritten(entry{b.LSN, segment, true})
+	q.disk.stateSize = size
 	q.mu.Unlock()
 	return nil
 }
+
+func (q *Queue) clock() uint64 { return uint64(max(0, q.o.Now().UnixMilli())) }
 
 // Sync implements persistence.Queue.
 func (q *Queue) Sync(context.Context) error {
@@ -174,8 +225,11 @@ func (q *Queue) Sync(context.Context) error {
 	if q.synced.Load() >= upTo {
 		return nil
 	}
+	if err := q.failed(); err != nil {
+		return err
+	}
 	if err := q.medium.Sync(); err != nil {
-		return q.wrap("sync", err)
+		return q.fail("sync", err)
 	}
 	for { // the highest of concurrent calls wins
 		had := q.synced.Load()
@@ -198,28 +252,45 @@ func (q *Queue) State() persistence.State {
 
 // Close implements persistence.Queue.
 func (q *Queue) Close(ctx context.Context) error {
+	if q.closed {
+		return nil
+	}
+	q.closed = true
 	var err error
-	if q.failed == nil {
+	if q.failed() == nil {
 		if err = q.writeState(true); err == nil {
 			err = q.Sync(ctx)
 		}
-		q.failed = q.wrap("use", types.ErrClosed)
 	}
-	return errors.Join(err, q.medium.Close())
+	closed := q.wrap("use", types.ErrClosed)
+	q.failure.Store(&closed)
+	if closing := q.medium.Close(); closing != nil {
+		err = errors.Join(err, q.wrap("close", closing))
+	}
+	return err
 }
 
-// fail makes err the answer of every later Write.
+// failed returns the answer to every call after one that failed.
+func (q *Queue) failed() error {
+	if err := q.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// fail makes err, unless something failed before, the answer of every later
+// call, and returns it.
 func (q *Queue) fail(op string, err error) error {
-	q.failed = q.wrap(op, err)
-	return q.failed
+	err = q.wrap(op, err)
+	q.failure.CompareAndSwap(nil, &err)
+	return err
 }
 
 // wrap says which queue err is about; a hint of the medium is kept.
 func (q *Queue) wrap(op string, err error) error { return wrap(op, q.o.Name, err) }
 
 func wrap(op, name string, err error) error {
-	var se *types.StoreError
-	if errors.As(err, &se) {
+	if se, ok := errors.AsType[*types.StoreError](err); ok {
 		return &types.StoreError{Op: op, Queue: name, Err: se.Err, Hint: se.Hint}
 	}
 	return &types.StoreError{Op: op, Queue: name, Err: err}

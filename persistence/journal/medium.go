@@ -11,8 +11,12 @@ type Source interface {
 	// types.ErrForeign where those apply, and keeps no lock then.
 	Inspect(ctx context.Context) (Contents, error)
 
-	// Start makes the place ready for appending behind what Inspect found and
-	// sets its store record durably. It is called once, after Inspect.
+	// Start makes the place ready for appending and sets its store record
+	// durably. What is appended goes into a new segment, whose number is above
+	// that of each that ever existed, as far as is known. Before the first Sync
+	// returns, also what Inspect found must be on stable storage: a process that
+	// died may have left it to the operating system. Start is called once, after
+	// Inspect.
 	Start(ctx context.Context, record []byte) (Medium, error)
 
 	// Release gives back the lock if Start is not to be called, or failed.
@@ -37,14 +41,15 @@ type Medium interface {
 	// storage, with whatever is needed to find it again.
 	Sync() error
 
-	// Load returns the value of key; the caller owns the slice. A value whose
-	// bytes are not what was appended gives an error that wraps
-	// types.ErrCorrupt, and so does a key that is not there.
+	// Load returns the value of key, which is not modified by either side. A
+	// value whose bytes are not what was appended gives an error that wraps
+	// types.ErrCorrupt, and so does a key that is not there. Other errors may go
+	// away; what cannot be read for good (a bad sector) is damage, at the latest
+	// when the source is opened again.
 	Load(key uint64) ([]byte, error)
 
-	// Forget takes the keys out of memory and out of what a later Inspect
-	// reports. It is not durable: after a crash they may be back. Their space
-	// comes back by Drop.
+	// Forget takes the keys, which are there, out of memory. It is not durable:
+	// a later Inspect may report them or not. Their space comes back by Drop.
 	Forget(keys []uint64) error
 
 	// Drop removes all segments below the given one, which hold no entry that
@@ -62,9 +67,9 @@ const MaxValue = 8<<20 - 4096
 // Contents is what Inspect found.
 type Contents struct {
 	Record   []byte    // the store record, nil if there is none
-	Entries  []Entry   // all that are readable and not forgotten, in the order in which they lie
+	Entries  []Entry   // all that seem readable, in the order in which they lie
 	Segments []Segment // in order
-	Damage   []Damage
+	Damage   []Damage  // that no owner has taken note of yet; more than that does not matter much
 }
 
 // Entry is an entry as found: where it lies and how its value begins.
@@ -81,7 +86,10 @@ type Segment struct {
 	Bytes int64 // used
 }
 
-// Damage is a stretch of bytes that no entry could be read from.
+// Damage is a stretch of bytes that no entry could be read from, or a segment
+// that must have existed and is gone: also the newest one, if there is a sign
+// that something was appended behind what is there. Of a gap of several segments
+// each is reported, or the first of them with the bytes that all may have had.
 type Damage struct {
 	Segment       uint64
 	Offset, Bytes int64

@@ -1,17 +1,22 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
+
+// maxKey is above all keys that a queue comes to use.
+const maxKey = 1 << 62
 
 // Open opens the queue that lies in src, or makes one there. A place that is
 // not ours, or that a newer version wrote, is left untouched.
@@ -22,6 +27,7 @@ func Open(ctx context.Context, src Source, o Options) (persistence.Queue, error)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.SegmentSize = cmp.Or(o.SegmentSize, segmentBytes)
 	contents, err := src.Inspect(ctx)
 	if err != nil {
 		return nil, wrap("open", o.Name, err)
@@ -37,15 +43,12 @@ func Open(ctx context.Context, src Source, o Options) (persistence.Queue, error)
 	q := &Queue{o: o, medium: medium}
 	q.books.store, q.books.next, q.books.marks = found.store, 1, make(map[string][]byte)
 	q.disk.segments = contents.Segments
-	if err := q.recover(found, contents.Damage); err != nil {
+	if err := q.recover(found, contents); err != nil {
 		return nil, errors.Join(q.wrap("recover", err), medium.Close())
 	}
-	// The first entry of this life: from here on the queue counts as open, and
+	// The first entries of this life: from here on the queue counts as open, and
 	// what recovery found out is not found out again.
-	if err := q.writeState(false); err != nil {
-		return nil, errors.Join(err, medium.Close())
-	}
-	if err := q.Sync(ctx); err != nil {
+	if err := q.begin(ctx); err != nil {
 		return nil, errors.Join(err, medium.Close())
 	}
 	return q, nil
@@ -58,6 +61,8 @@ type found struct {
 	states  []head
 	deltas  []head
 	foreign []uint64 // the segments of entries that are not ours, or that we cannot read
+	lsn     uint64   // the highest of ours
+	key     uint64   // the highest of all, among those that may come up
 }
 
 // head is the header of an entry and its place.
@@ -84,6 +89,9 @@ func identify(c Contents) (found, error) {
 	var newer error
 	votes := make(map[persistence.StoreID]int)
 	for _, e := range c.Entries {
+		if e.Key < maxKey {
+			f.key = max(f.key, e.Key)
+		}
 		h, err := persistence.DecodeHeader(e.Head)
 		switch {
 		case errors.Is(err, types.ErrNewerFormat):
@@ -92,7 +100,8 @@ func identify(c Contents) (found, error) {
 		case err != nil || h.LSN != e.Key:
 			f.foreign = append(f.foreign, e.Segment)
 		default:
-			heads = append(heads, head{h, entry{e.Key, e.Segment}, e.Size})
+			delta := h.Flags&persistence.FlagDelta != 0
+			heads = append(heads, head{h, entry{e.Key, e.Segment, delta}, e.Size})
 			votes[h.Store]++
 		}
 	}
@@ -112,23 +121,31 @@ func identify(c Contents) (found, error) {
 	} else if len(heads) > 0 && votes[f.store] == 0 {
 		return f, fmt.Errorf("%w: its files belong to another store than its record says", types.ErrForeign)
 	}
-	for _, h := range heads {
-		if h.Store != f.store {
+	f.sort(heads)
+	return f, nil
+}
+
+// sort puts each entry of ours where it belongs, in order of LSN. Of two of the
+// same LSN, as after somebody copied a file, the later one counts.
+func (f *found) sort(heads []head) {
+	slices.SortStableFunc(heads, func(a, b head) int { return cmp.Compare(a.LSN, b.LSN) })
+	for i, h := range heads {
+		switch {
+		case h.Store != f.store:
 			f.foreign = append(f.foreign, h.segment)
 			continue
-		}
-		if h.Kind == persistence.KindState {
-			f.states = append(f.states, h)
+		case i+1 < len(heads) && heads[i+1].LSN == h.LSN && heads[i+1].Store == f.store:
 			continue
+		case h.Kind == persistence.KindState:
+			f.states = append(f.states, h)
+		case h.delta:
+			f.deltas = append(f.deltas, h)
 		}
 		if h.Count > 0 {
 			f.batches = append(f.batches, h)
 		}
-		if h.Flags&persistence.FlagDelta != 0 {
-			f.deltas = append(f.deltas, h)
-		}
+		f.lsn = h.LSN
 	}
-	return f, nil
 }
 
 func newStoreID() persistence.StoreID {

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"sort"
@@ -15,17 +14,18 @@ import (
 func (q *Queue) Read(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {
 	after = max(after, q.books.floor)
 	bytes, n := int64(0), 0
-	for i := q.index.search(after + 1); i < len(q.index.spans); i++ {
-		s := q.index.spans[i]
+	for i := q.index.search(after + 1); i < len(q.index.spans); {
+		s := &q.index.spans[i]
 		if s.live == 0 {
+			i++
 			continue
 		}
-		records, err := q.load(s)
-		if errors.Is(err, types.ErrCorrupt) || errors.Is(err, types.ErrNewerFormat) {
-			if err := q.quarantine(ctx, s, err); err != nil {
+		records, err := q.cached(s)
+		if isUnreadable(err) {
+			if err := q.giveUp(ctx, i, err); err != nil {
 				return buf, err
 			}
-			continue
+			continue // with what lies there now
 		} else if err != nil {
 			return buf, q.wrap("read", err)
 		}
@@ -38,29 +38,44 @@ func (q *Queue) Read(ctx context.Context, buf []persistence.Record, after types.
 			if n > 0 && (limit.Records > 0 && n >= limit.Records || limit.Bytes > 0 && bytes+size > limit.Bytes) {
 				return buf, nil
 			}
-			_, r.Abandoned = q.books.searchAbandoned(r.Seq)
+			r.Why, r.Abandoned = q.books.whyAbandoned(r.Seq)
 			r.Released = q.books.released.Contains(r.Seq)
 			buf = append(buf, r)
 			bytes += size
 			n++
 		}
+		i++
 	}
 	return buf, nil
 }
 
-// load returns the records of a batch.
-func (q *Queue) load(s span) ([]persistence.Record, error) {
+// cached returns the records of a batch, from the cache if it has them.
+func (q *Queue) cached(s *span) ([]persistence.Record, error) {
 	if records, ok := q.cache.get(s.key); ok {
 		return records, nil
 	}
+	records, err := q.load(*s)
+	if err != nil {
+		return nil, err
+	}
+	q.cache.put(s.key, records, int(s.size))
+	if s.since == 0 {
+		q.mu.Lock()
+		s.since = q.since(records)
+		q.mu.Unlock()
+	}
+	return records, nil
+}
+
+// load reads the records of a batch.
+func (q *Queue) load(s span) ([]persistence.Record, error) {
 	b, err := q.decode(s.key)
 	if err != nil {
 		return nil, err
 	}
-	if b.First != s.first || b.Last != s.last {
+	if b.First != s.first || b.Last != s.last || len(b.Records) != int(s.count) {
 		return nil, fmt.Errorf("%w: batch %d holds numbers %d to %d instead of %d to %d", types.ErrCorrupt, s.key, b.First, b.Last, s.first, s.last)
 	}
-	q.cache.put(s.key, b.Records, int(s.size))
 	return b.Records, nil
 }
 
@@ -80,18 +95,25 @@ func (q *Queue) decode(key uint64) (*persistence.Batch, error) {
 	return b, nil
 }
 
-// quarantine gives up the messages of a batch that cannot be read. Its bytes
-// stay where they are.
-func (q *Queue) quarantine(ctx context.Context, s span, why error) error {
-	lost := q.books.open(s.run())
-	q.o.Logger.Error("messages are unreadable and were set aside", "queue", q.o.Name,
-		"first", s.first, "last", s.last, "count", lost.Count(), "error", why)
-	done := make([]persistence.Done, len(lost))
-	for i, r := range lost {
-		done[i] = persistence.Done{Range: r, Reason: types.Quarantined}
+// since is when the first of the records that are pending was accepted.
+func (q *Queue) since(records []persistence.Record) int64 {
+	for _, r := range records {
+		if r.Seq > q.books.floor && !q.books.done.Contains(r.Seq) {
+			return r.Enqueued.UnixMilli()
+		}
 	}
-	_, err := q.Write(ctx, persistence.Commit{Done: done})
-	return err
+	return 0
+}
+
+// lookAtOldest reads the batch of the oldest message, which is the one that is
+// wanted next, so that State can tell its age.
+func (q *Queue) lookAtOldest() {
+	for i := range q.index.spans {
+		if s := &q.index.spans[i]; s.live > 0 {
+			_, _ = q.cached(s) // Read will say what is wrong with it
+			return
+		}
+	}
 }
 
 // Marks implements persistence.Queue.

@@ -2,108 +2,131 @@ package journal
 
 import (
 	"cmp"
+	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// jump is how far the numbers jump when some may have been given out that the
-// log does not know: more than there are packet ids (S2.3).
-const jump = 65536
+const (
+	// jump is how many numbers are left out after an end without a close where
+	// commits are not synced one by one (S2.3). Write lets no more be unsynced.
+	jump = 65536
+	// leap is more than the numbers, or the entries, that a segment of 8 MiB can
+	// hold. So many are left out for each segment that may have held some which
+	// the log does not know any more.
+	leap = 1 << 21
+)
 
 // recover rebuilds the state from what was found.
-func (q *Queue) recover(f found, damage []Damage) error {
-	byLSN := func(a, b head) int { return cmp.Compare(a.LSN, b.LSN) }
-	slices.SortFunc(f.states, byLSN)
-	slices.SortFunc(f.deltas, byLSN)
-	slices.SortFunc(f.batches, byLSN)
-	for _, heads := range [][]head{f.states, f.deltas, f.batches} {
-		if n := len(heads); n > 0 {
-			q.lsn = max(q.lsn, heads[n-1].LSN)
-		}
+func (q *Queue) recover(f found, c Contents) error {
+	state, head, unreadable, err := q.recoverState(f.states)
+	if err != nil {
+		return err
+	}
+	stateless := state == nil && f.lsn > 0
+	empty := state == nil && f.lsn == 0 && len(c.Record) > 0 // never used, or all of it is gone
+	bad, err := q.replay(f.deltas, head.LSN)
+	if err != nil {
+		return err
+	}
+	unreadable += bad
+	damaged := stateless || unreadable > 0 || f.damagedSince(state, head, c.Damage)
+	unclean := state != nil && state.Lazy && !(state.Clean && f.lsn == head.LSN)
+	q.recoverIndex(f, stateless)
+
+	r := recovery{q: q}
+	q.lsn = max(f.lsn, f.key)
+	switch {
+	case damaged || empty:
+		n := leap * segmentsSince(head.segment, c)
+		q.lsn += uint64(n)
+		r.skip(n)
+	case unclean:
+		r.skip(jump)
 	}
 	q.written.Store(q.lsn)
-	state, stateHead, err := q.recoverState(f.states)
-	if err != nil {
-		return err
-	}
-	stateless := state == nil && q.lsn > 0
-	if stateless {
-		q.o.Logger.Error("no readable state: what was delivered before may be delivered again", "queue", q.o.Name)
-	}
-	unreadable, err := q.replay(f.deltas, stateHead.LSN)
-	if err != nil {
-		return err
-	}
-	q.recoverIndex(f.batches, stateless)
-
-	// Acknowledgements, or the newest messages, may be among what is damaged
-	// where it lies in the segment of the state or behind it: all that is
-	// older, the state includes.
-	lost := stateless || unreadable > 0
-	for _, d := range damage {
-		lost = lost || d.Segment >= stateHead.segment
-	}
-	for _, segment := range f.foreign {
-		lost = lost || segment >= stateHead.segment
-	}
-	unclean := state != nil && state.Lazy && !(state.Clean && q.lsn == stateHead.LSN)
-	if lost {
-		q.lsn += jump
-		q.written.Store(q.lsn)
-	}
-	if lost || unclean {
-		q.skip(jump)
-	}
-	q.writeOff(lost)
-	q.index.recount(q.books.done, q.books.floor)
-	q.collect(f)
-	if lost {
-		q.books.suspect = q.books.next - 1
-		q.o.Logger.Warn("the store is damaged: messages may be delivered again", "queue", q.o.Name,
-			"damaged_places", len(damage), "foreign_entries", len(f.foreign), "unreadable_deltas", unreadable,
-			"quarantined", q.books.counters.Left[types.Quarantined])
-		q.books.raiseFloor()
-	}
+	r.writeOff(stateless)
+	r.fillHoles(damaged)
+	q.books.raiseFloor()
+	q.index.settle(persistence.Range{First: 1, Last: q.books.next}, &q.books)
 	q.books.balance()
+	if damaged {
+		q.books.suspect = q.books.next - 1
+		q.o.Logger.Error("the store is damaged: messages may be delivered again", "queue", q.o.Name,
+			"state_lost", stateless, "damaged_places", len(c.Damage), "foreign_entries", len(f.foreign),
+			"unreadable_entries", unreadable, "messages_missing", r.lost)
+		q.books.raiseFloor()
+	} else if r.lost > 0 || len(c.Damage) > 0 {
+		q.o.Logger.Error("the store is damaged", "queue", q.o.Name, "damaged_places", len(c.Damage), "messages_missing", r.lost)
+	}
+	q.recorded = r.found
 	return nil
 }
 
-// recoverState applies the newest readable state.
-func (q *Queue) recoverState(states []head) (*persistence.Delta, head, error) {
+// damagedSince says whether acknowledgements, or the newest messages, may be
+// among what is damaged: where that lies in the segment of the newest state or
+// behind it. All that is older, the state includes; one that was written by
+// Close, also what lies in its segment.
+func (f found) damagedSince(state *persistence.Delta, head head, damage []Damage) bool {
+	from := head.segment
+	if state != nil && state.Clean {
+		from++
+	}
+	return slices.ContainsFunc(f.foreign, func(segment uint64) bool { return segment >= from }) ||
+		slices.ContainsFunc(damage, func(d Damage) bool { return d.Segment >= from })
+}
+
+// segmentsSince counts the segments that existed since the given one was
+// written, as far as is known. Every life of the queue begins a segment, so that
+// what one left out because of damage the next one knows to have been possible,
+// even if nothing of it is left.
+func segmentsSince(segment uint64, c Contents) types.Seq {
+	last := segment
+	for _, s := range c.Segments {
+		last = max(last, s.ID)
+	}
+	for _, d := range c.Damage {
+		last = max(last, d.Segment+uint64(max(d.Bytes, 0)/segmentBytes))
+	}
+	return types.Seq(min(last-segment+1, 1<<20))
+}
+
+// recoverState applies the newest readable state; it is nil if there is none.
+func (q *Queue) recoverState(states []head) (state *persistence.Delta, at head, unreadable int, err error) {
 	for i, h := range slices.Backward(states) {
 		b, err := q.decode(h.key)
-		if err == nil && b.Delta == nil {
-			err = fmt.Errorf("%w: a state without content", types.ErrCorrupt)
-		}
-		if errors.Is(err, types.ErrCorrupt) || errors.Is(err, types.ErrNewerFormat) {
+		if isUnreadable(err) {
 			q.o.Logger.Error("a state entry is unreadable", "queue", q.o.Name, "lsn", h.LSN, "error", err)
+			q.disk.garbage = append(q.disk.garbage, h.entry)
+			unreadable++
 			continue
 		} else if err != nil {
-			return nil, head{}, err
+			return nil, head{}, 0, err
 		}
 		q.books.replay(b.Delta)
-		for _, older := range states[:i] {
-			q.disk.stateWritten(older.entry)
+		for _, s := range states[:i+1] {
+			q.disk.stateWritten(s.entry)
 		}
-		q.disk.stateWritten(h.entry)
-		return b.Delta, h, nil
+		return b.Delta, h, unreadable, nil
 	}
-	return nil, head{}, nil
+	return nil, head{}, unreadable, nil
 }
 
 // replay applies the deltas above an LSN. It returns how many could not be
 // read.
 func (q *Queue) replay(deltas []head, above uint64) (unreadable int, err error) {
 	for _, h := range deltas {
+		if h.Count == 0 {
+			q.disk.garbage = append(q.disk.garbage, h.entry)
+		}
 		if h.LSN <= above {
 			continue
 		}
 		b, err := q.decode(h.key)
-		if errors.Is(err, types.ErrCorrupt) || errors.Is(err, types.ErrNewerFormat) {
+		if isUnreadable(err) {
 			unreadable++
 			continue
 		} else if err != nil {
@@ -115,105 +138,113 @@ func (q *Queue) replay(deltas []head, above uint64) (unreadable int, err error) 
 	return unreadable, nil
 }
 
-// recoverIndex indexes the batches, in order of LSN, so that a newer one takes
-// the place of those whose runs it covers. Without a state the floor lies below
-// the first batch.
-func (q *Queue) recoverIndex(batches []head, stateless bool) {
-	if stateless && len(batches) > 0 && q.books.floor == 0 {
-		first := slices.MinFunc(batches, func(a, b head) int { return cmp.Compare(a.First, b.First) })
+// recoverIndex indexes the batches. Without a state the floor lies below the
+// first of them.
+func (q *Queue) recoverIndex(f found, stateless bool) {
+	if stateless && len(f.batches) > 0 && q.books.floor == 0 {
+		first := slices.MinFunc(f.batches, func(a, b head) int { return cmp.Compare(a.First, b.First) })
 		q.books.floor = first.First - 1
-		q.books.raiseFloor()
+		q.books.done.RemoveTo(q.books.floor)
 	}
-	for _, h := range batches {
-		if h.Last >= q.books.next {
-			q.books.next = h.Last + 1
-		}
+	spans := make([]span, 0, len(f.batches))
+	for _, h := range f.batches {
+		q.books.next = max(q.books.next, h.Last+1)
 		if h.Last <= q.books.floor {
 			q.disk.garbage = append(q.disk.garbage, h.entry)
 			continue
 		}
-		s := span{
+		spans = append(spans, span{
 			first: h.First, last: h.Last, key: h.key, segment: h.segment,
-			size: uint32(h.size), count: h.Count, live: h.Count, delta: h.Flags&persistence.FlagDelta != 0,
-		}
-		i := q.index.search(h.First)
-		j := i
-		for j < len(q.index.spans) && q.index.spans[j].first <= h.Last {
-			old := q.index.spans[j]
-			if old.first < h.First || old.last > h.Last {
-				// Runs that overlap in part are never written: one of the two
-				// is not what it says. The newer is believed.
-				q.o.Logger.Error("two batches claim the same numbers", "queue", q.o.Name, "lsn", h.LSN, "older", old.key)
-			}
-			q.disk.garbage = append(q.disk.garbage, entry{old.key, old.segment})
-			j++
-		}
-		q.index.replace(i, j, s)
+			size: uint32(h.size), count: h.Count, live: h.Count, delta: h.delta,
+		})
 	}
+	spans, q.disk.covered = layer(spans)
+	q.index.replace(0, 0, spans...)
+}
+
+// recovery is what recovery makes done. It is recorded in a delta of its own,
+// beside the state, so that the loss of one of them does not matter.
+type recovery struct {
+	q     *Queue
+	found persistence.Set
+	lost  uint64 // messages
+}
+
+func (r *recovery) finish(run persistence.Range) uint64 {
+	r.found.Add(run)
+	return r.q.books.finish(run)
 }
 
 // skip leaves n numbers out; they count as done (S2.3).
-func (q *Queue) skip(n types.Seq) {
-	q.books.done.Add(persistence.Range{First: q.books.next, Last: q.books.next + n - 1})
-	q.books.next += n
-	q.books.raiseFloor()
+func (r *recovery) skip(n types.Seq) {
+	next := r.q.books.next
+	r.q.books.next += n
+	r.finish(persistence.Range{First: next, Last: next + n - 1})
 }
 
 // writeOff finds the numbers that were given out, are not done, and that no
-// batch holds: those messages are lost, and are counted as quarantined.
-func (q *Queue) writeOff(lost bool) {
+// batch holds: those messages are lost, and are counted as quarantined. Without
+// a state it is not known that they were not done.
+func (r *recovery) writeOff(stateless bool) {
+	b := &r.q.books
 	var held persistence.Ranges
-	for _, s := range q.index.spans {
+	for _, s := range r.q.index.spans {
 		held.Add(s.run())
 	}
-	var gone uint64
-	for _, r := range q.books.open(persistence.Range{First: 1, Last: q.books.next - 1}) {
-		for _, r := range held.Missing(r) {
-			gone += r.Count()
-			q.books.finish(r)
-		}
+	var gone []persistence.Range
+	for _, gap := range held.Missing(persistence.Range{First: b.floor + 1, Last: b.next - 1}) {
+		gone = slices.AppendSeq(gone, b.open(gap))
 	}
-	q.books.counters.Left[types.Quarantined] += gone
-	q.books.raiseFloor()
-	if gone > 0 {
-		q.o.Logger.Error("messages are missing from the log", "queue", q.o.Name, "count", gone, "damage_seen", lost)
+	for _, run := range gone {
+		r.lost += r.finish(run)
+	}
+	if !stateless {
+		b.counters.Left[types.Quarantined] += r.lost
 	}
 }
 
-// collect notes the entries that no one needs any more.
-func (q *Queue) collect(f found) {
-	for _, h := range f.deltas {
-		if h.Count == 0 {
-			q.disk.garbage = append(q.disk.garbage, h.entry)
+// fillHoles makes the numbers done that a rewritten batch speaks for and does
+// not hold (S7.3). The state knows them, unless acknowledgements were lost.
+func (r *recovery) fillHoles(damaged bool) {
+	b := &r.q.books
+	for _, s := range r.q.index.spans {
+		if !s.sparse() || !damaged && b.pending(s.run()) <= uint64(s.count) {
+			continue
 		}
-	}
-	kept := map[uint64]bool{q.disk.newest.key: true}
-	for _, s := range q.disk.states {
-		kept[s.key] = true
-	}
-	queued := make(map[uint64]bool, len(q.disk.garbage))
-	for _, g := range q.disk.garbage {
-		queued[g.key] = true
-	}
-	for _, h := range f.states {
-		if !kept[h.key] && !queued[h.key] {
-			q.disk.garbage = append(q.disk.garbage, h.entry)
+		records, err := r.q.load(s)
+		if err != nil {
+			continue // Read will find that, too
+		}
+		var held persistence.Ranges
+		for _, rec := range records {
+			held.Add(persistence.Range{First: rec.Seq, Last: rec.Seq})
+		}
+		for _, hole := range held.Missing(s.run()) {
+			r.finish(hole)
 		}
 	}
 }
 
-// recount counts what is live in each span. A batch that speaks for more
-// numbers than it has messages was rewritten; what it lacks was done before.
-func (x *index) recount(done persistence.Ranges, floor types.Seq) {
-	x.live, x.dead = 0, 0
-	for i := range x.spans {
-		s := &x.spans[i]
-		gone := done.Within(s.run())
-		if floor >= s.first {
-			gone += uint64(min(floor, s.last)-s.first) + 1
+// begin writes what recovery found out, and the first state.
+func (q *Queue) begin(ctx context.Context) error {
+	if q.recorded.Count() > 0 {
+		d := &persistence.Delta{Done: q.recorded, Clock: q.clock()}
+		q.books.stamp(d)
+		b := persistence.Batch{Kind: persistence.KindBatch, Delta: d}
+		segment, _, err := q.append(&b)
+		if err != nil {
+			return err
 		}
-		numbers := s.run().Count()
-		s.live = uint32(min(numbers-min(gone, numbers), uint64(s.count)))
-		x.count(*s, +1)
+		q.disk.garbage = append(q.disk.garbage, entry{b.LSN, segment, true})
+		q.recorded = persistence.Set{}
 	}
+	if err := q.writeState(false); err != nil {
+		return err
+	}
+	q.lookAtOldest()
+	return q.Sync(ctx)
+}
+
+func isUnreadable(err error) bool {
+	return errors.Is(err, types.ErrCorrupt) || errors.Is(err, types.ErrNewerFormat)
 }

@@ -50,7 +50,7 @@ func (s *Store) Open(ctx context.Context, name string) (persistence.Queue, error
 	}
 	s.mu.Unlock()
 	o := s.o.Journal
-	o.Name = name
+	o.Name, o.SegmentSize = name, int64(s.o.SegmentSize)
 	return journal.Open(ctx, d, o)
 }
 

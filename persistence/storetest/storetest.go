@@ -301,7 +301,7 @@ func testCommit(t *testing.T, h Harness) {
 		}
 	}
 	write(t, q, persistence.Commit{Done: done(1, 5, types.Sent)})
-	if st := q.State(); len(st.Released) != 0 || len(st.Done) != 0 || st.Floor != 5 {
+	if st := q.State(); len(st.Released) != 0 || st.Done.Count() != 0 || st.Floor != 5 {
 		t.Errorf("what is done is still released: %+v", st)
 	}
 	closeAll(t, s, q)

@@ -1,0 +1,103 @@
+package journal
+
+import "github.com/mqttdb/mqttdb/types"
+
+const (
+	// liveShare is the part of the log that is to be live, at least; below it
+	// the survivors of the oldest segments are moved behind the others (S7.3).
+	liveShare = 0.85
+	// segmentBytes is the size of a full segment where nothing else is said.
+	segmentBytes = 8 << 20
+	// manySmall is how many small batches are worth rolling up in any case.
+	manySmall = 64
+	// severalSmall are worth it if they give half a batch.
+	severalSmall = 8
+)
+
+// pass is one way through the index, from the oldest batch to the newest, that
+// writes again what is worth it: small neighbours as one batch, and the
+// survivors of the oldest segments where too little of the log is live.
+//
+// It writes no batch twice and comes to an end, however it is interrupted by
+// other writes.
+type pass struct {
+	active bool
+	after  types.Seq // the numbers up to here were dealt with
+	vacate uint64    // the live messages of the segments below are to be moved
+
+	full  uint64 // bytes that batches are rolled up to
+	small uint64 // bytes up to which a batch is rolled up
+}
+
+// plan begins a pass.
+func (q *Queue) plan() pass {
+	size := uint64(q.o.SegmentSize)
+	p := pass{active: true, after: q.books.floor, full: size / 16, small: size / 128}
+	goal := q.goal()
+	total := q.disk.total()
+	if total <= goal+2*size {
+		return p
+	}
+	live := make(map[uint64]uint64)
+	for i := range q.index.spans {
+		s := &q.index.spans[i]
+		live[s.segment] += s.liveBytes()
+	}
+	limit := q.disk.needed() // nothing from there on would be given back
+	for _, s := range q.disk.segments {
+		if s.ID >= limit || total <= goal+size {
+			break
+		}
+		p.vacate = s.ID + 1
+		total -= min(total, uint64(s.Bytes)-min(uint64(s.Bytes), live[s.ID]))
+	}
+	return p
+}
+
+// goal is how large the log should be, in bytes: what is live by its share, and
+// what nobody can make smaller, the state that each segment begins with.
+func (q *Queue) goal() uint64 {
+	size, state := float64(q.o.SegmentSize), float64(q.disk.stateSize)
+	live := float64(q.index.live) + around*float64(len(q.index.spans))
+	return uint64(live/liveShare*size/(size-min(state, size/2)) + 3*state)
+}
+
+// next finds neighbours, at most some many, that are to be written again as one.
+func (p *pass) next(x *index, most int) (i, j int) {
+	g := group{from: x.search(p.after + 1)}
+	for k := g.from; k < len(x.spans); k++ {
+		s := &x.spans[k]
+		size, move := s.liveBytes(), s.segment < p.vacate && s.live > 0
+		if !move && size > p.small || g.live > 0 && g.bytes+size > p.full || k-g.from == most {
+			if g.worth(p.full) {
+				return g.from, k
+			}
+			g = group{from: k}
+			if !move && size > p.small {
+				g.from++
+				continue
+			}
+		}
+		g.bytes += size
+		g.move = g.move || move
+		if s.live > 0 {
+			g.live++
+		}
+	}
+	if g.worth(p.full) {
+		return g.from, len(x.spans)
+	}
+	return 0, 0
+}
+
+// group is a number of neighbours that may be written as one.
+type group struct {
+	from  int
+	bytes uint64 // of live messages
+	live  int    // spans that have some
+	move  bool   // one of them lies in a segment that is to be vacated
+}
+
+func (g group) worth(full uint64) bool {
+	return g.move || g.live >= manySmall || g.live >= severalSmall && g.bytes >= full/2
+}
