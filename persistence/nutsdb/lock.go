@@ -32,9 +32,14 @@ func takeLock(dir string) (*lock, error) {
 		}
 		return nil, fmt.Errorf("%w: %s is held%s", types.ErrInUse, dir, holder)
 	}
-	// Who holds it is only told, so it does not matter if it cannot be written.
-	_ = os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
 	return &lock{f}, nil
+}
+
+// sign says in the lock who holds it. That is not done before the directory is
+// known to be ours, so that one which is refused stays as it is. It is only
+// told, so it does not matter if it cannot be written.
+func (l *lock) sign() {
+	_ = os.WriteFile(l.f.Path(), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
 }
 
 func (l *lock) release() error { return l.f.Unlock() }

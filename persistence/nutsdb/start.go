@@ -27,6 +27,7 @@ func (s *source) start(ctx context.Context, record []byte) (*medium, error) {
 	if s.lock == nil {
 		return nil, errors.New("start without inspect")
 	}
+	s.lock.sign()
 	active := s.next()
 	if err := s.removeLeftovers(); err != nil {
 		return nil, err
