@@ -51,32 +51,3 @@ func TestRestartWait(t *testing.T) {
 		}
 	}
 }
-
-func TestRound(t *testing.T) {
-	clock := newTestClock()
-	tests := []struct {
-		name     string
-		expected int
-		took     time.Duration
-		later    time.Duration
-		requests int
-		want     bool
-	}{
-		{"alone", 1, 20 * time.Millisecond, 0, 1, false},
-		{"others are on their way", 8, 16 * time.Millisecond, 0, 3, true},
-		{"all are there", 8, 16 * time.Millisecond, 0, 8, false},
-		{"they stay away", 8, 16 * time.Millisecond, time.Millisecond, 3, false},
-		{"never longer than a millisecond", 8, time.Hour, time.Millisecond, 3, false},
-		{"a sync that costs nothing", 8, 0, 0, 3, false},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			var r round
-			r.over(test.expected, test.took, clock)
-			clock.advance(test.later)
-			if got := r.wait(test.requests, clock); got != test.want {
-				t.Errorf("wait = %v, want %v", got, test.want)
-			}
-		})
-	}
-}

@@ -41,6 +41,7 @@ type committing struct {
 	overdue     bool     // the next sync is to begin when this one ends
 
 	round
+	alarmed bool               // a timer brings a flush in this round
 	scratch persistence.Commit // its memory is used again
 }
 
@@ -97,11 +98,8 @@ func (a *queue) flush() {
 	case a.handle == nil:
 	case a.sync != nil:
 		a.writeSettled()
-	case len(a.waiting) > 0 && a.config.SyncWithin == 0 && a.config.CommitDelay == 0 && a.wait(len(a.unsynced)+len(a.waiting), a.config.Clock):
+	case a.gathers() && a.awaitOthers():
 		a.writeSettled()
-		runtime.Gosched()
-		a.armed = true
-		a.self.Tell(flush{})
 	default:
 		if a.write() {
 			a.startSync()
@@ -109,9 +107,46 @@ func (a *queue) flush() {
 	}
 }
 
-// write writes all that waits, in as few commits as their size allows, and says
-// whether that went well.
+// gathers says whether requests that come together are committed together.
+func (a *queue) gathers() bool {
+	return len(a.waiting) > 0 && a.config.SyncWithin == 0 && a.config.CommitDelay == 0
+}
+
+// spin is the longest wait for which no timer is set: timers come up to a
+// millisecond late.
+const spin = time.Millisecond
+
+// awaitOthers sees to another flush later if others are to join what waits, and
+// says whether that is so.
+func (a *queue) awaitOthers() bool {
+	left := a.round.wait(len(a.unsynced)+len(a.waiting), a.config.Clock)
+	switch {
+	case left <= 0:
+		return false
+	case left > spin: // whoever comes meanwhile brings a flush, too
+		if !a.alarmed {
+			a.alarmed = true
+			a.config.Clock.AfterFunc(left-spin, func() { a.self.Tell(flush{}) })
+		}
+	default:
+		runtime.Gosched()
+		a.armed = true
+		a.self.Tell(flush{})
+	}
+	return true
+}
+
+// write writes all that waits, and says whether that went well.
 func (a *queue) write() bool {
+	if err := a.writeWaiting(); err != nil {
+		a.fail(a.storeError("write to", err))
+		return false
+	}
+	return true
+}
+
+// writeWaiting writes all that waits, in as few commits as their size allows.
+func (a *queue) writeWaiting() error {
 	for len(a.waiting) > 0 || a.anySettled() {
 		c := &a.scratch
 		c.Done = a.settledDone(c.Done[:0])
@@ -120,8 +155,7 @@ func (a *queue) write() bool {
 		first, err := a.handle.Write(a.context(), *c)
 		clear(c.Messages)
 		if err != nil {
-			a.fail(a.storeError("write to", err))
-			return false
+			return err
 		}
 		a.wrote(first, n)
 		a.tellSettled()
@@ -133,7 +167,7 @@ func (a *queue) write() bool {
 		a.commit(a.lastWritten)
 	}
 	a.config.Changed()
-	return true
+	return nil
 }
 
 // gather fills c with entries of the first requests and returns how many.
@@ -260,8 +294,19 @@ func (a *queue) synced(s *syncing) {
 		return
 	}
 	a.round.over(len(a.unsynced)+len(a.waiting), s.took, a.config.Clock)
+	a.alarmed = false
 	if a.config.SyncWithin == 0 {
+		var err error
+		if a.gathers() && a.round.hurry(len(a.waiting)) {
+			if err = a.writeWaiting(); err == nil {
+				a.beginSync()
+			}
+		}
 		a.commit(s.upTo)
+		if err != nil {
+			a.fail(a.storeError("write to", err))
+			return
+		}
 	}
 	switch {
 	case a.overdue:
