@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/mqttdb/mqttdb/persistence"
@@ -49,12 +50,10 @@ func (p *Publication) Delivered(ctx context.Context) error {
 	return p.conn.tracker.delivered(ctx, seq)
 }
 
-// Stored implements actors.Completion.
-func (p *completion) Stored(first types.Seq, err error) { p.done <- stored{first, err} }
-
 // completion waits for the answer to one Enqueue; it is used again.
 type completion struct {
 	done chan stored
+	one  [1]persistence.Entry // what is enqueued, if it is one message
 }
 
 type stored struct {
@@ -62,12 +61,21 @@ type stored struct {
 	err   error
 }
 
-var completions = sync.Pool{New: func() any { return &completion{make(chan stored, 1)} }}
+var completions = sync.Pool{New: func() any { return &completion{done: make(chan stored, 1)} }}
 
-// entriesOf makes entries of messages. Payloads are copied: the caller may use
-// its buffers again.
-func (c *Connection) entriesOf(messages []types.Message) ([]persistence.Entry, error) {
-	entries := make([]persistence.Entry, len(messages))
+// Stored implements actors.Completion.
+func (p *completion) Stored(first types.Seq, err error) { p.done <- stored{first, err} }
+
+// reuse gives p back once the queue has nothing to do with it any more.
+func (p *completion) reuse() {
+	p.one[0] = persistence.Entry{}
+	completions.Put(p)
+}
+
+// entriesOf makes entries of messages, in room if that suffices. Payloads are
+// copied: the caller may use its buffers again.
+func (c *Connection) entriesOf(messages []types.Message, room []persistence.Entry) ([]persistence.Entry, error) {
+	entries := slices.Grow(room, len(messages))
 	now := c.rt.now()
 	for i, m := range messages {
 		if err := m.Check(int(c.rt.config.MaxMessageSize)); err != nil {
@@ -79,7 +87,7 @@ func (c *Connection) entriesOf(messages []types.Message) ([]persistence.Entry, e
 		}
 		m.Payload = append([]byte(nil), m.Payload...)
 		m.Properties = append([]byte(nil), m.Properties...)
-		entries[i] = persistence.Entry{Message: c.config.Outgoing(m), Enqueued: now}
+		entries = append(entries, persistence.Entry{Message: c.config.Outgoing(m), Enqueued: now})
 	}
 	return entries, nil
 }

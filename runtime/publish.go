@@ -28,28 +28,21 @@ func (c *Connection) PublishBatch(ctx context.Context, messages ...types.Message
 	if len(messages) == 0 {
 		return 0, nil
 	}
-	entries, err := c.entriesOf(messages)
-	if err != nil {
-		return 0, err
-	}
 	answer := completions.Get().(*completion)
-	if err := c.enqueue(ctx, entries, answer); err != nil {
-		completions.Put(answer)
+	entries, err := c.entriesOf(messages, answer.one[:0])
+	if err == nil {
+		err = c.enqueue(ctx, entries, answer)
+	}
+	if err != nil {
+		answer.reuse()
 		return 0, err
 	}
-	select {
+	select { // the queue answers, whatever happens to it
 	case s := <-answer.done:
-		completions.Put(answer)
+		answer.reuse()
 		return s.first, s.err
 	case <-ctx.Done():
 		return 0, fmt.Errorf("wait for the commit: %w", ctx.Err())
-	case <-c.queue.Gone():
-	}
-	select { // it may have answered before it stopped
-	case s := <-answer.done:
-		return s.first, s.err
-	default:
-		return 0, types.ErrClosed
 	}
 }
 
@@ -59,7 +52,7 @@ func (c *Connection) PublishAsync(ctx context.Context, m types.Message) (*Public
 	if c == nil {
 		return nil, types.ErrUnknownConnection
 	}
-	entries, err := c.entriesOf([]types.Message{m})
+	entries, err := c.entriesOf([]types.Message{m}, nil)
 	if err != nil {
 		return nil, err
 	}

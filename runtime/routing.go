@@ -3,6 +3,7 @@ package runtime
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/mqttdb/mqttdb/actors"
 	"github.com/mqttdb/mqttdb/persistence"
@@ -18,36 +19,33 @@ import (
 // It never blocks. If there is no room now it returns false, done is not called,
 // and room is called once, when it is worth trying again.
 func (rt *Runtime) Route(m types.Message, origin types.Origin, done func(error), room func()) bool {
-	targets := rt.targets(m)
-	if len(targets) == 0 {
+	r := rt.routing(m, origin)
+	if r == nil {
 		done(nil)
 		return true
 	}
-	now := rt.now()
-	entries := make([][]persistence.Entry, len(targets))
-	for i, t := range targets {
-		if err := t.message.Check(int(rt.config.MaxMessageSize)); err != nil {
+	for i := range r.targets {
+		t := &r.targets[i]
+		if err := t.entry[0].Message.Check(int(rt.config.MaxMessageSize)); err != nil {
 			t.conn.refused.Add(1)
 			done(err)
 			return true
 		}
-		entries[i] = []persistence.Entry{{Message: t.message, Origin: origin, Enqueued: now}}
 	}
-	for i, t := range targets {
-		cost := actors.CostOf(entries[i])
-		err := t.conn.queue.Admission().TryAcquire(cost)
+	for i := range r.targets {
+		err := r.targets[i].admission().TryAcquire(r.targets[i].cost())
 		if err == nil {
 			continue
 		}
 		// All or none (S2.1): hold nothing while waiting for this one.
 		for k := range i {
-			targets[k].conn.queue.Admission().Release(actors.CostOf(entries[k]))
+			r.targets[k].admission().Release(r.targets[k].cost())
 		}
 		if !errors.Is(err, types.ErrBusy) {
 			done(err)
 			return true
 		}
-		admission := t.conn.queue.Admission()
+		admission, cost := r.targets[i].admission(), r.targets[i].cost()
 		admission.Notify(cost, func(err error) {
 			if err == nil {
 				admission.Release(cost)
@@ -56,49 +54,61 @@ func (rt *Runtime) Route(m types.Message, origin types.Origin, done func(error),
 		})
 		return false
 	}
-	var answer actors.Completion = actors.CompletionFunc(func(_ types.Seq, err error) { done(err) })
-	if len(targets) > 1 {
-		answer = &joint{left: len(targets), done: done}
-	}
-	for i, t := range targets {
-		t.conn.queue.Tell(actors.Enqueue{Entries: entries[i], Done: answer})
+	r.done, r.left = done, len(r.targets)
+	for i := range r.targets {
+		r.targets[i].conn.queue.Tell(actors.Enqueue{Entries: r.targets[i].entry[:], Done: r})
 	}
 	return true
 }
 
-// target is a connection that forwards a message, and the message as it does.
-type target struct {
-	conn    *Connection
-	message types.Message
-}
+// routing is a message on its way into the queues of its targets. It waits for
+// all of their commits and answers with the last, or with an error if there was
+// one.
+type routing struct {
+	targets []target
+	one     [1]target // memory for targets, of which there is mostly one
+	done    func(error)
 
-func (rt *Runtime) targets(m types.Message) []target {
-	var out []target
-	for _, c := range rt.connections {
-		if remote, ok := c.routes.Forwards(m); ok {
-			out = append(out, target{c, remote})
-		}
-	}
-	return out
-}
-
-// joint waits for several commits and answers with the last, or with an error
-// if there was one.
-type joint struct {
 	mu   sync.Mutex
 	left int
 	err  error
-	done func(error)
+}
+
+// target is a connection that forwards a message, and the message as it does.
+type target struct {
+	conn  *Connection
+	entry [1]persistence.Entry
+}
+
+func (t *target) admission() *actors.Admission { return t.conn.queue.Admission() }
+func (t *target) cost() actors.Cost            { return actors.CostOf(t.entry[:]) }
+
+// routing finds the targets of m; nil if there are none.
+func (rt *Runtime) routing(m types.Message, origin types.Origin) *routing {
+	var r *routing
+	var now time.Time
+	for _, c := range rt.connections {
+		remote, ok := c.routes.Forwards(m)
+		if !ok {
+			continue
+		}
+		if r == nil {
+			r, now = &routing{}, rt.now()
+			r.targets = r.one[:0]
+		}
+		r.targets = append(r.targets, target{c, [1]persistence.Entry{{Message: remote, Origin: origin, Enqueued: now}}})
+	}
+	return r
 }
 
 // Stored implements actors.Completion.
-func (j *joint) Stored(_ types.Seq, err error) {
-	j.mu.Lock()
-	j.err = errors.Join(j.err, err)
-	j.left--
-	left, joined := j.left, j.err
-	j.mu.Unlock()
+func (r *routing) Stored(_ types.Seq, err error) {
+	r.mu.Lock()
+	r.err = errors.Join(r.err, err)
+	r.left--
+	left, joined := r.left, r.err
+	r.mu.Unlock()
 	if left == 0 {
-		j.done(joined)
+		r.done(joined)
 	}
 }
