@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
@@ -48,15 +49,23 @@ func (q *recorded) Sync(ctx context.Context) error {
 	q.noted = written
 	q.mu.Unlock()
 	err := q.Queue.Sync(ctx)
-	if q.recorder.delay > 0 {
-		time.Sleep(q.recorder.delay)
-	}
+	q.recorder.linger()
 	if n > 0 {
 		q.recorder.mu.Lock()
 		q.recorder.batches = append(q.recorder.batches, n)
 		q.recorder.mu.Unlock()
 	}
 	return err
+}
+
+// linger waits for the delay in the kernel, as a slow fdatasync would;
+// time.Sleep takes up to a millisecond more.
+func (r *recorder) linger() {
+	if r.delay > 0 {
+		left := syscall.NsecToTimespec(r.delay.Nanoseconds())
+		for syscall.Nanosleep(&left, &left) == syscall.EINTR {
+		}
+	}
 }
 
 // Compact implements persistence.Compacter.
