@@ -34,13 +34,14 @@ func (q *Queue) recover(f found, c Contents) error {
 	}
 	unreadable += bad
 	damaged := stateless || unreadable > 0 || f.damagedSince(state, head, c.Damage)
+	torn := slices.ContainsFunc(c.Damage, func(d Damage) bool { return d.Last })
 	unclean := state != nil && state.Lazy && !(state.Clean && f.lsn == head.LSN)
 	q.recoverIndex(f, stateless)
 
 	r := recovery{q: q}
 	q.lsn = max(f.lsn, f.key)
 	switch {
-	case damaged || empty:
+	case damaged || torn || empty: // what looks like a torn write may be the loss of the last one
 		n := leap * segmentsSince(head.segment, c)
 		q.lsn += uint64(n)
 		r.skip(n)
@@ -49,18 +50,21 @@ func (q *Queue) recover(f found, c Contents) error {
 	}
 	q.written.Store(q.lsn)
 	r.writeOff(stateless)
-	r.fillHoles(damaged)
+	r.fillHoles(damaged || torn)
 	q.books.raiseFloor()
 	q.index.settle(persistence.Range{First: 1, Last: q.books.next}, &q.books)
 	q.books.balance()
-	if damaged {
+	switch {
+	case damaged:
 		q.books.suspect = q.books.next - 1
 		q.o.Logger.Error("the store is damaged: messages may be delivered again", "queue", q.o.Name,
 			"state_lost", stateless, "damaged_places", len(c.Damage), "foreign_entries", len(f.foreign),
 			"unreadable_entries", unreadable, "messages_missing", r.lost)
 		q.books.raiseFloor()
-	} else if r.lost > 0 || len(c.Damage) > 0 {
+	case r.lost > 0 || len(c.Damage) > 1 || len(c.Damage) == 1 && !torn:
 		q.o.Logger.Error("the store is damaged", "queue", q.o.Name, "damaged_places", len(c.Damage), "messages_missing", r.lost)
+	case torn:
+		q.o.Logger.Warn("the last write is cut off, as happens when the process is killed: it had not been acknowledged", "queue", q.o.Name)
 	}
 	q.recorded = r.found
 	return nil
@@ -69,14 +73,15 @@ func (q *Queue) recover(f found, c Contents) error {
 // damagedSince says whether acknowledgements, or the newest messages, may be
 // among what is damaged: where that lies in the segment of the newest state or
 // behind it. All that is older, the state includes; one that was written by
-// Close, also what lies in its segment.
+// Close, also what lies in its segment. A torn write is what a kill leaves: it
+// had not been acknowledged, and what it settled was in flight.
 func (f found) damagedSince(state *persistence.Delta, head head, damage []Damage) bool {
 	from := head.segment
 	if state != nil && state.Clean {
 		from++
 	}
 	return slices.ContainsFunc(f.foreign, func(segment uint64) bool { return segment >= from }) ||
-		slices.ContainsFunc(damage, func(d Damage) bool { return d.Segment >= from })
+		slices.ContainsFunc(damage, func(d Damage) bool { return d.Segment >= from && !d.Last })
 }
 
 // segmentsSince counts the segments that existed since the given one was
