@@ -16,10 +16,13 @@ const (
 // request is an Enqueue on its way.
 type request struct {
 	Enqueue
-	cost    Cost
+	cost    Cost      // admitted, and not yet released
 	written int       // how many of its entries were
 	first   types.Seq // of the first one
 }
+
+// last is the seq of its last message, once it was written.
+func (r *request) last() types.Seq { return r.first + types.Seq(len(r.Entries)-1) }
 
 // committing is the part of a queue that makes messages durable, many at a
 // time: what arrives while a commit is under way becomes the next one.
@@ -33,7 +36,6 @@ type committing struct {
 
 	unsynced    []request
 	spare       []request // memory for unsynced
-	owed        Cost      // answered, and not yet released
 	lastWritten types.Seq
 	sync        *syncing // under way
 	dirty       bool     // written and not synced, and no sync of it under way
@@ -229,31 +231,32 @@ func (a *queue) commit(last types.Seq) {
 			a.connection.Tell(Available{last})
 		}
 	}
-	for len(a.unsynced) > 0 {
-		r := a.unsynced[0]
-		if r.first+types.Seq(len(r.Entries)-1) > last {
-			break
-		}
-		a.answer(&a.unsynced, r.first, nil)
+	n := 0
+	for n < len(a.unsynced) && a.unsynced[n].last() <= last {
+		n++
 	}
-	a.release()
+	a.answer(&a.unsynced, n, nil)
 }
 
-// answer takes the first request out of list and answers it. Should the answer
-// fail, no other request is concerned.
-func (a *queue) answer(list *[]request, first types.Seq, err error) {
-	r := (*list)[0]
-	(*list)[0] = request{}
-	*list = (*list)[1:]
-	a.owed = a.owed.plus(r.cost)
-	r.Done.Stored(first, err)
-}
-
-// release gives back what the answered requests had acquired.
-func (a *queue) release() {
-	if a.owed != (Cost{}) {
-		a.queue.admission.Release(a.owed)
-		a.owed = Cost{}
+// answer takes the first n requests out of list and answers them. Should an
+// answer fail, the others are still in the list.
+func (a *queue) answer(list *[]request, n int, err error) {
+	var cost Cost
+	for i := range (*list)[:n] {
+		r := &(*list)[i]
+		cost, r.cost = cost.plus(r.cost), Cost{}
+	}
+	if cost != (Cost{}) {
+		a.queue.admission.Release(cost)
+	}
+	for range n {
+		r := (*list)[0]
+		(*list)[0] = request{}
+		*list = (*list)[1:]
+		if err != nil {
+			r.first = 0
+		}
+		r.Done.Stored(r.first, err)
 	}
 }
 
@@ -347,10 +350,7 @@ func (a *queue) awaitSync() {
 func (a *queue) answerAll(err error) {
 	a.collected = 0
 	for _, list := range []*[]request{&a.unsynced, &a.waiting} {
-		for len(*list) > 0 {
-			a.answer(list, 0, err)
-		}
+		a.answer(list, len(*list), err)
 		*list = nil
 	}
-	a.release()
 }

@@ -31,6 +31,7 @@ func spawn[M any](s *System, name string, newRole func(self Ref[M]) role[M], giv
 	self := Ref[M]{&address{name: s.name + "/" + name, gone: make(chan struct{}), log: s.restart.log}}
 	props := actor.PropsFromProducer(
 		func() actor.Actor { return &life[M]{role: newRole(self), self: self} },
+		actor.WithDispatcher(newWorker(self.to.gone)),
 		actor.WithGuardian(s.restart), // not WithSupervisor: that is for its children
 		actor.WithMailbox(func() actor.Mailbox {
 			box := actor.Unbounded(&remains[M]{self, giveBack})()
