@@ -257,8 +257,6 @@ func (c *connection) resume() {
 	c.dial()
 }
 
-var errFailed = errors.New("the connection failed by a bug and was started again: see the log")
-
 // interrupted implements role: the link is given up, for what it carries is no
 // longer known.
 func (c *connection) interrupted(current ConnectionMessage) {
@@ -267,7 +265,7 @@ func (c *connection) interrupted(current ConnectionMessage) {
 	}
 	c.hangUp(false)
 	c.answerFinish(types.ErrInterrupted)
-	c.become(types.Offline, errFailed)
+	c.become(types.Offline, errors.New("the connection failed by a bug and was started again: see the log"))
 }
 
 // stopping implements role.
