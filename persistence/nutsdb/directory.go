@@ -62,7 +62,8 @@ func list(dir string) (listing, error) {
 		case name == storeName:
 			l.store = true
 		case name == bucketName, name == flockName, name == quarantineName:
-		case name == storeName+tmpSuffix, name == bucketName+tmpSuffix, name == probeName, strings.HasPrefix(name, scratchPrefix):
+		case name == storeName+tmpSuffix, name == bucketName+tmpSuffix, strings.HasSuffix(name, sealSuffix+tmpSuffix),
+			name == probeName, strings.HasPrefix(name, scratchPrefix):
 			l.temp = append(l.temp, name)
 		default:
 			id, suffix, ok := parseName(name)

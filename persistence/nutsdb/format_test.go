@@ -125,7 +125,7 @@ func TestFormatSeal(t *testing.T) {
 }
 
 func TestFormatStoreFile(t *testing.T) {
-	golden(t, "store.golden", storeFile{SegmentSize, 7, 5, []byte("a record")}.encode())
+	golden(t, "store.golden", storeFile{SegmentSize, []byte("a record")}.encode())
 }
 
 func golden(t *testing.T, name string, got []byte) {

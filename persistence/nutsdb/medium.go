@@ -166,7 +166,13 @@ func (m *medium) syncAll() error {
 	// From now on what was found is known: the first entry of the owner, which
 	// says what it made of it, is as safe as what was found. Until then a crash
 	// lets everything be found and reported again.
-	m.sealer.add(found...)
+	for _, s := range found {
+		if len(s.damage) > 0 || s.follows != s.id-1 {
+			m.sealer.now(s)
+		} else {
+			m.sealer.add(s)
+		}
+	}
 	for _, w := range full {
 		m.sealer.add(m.sealing(w.id))
 	}

@@ -15,7 +15,9 @@ import (
 // queue is opened; without it, or when it does not fit, the segment is read.
 //
 // It also remembers the damage that was reported once, so that it is not
-// reported again. Little-endian:
+// reported again. A manifest of length 0 without a data file stands for a
+// segment that was never written to, so that its number is not missed.
+// Little-endian:
 //
 //	 0  4  magic 8d 'M' 'Q' 'S'
 //	 4  2  version, 1

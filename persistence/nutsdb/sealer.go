@@ -47,6 +47,12 @@ func (s *sealer) add(what ...sealing) {
 	}
 }
 
+// now seals what is given before it returns.
+func (s *sealer) now(what sealing) {
+	var w window
+	s.try(&w, what)
+}
+
 // wait returns when all is sealed. No add may come after it.
 func (s *sealer) wait() { s.done.Wait() }
 
@@ -63,9 +69,14 @@ func (s *sealer) run() {
 		s.queue[0] = sealing{}
 		s.queue = s.queue[1:]
 		s.mu.Unlock()
-		if err := s.seal(&w, next); err != nil {
-			s.logger.Warn("a segment could not be sealed: opening will take longer", "dir", s.dir, "segment", next.id, "error", err)
-		}
+		s.try(&w, next)
+	}
+}
+
+// try seals a segment; it does not matter much if that fails.
+func (s *sealer) try(w *window, what sealing) {
+	if err := s.seal(w, what); err != nil {
+		s.logger.Warn("a segment could not be sealed: opening will take longer", "dir", s.dir, "segment", what.id, "error", err)
 	}
 }
 

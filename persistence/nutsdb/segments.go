@@ -43,6 +43,7 @@ func (s *source) readSegments(ctx context.Context, record []byte) error {
 	}
 	s.window = window{}
 	s.leaveOutEmpty()
+	s.findUnused()
 	s.findGaps()
 	s.findShort()
 	return nil
@@ -106,25 +107,54 @@ func (s *source) leaveOutEmpty() {
 	}
 }
 
+// findUnused finds the segments that have no file because nothing was ever
+// written to them.
+func (s *source) findUnused() {
+	for _, id := range s.names.seals {
+		if s.has(id) {
+			continue
+		}
+		b, err := os.ReadFile(segmentFile(s.dir, id, sealSuffix))
+		if err != nil {
+			continue
+		}
+		if m, err := decodeSeal(b); err == nil && m.id == id && m.length == 0 {
+			s.unused = append(s.unused, id)
+		}
+	}
+}
+
 // findGaps finds the segments that are missing: Drop removes from the front
-// only, so numbers follow each other, but for those that were empty. A gap is
-// known once the manifest of the segment behind it says so.
+// only, so numbers follow each other. A gap is known once the manifest of the
+// segment behind it says so.
 func (s *source) findGaps() {
 	for i := 1; i < len(s.segments); i++ {
 		before, seg := s.segments[i-1].id, &s.segments[i]
-		switch {
-		case before+1 == seg.id || seg.known && seg.follows == before:
-		case s.store.begins == seg.id && s.store.follows == before:
-			seg.follows, seg.stale = before, true
-		default:
-			s.gaps = append(s.gaps, gap{before + 1, seg.id - 1})
-			seg.follows, seg.stale = before, true
+		between := gap{before + 1, seg.id - 1}
+		if between.last < between.first || seg.known && seg.follows == before || s.allUnused(between) {
+			continue
 		}
+		s.gaps = append(s.gaps, between)
+		seg.follows, seg.stale = before, true
 	}
-	// A manifest without its segment.
-	if n := len(s.names.seals); n > 0 && s.names.seals[n-1] > s.lastID() {
-		s.gaps = append(s.gaps, gap{s.lastID() + 1, s.names.seals[n-1]})
+	if strays := s.strays(); len(strays) > 0 {
+		s.gaps = append(s.gaps, gap{s.lastID() + 1, strays[len(strays)-1]})
 	}
+}
+
+// allUnused says whether nothing was ever written to any segment of g.
+func (s *source) allUnused(g gap) bool {
+	from, _ := slices.BinarySearch(s.unused, g.first)
+	to, _ := slices.BinarySearch(s.unused, g.last+1)
+	return uint64(to-from) == g.last-g.first+1
+}
+
+// strays are the manifests of segments that are missing behind the last one.
+func (s *source) strays() []uint64 {
+	i, _ := slices.BinarySearch(s.names.seals, s.lastID()+1)
+	return slices.DeleteFunc(slices.Clone(s.names.seals[i:]), func(id uint64) bool {
+		return slices.Contains(s.unused, id)
+	})
 }
 
 // lastID is the number of the last segment that holds something, 0 if none does.

@@ -41,6 +41,7 @@ type source struct {
 	store       storeFile // as it was read
 	names       listing
 	segments    []segment // that hold something, in order
+	unused      []uint64  // numbers of segments that never did, in order
 	gaps        []gap     // that were not known yet
 	window      window
 }

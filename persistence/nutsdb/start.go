@@ -56,10 +56,7 @@ func (s *source) start(ctx context.Context, record []byte) (*medium, error) {
 
 // open sets the store record and opens the database.
 func (s *source) open(active uint64, file *os.File, record []byte) (*medium, error) {
-	store := storeFile{s.segmentSize, s.store.begins, s.store.follows, record}
-	if last := s.lastID(); active > last+1 && len(s.strays()) == 0 {
-		store.begins, store.follows = active, last
-	}
+	store := storeFile{s.segmentSize, record}
 	if !bytes.Equal(store.encode(), s.store.encode()) {
 		if err := writeDurably(filepath.Join(s.dir, storeName), store.encode()); err != nil {
 			return nil, err
@@ -90,20 +87,20 @@ func (s *source) next() uint64 {
 	return next
 }
 
-// strays are the manifests whose segments, the last ones, are missing.
-func (s *source) strays() []uint64 {
-	i, _ := slices.BinarySearch(s.names.seals, s.lastID()+1)
-	return s.names.seals[i:]
-}
-
 // removeLeftovers removes what a crash left behind, and what NutsDB must not
 // see: hints of segments that it is to read or to write itself.
 func (s *source) removeLeftovers() error {
 	var remove []string
 	for _, id := range s.names.data {
-		if !s.has(id) {
-			remove = append(remove, segmentFile(s.dir, id, dataSuffix))
+		if s.has(id) {
+			continue
 		}
+		if id > s.lastID() { // it is empty, and is to be known as such
+			if err := writeDurably(segmentFile(s.dir, id, sealSuffix), seal{id: id, follows: id - 1}.encode()); err != nil {
+				return err
+			}
+		}
+		remove = append(remove, segmentFile(s.dir, id, dataSuffix))
 	}
 	for _, id := range s.names.hints {
 		if !s.has(id) {
@@ -111,7 +108,7 @@ func (s *source) removeLeftovers() error {
 		}
 	}
 	for _, id := range s.names.seals {
-		if !s.has(id) && id < s.lastID() {
+		if !s.has(id) && id < s.lastID() && (id < s.segments[0].id || !slices.Contains(s.unused, id)) {
 			remove = append(remove, segmentFile(s.dir, id, sealSuffix))
 		}
 	}

@@ -18,21 +18,18 @@ import (
 //	 4  2  version, 1
 //	 6  2  zero
 //	 8  8  size of a segment in bytes
-//	16  8  number of a segment, 0 for none
-//	24  8  number of the segment before it; those between never held anything
-//	32  4  length of the record
-//	36     record
+//	16  4  length of the record
+//	20     record
 //	    4  CRC32C of all above
 type storeFile struct {
-	segmentSize     int64
-	begins, follows uint64
-	record          []byte
+	segmentSize int64
+	record      []byte
 }
 
 const (
 	storeMagic      = "\x8dMQR"
 	storeVersion    = 1
-	storeHeaderSize = 36
+	storeHeaderSize = 20
 )
 
 func (s storeFile) encode() []byte {
@@ -41,8 +38,6 @@ func (s storeFile) encode() []byte {
 	b = le.AppendUint16(b, storeVersion)
 	b = le.AppendUint16(b, 0)
 	b = le.AppendUint64(b, uint64(s.segmentSize))
-	b = le.AppendUint64(b, s.begins)
-	b = le.AppendUint64(b, s.follows)
 	b = le.AppendUint32(b, uint32(len(s.record)))
 	b = append(b, s.record...)
 	return le.AppendUint32(b, persistence.Checksum(b))
@@ -58,12 +53,8 @@ func decodeStoreFile(b []byte) (storeFile, error) {
 	if v := le.Uint16(b[4:]); v > storeVersion {
 		return storeFile{}, fmt.Errorf("%w: layout %d of the directory, this version reads up to %d", types.ErrNewerFormat, v, storeVersion)
 	}
-	s := storeFile{
-		segmentSize: int64(le.Uint64(b[8:])),
-		begins:      le.Uint64(b[16:]), follows: le.Uint64(b[24:]),
-		record: b[storeHeaderSize : len(b)-4],
-	}
-	if int(le.Uint32(b[32:])) != len(s.record) || !validSegmentSize(s.segmentSize) {
+	s := storeFile{segmentSize: int64(le.Uint64(b[8:])), record: b[storeHeaderSize : len(b)-4]}
+	if int(le.Uint32(b[16:])) != len(s.record) || !validSegmentSize(s.segmentSize) {
 		return storeFile{}, fmt.Errorf("%w: sizes", types.ErrCorrupt)
 	}
 	return s, nil
