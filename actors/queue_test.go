@@ -27,31 +27,45 @@ func TestAloneEachMessageIsACommit(t *testing.T) {
 	}
 }
 
-// Principle 3: what arrives while a commit is under way becomes the next one.
+// Principle 3: what arrives while a commit is under way becomes the next one,
+// all of it, however many producers there are.
 func TestGroupCommitGrowsWithProducers(t *testing.T) {
-	perWrite := func(producers int) float64 {
-		s := newTestStore()
-		s.onSync = func() error { time.Sleep(2 * time.Millisecond); return nil } // the disk
-		q, _ := startQueue(t, newTestSystem(t), s, nil)
-		var wg sync.WaitGroup
-		const each = 20
-		for p := range producers {
-			wg.Go(func() {
-				for i := range each {
-					if _, err := put(t.Context(), q, entry(fmt.Sprint("t/", p), fmt.Sprint(i))); err != nil {
-						t.Error(err)
-					}
+	for _, producers := range []int{1, 16, 256} {
+		t.Run(fmt.Sprint(producers), func(t *testing.T) {
+			s := newTestStore()
+			syncing, goOn := make(chan struct{}), make(chan struct{})
+			s.onSync = func() error {
+				syncing <- struct{}{}
+				<-goOn
+				return nil
+			}
+			q, _ := startQueue(t, newTestSystem(t), s, func(c *QueueConfig) { c.Clock = newTestClock() })
+			answers := make(chan error, producers+1)
+			enqueue := func() {
+				e := []persistence.Entry{entry("t", "x")}
+				if err := q.Admission().TryAcquire(CostOf(e)); err != nil {
+					t.Fatal(err)
 				}
-			})
-		}
-		wg.Wait()
-		writes, _, _ := s.counts()
-		return float64(producers*each) / float64(len(writes))
-	}
-	one, some, many := perWrite(1), perWrite(16), perWrite(128)
-	t.Logf("messages per write: 1 producer %.1f, 16: %.1f, 128: %.1f", one, some, many)
-	if one != 1 || some < 8 || many < 64 {
-		t.Errorf("messages per write: 1 producer %.1f (want 1), 16: %.1f (want 8 or more), 128: %.1f (want 64 or more)", one, some, many)
+				q.Tell(Enqueue{e, CompletionFunc(func(_ types.Seq, err error) { answers <- err })})
+			}
+			enqueue()
+			receive(t, syncing, "the sync of the first one")
+			for range producers {
+				enqueue()
+			}
+			describe(t, q) // all of them have arrived
+			s.set(func(s *testStore) { s.onSync = nil })
+			close(goOn)
+			for range producers + 1 {
+				if err := receive(t, answers, "an answer"); err != nil {
+					t.Error(err)
+				}
+			}
+			writes, _, syncs := s.counts()
+			if !slices.Equal(writes, []int{1, producers}) || syncs != 2 {
+				t.Errorf("writes of %v messages and %d syncs; want [1 %d] and 2", writes, syncs, producers)
+			}
+		})
 	}
 }
 
