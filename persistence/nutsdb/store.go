@@ -109,7 +109,9 @@ func (s *Store) Open(ctx context.Context, name string) (persistence.Queue, error
 	src := newSource(dir, s.o)
 	src.fullAt, src.disk = s.fullAt, s.disk
 	src.closed = func(failed bool) { s.forget(name, failed) }
-	q, err := journal.Open(ctx, src, journal.Options{Name: name, Logger: s.o.Logger, Lazy: s.o.Lazy(name)})
+	q, err := journal.Open(ctx, src, journal.Options{
+		Name: name, Logger: s.o.Logger, Lazy: s.o.Lazy(name), SegmentSize: min(s.fullAt, s.o.SegmentSize),
+	})
 	if err != nil {
 		return nil, err
 	}
