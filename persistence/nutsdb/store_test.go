@@ -86,6 +86,43 @@ func TestStoreKeepsMessages(t *testing.T) {
 	}
 }
 
+// A process that is killed while it writes leaves a write that is cut off. It
+// had not been acknowledged: all before it is there, and that is no damage.
+func TestStoreKilledWhileWriting(t *testing.T) {
+	ctx := context.Background()
+	const messages = 20
+	dir := t.TempDir()
+	q := openQueue(t, openStore(t, dir), "cloud/outgoing")
+	for i := range messages {
+		c := persistence.Commit{Messages: []persistence.Entry{{Message: types.Message{Topic: "a/b", Payload: fmt.Append(nil, strings.Repeat("x", 500), i)}}}}
+		if _, err := q.Write(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	killed := t.TempDir()
+	copied := filepath.Join(killed, "cloud", "outgoing")
+	if err := errors.Join(os.Mkdir(filepath.Dir(copied), 0o700), os.Rename(copyDir(t, filepath.Join(dir, "cloud", "outgoing")), copied)); err != nil {
+		t.Fatal(err)
+	}
+	file := segmentFile(copied, 1, dataSuffix)
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := len(strings.TrimRight(string(b), "\x00"))
+	clear(b[end-100:])
+	writeFile(t, file, b)
+
+	q = openQueue(t, openStore(t, killed), "cloud/outgoing")
+	s := q.State()
+	if s.DuplicatesPossible || s.Pending() != messages-1 || s.Counters.Accepted != messages-1 || s.Counters.Left[types.Quarantined] != 0 {
+		t.Errorf("%+v", s)
+	}
+	if s.Next <= messages+1 {
+		t.Errorf("the next number is %d: it may have been given out", s.Next)
+	}
+}
+
 func TestStoreHasOneOwner(t *testing.T) {
 	dir := t.TempDir()
 	q := openQueue(t, openStore(t, dir), "cloud/outgoing")
