@@ -28,6 +28,11 @@ type QueueConfig struct {
 	MaxMessages int
 	MaxBytes    int64
 
+	// Fatal says of an error of the very first Open that it is of no use to try
+	// again: the queue then stays closed, and whoever started it is told by
+	// Describe. nil: of none.
+	Fatal func(error) bool
+
 	// ReopenAfter is the wait before the store is opened again after an error;
 	// it doubles with each failure, up to a minute. 5 s if 0.
 	ReopenAfter time.Duration
@@ -49,6 +54,9 @@ func (c *QueueConfig) setDefaults() {
 	}
 	if c.ReopenAfter == 0 {
 		c.ReopenAfter = 5 * time.Second
+	}
+	if c.Fatal == nil {
+		c.Fatal = func(error) bool { return false }
 	}
 	if c.Changed == nil {
 		c.Changed = func() {}
@@ -101,6 +109,7 @@ type queueKeeper struct {
 	life       uint64 // number of the role that lives
 	recalls    uint64 // how many Recalls were told
 	attempts   int    // to open the store, since it last worked
+	opened     bool   // the store was, at least once
 }
 
 // giveBack answers for what the queue will never come to.

@@ -17,7 +17,7 @@ func (a *queue) open() {
 		return
 	}
 	s := handle.State()
-	a.handle, a.trouble = handle, nil
+	a.handle, a.trouble, a.opened = handle, nil, true
 	a.committed, a.lastWritten = s.Next-1, s.Next-1
 	a.publishHandle()
 	if a.attempts > 0 {
@@ -65,6 +65,9 @@ func (a *queue) fail(why error) {
 	}
 	a.publishTrouble(trouble)
 	a.config.Changed()
+	if !a.opened && a.config.Fatal(trouble) {
+		return
+	}
 	wait := min(a.config.ReopenAfter<<min(a.attempts, 10), max(longestReopen, a.config.ReopenAfter))
 	a.attempts++
 	a.config.Logger.Error("the queue cannot store", "error", trouble, "again_in", wait)

@@ -48,6 +48,7 @@ func (rt *Runtime) startConnection(ctx context.Context, cfg config.Connection) e
 		Open:               func(ctx context.Context) (persistence.Queue, error) { return c.open(ctx, store, name) },
 		SyncWithin:         syncWithin(cfg.Sync),
 		CommitDelay:        cfg.CommitDelay,
+		Fatal:              fatal,
 		Compactor:          rt.compactor,
 		CompactionInterval: cfg.CompactionInterval,
 		Changed:            rt.board.changed,

@@ -215,7 +215,7 @@ func TestRefusedStarts(t *testing.T) {
 				g.start()
 				return fmt.Sprint(g.running.cmd.Process.Pid)
 			},
-			want: `start connection cloud: open cloud/outgoing: in use by another process: DIR/data/cloud/outgoing is held by process ADDR`,
+			want: `start connection cloud: open cloud/outgoing: in use by another process: DIR/data/cloud/outgoing is held by process ADDR (stop that process, or set another data_dir)`,
 		},
 	}
 	for _, test := range tests {

@@ -16,15 +16,31 @@ const errNotDirectory = syscall.ENOTDIR
 // it. Errors that say so themselves are left as they are.
 func explain(op, dir string, err error) error {
 	var told *types.StoreError
-	if err == nil || errors.As(err, &told) || errors.Is(err, types.ErrInUse) ||
+	if err == nil || errors.As(err, &told) ||
 		errors.Is(err, types.ErrForeign) || errors.Is(err, types.ErrNewerFormat) || errors.Is(err, types.ErrClosed) {
 		return err
 	}
-	return &types.StoreError{Op: op, Queue: dir, Err: err, Hint: hint(dir, err)}
+	said := hint(dir, err)
+	if errors.Is(err, syscall.EROFS) {
+		err = readOnlyError{err}
+	}
+	return &types.StoreError{Op: op, Queue: dir, Err: err, Hint: said}
 }
+
+// readOnlyError makes a read-only file system what it is to a caller: a matter
+// of permission.
+type readOnlyError struct{ error }
+
+// Is implements errors.Is.
+func (readOnlyError) Is(target error) bool { return target == fs.ErrPermission }
+
+// Unwrap implements errors.Unwrap.
+func (e readOnlyError) Unwrap() error { return e.error }
 
 func hint(dir string, err error) string {
 	switch {
+	case errors.Is(err, types.ErrInUse):
+		return "stop that process, or set another data_dir"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "disk full: free space or clear the queue"
 	case errors.Is(err, syscall.EROFS):

@@ -315,6 +315,7 @@ func TestExplain(t *testing.T) {
 		{syscall.EMFILE, "ulimit"},
 		{syscall.EIO, "the disk reports errors"},
 		{syscall.ENOTDIR, "a file is where"},
+		{types.ErrInUse, "stop that process"},
 		{errors.New("anything"), ""},
 	} {
 		t.Run(test.err.Error(), func(t *testing.T) {
@@ -328,7 +329,10 @@ func TestExplain(t *testing.T) {
 			}
 		})
 	}
-	for _, err := range []error{types.ErrInUse, types.ErrForeign, types.ErrNewerFormat, types.ErrClosed, nil} {
+	if err := explain("open", "/data", syscall.EROFS); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("a read-only file system is no matter of permission: %v", err)
+	}
+	for _, err := range []error{types.ErrForeign, types.ErrNewerFormat, types.ErrClosed, nil} {
 		if got := explain("open", "/data", err); got != err {
 			t.Errorf("%v became %v", err, got)
 		}
