@@ -19,6 +19,8 @@ type sending struct {
 	window window
 
 	ahead      []persistence.Record // fetched and not sent, in order
+	room       []persistence.Record // the memory that ahead lies in
+	batch      []broker.Publish     // memory for what is handed to the link
 	aheadBytes int64
 	fetching   bool
 	through    types.Seq // fetched up to here
@@ -48,7 +50,7 @@ func (c *connection) end() {
 // forgetFetched drops what was fetched and not sent, also what is on its way.
 func (c *connection) forgetFetched() {
 	c.token++
-	c.ahead, c.aheadBytes = nil, 0
+	c.ahead, c.room, c.aheadBytes = nil, nil, 0
 	c.fetching = false
 	c.through = c.handed
 }
@@ -101,25 +103,23 @@ func (c *connection) fetched(m fetched) {
 	for _, r := range m.answer.Records {
 		c.aheadBytes += int64(r.Message.Size())
 	}
-	if len(c.ahead) == 0 {
-		c.ahead = m.answer.Records
-		return
-	}
-	c.ahead = append(c.ahead, m.answer.Records...)
+	// What is left, less than a window, moves to the front, so that the memory is
+	// used again and again.
+	n := copy(c.room[:cap(c.room)], c.ahead)
+	clear(c.room[n:cap(c.room)])
+	c.room = append(c.room[:n], m.answer.Records...)
+	c.ahead = c.room
 }
 
 // send hands to the link what fits into the window, in one call.
 func (c *connection) send() {
-	var batch []broker.Publish
+	batch := c.batch[:0]
 	for len(c.ahead) > 0 {
 		r := &c.ahead[0]
 		size := r.Message.Size()
 		if !c.window.holds(r.Seq) { // else it was acknowledged on an earlier link
 			if !c.window.fits(r.Seq, size) {
 				break
-			}
-			if batch == nil {
-				batch = make([]broker.Publish, 0, min(len(c.ahead), c.config.Window))
 			}
 			p := c.publish(r)
 			if c.window.open == 0 {
@@ -140,6 +140,8 @@ func (c *connection) send() {
 		c.sendSingly(batch)
 	} // a link that is closed tells Down
 	c.sent = max(c.sent, types.Seq(batch[len(batch)-1].Tag))
+	clear(batch) // it holds on to payloads
+	c.batch = batch[:0]
 }
 
 // publish makes the packet of a stored message.

@@ -63,6 +63,9 @@ func shrink(registry *actor.SliceMap) {
 	all := registry.LocalPIDs
 	registry.LocalPIDs = slices.Clone(all[:registryBuckets])
 	for _, bucket := range all {
+		if bucket.IsEmpty() {
+			continue // Items would start 32 goroutines to find that out
+		}
 		for id, process := range bucket.Items() {
 			bucket.Remove(id)
 			registry.GetBucket(id).Set(id, process)

@@ -27,7 +27,8 @@ type Dialer interface {
 // types.ErrClosed.
 type Link interface {
 	// Publish sends p in order, joined into one write as far as possible.
-	// Payloads are not copied and must not be modified until acknowledged.
+	// Payloads are not copied and must not be modified until acknowledged; p
+	// itself is not used after the return.
 	// Every message was checked by the caller (types.Message.Check); one that
 	// the protocol cannot carry all the same is an error, and then none of p is
 	// sent.

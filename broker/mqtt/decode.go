@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
@@ -67,6 +68,16 @@ func decode(f frame) (any, error) {
 	if err := checkBody(f.first, f.body); err != nil {
 		return nil, err
 	}
+	// Acknowledgements are nearly all that a broker sends. They are two bytes,
+	// for which the codec would take three allocations.
+	switch f.first >> 4 {
+	case packets.Puback:
+		return ack("PUBACK", broker.PubAck, f.body)
+	case packets.Pubrec:
+		return ack("PUBREC", broker.PubRec, f.body)
+	case packets.Pubcomp:
+		return ack("PUBCOMP", broker.PubComp, f.body)
+	}
 	header := packets.FixedHeader{
 		MessageType:     f.first >> 4,
 		Dup:             f.first&0x08 != 0,
@@ -89,12 +100,6 @@ func decode(f frame) (any, error) {
 	switch p := packet.(type) {
 	case *packets.PublishPacket:
 		return inbound(p, f)
-	case *packets.PubackPacket:
-		return broker.Ack{Kind: broker.PubAck, ID: p.MessageID}, checkID("PUBACK", p.MessageID)
-	case *packets.PubrecPacket:
-		return broker.Ack{Kind: broker.PubRec, ID: p.MessageID}, checkID("PUBREC", p.MessageID)
-	case *packets.PubcompPacket:
-		return broker.Ack{Kind: broker.PubComp, ID: p.MessageID}, checkID("PUBCOMP", p.MessageID)
 	case *packets.PubrelPacket:
 		return broker.Inbound{Kind: broker.Release, ID: p.MessageID}, checkID("PUBREL", p.MessageID)
 	case *packets.SubackPacket:
@@ -105,6 +110,12 @@ func decode(f frame) (any, error) {
 		return pong{}, nil
 	}
 	return packet, nil // CONNACK; checkFirst lets no other pass
+}
+
+// ack reads the body of an acknowledgement, which checkBody has looked at.
+func ack(what string, kind broker.AckKind, body []byte) (any, error) {
+	id := binary.BigEndian.Uint16(body)
+	return broker.Ack{Kind: kind, ID: id}, checkID(what, id)
 }
 
 func inbound(p *packets.PublishPacket, f frame) (any, error) {
