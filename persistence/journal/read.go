@@ -4,15 +4,22 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"sort"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
 
+// mostAtOnce is for how many records Read makes room at once.
+const mostAtOnce = 1024
+
 // Read implements persistence.Queue.
 func (q *Queue) Read(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {
 	after = max(after, q.books.floor)
+	if there := int(q.books.next - 1 - after); limit.Records > 0 && there > 0 {
+		buf = slices.Grow(buf, min(limit.Records, there, mostAtOnce))
+	}
 	bytes, n := int64(0), 0
 	for i := q.index.search(after + 1); i < len(q.index.spans); {
 		s := &q.index.spans[i]
