@@ -120,7 +120,7 @@ func (b *bench) drainBacklog(ctx context.Context, n int) (d drained, err error) 
 	subscriber.conn.SetReadDeadline(time.Now().Add(time.Minute))
 
 	began := time.Now()
-	g, err := startGateway(ctx, b.binary, dir, addr)
+	g, err := startGateway(ctx, b.binary, dir, addr, often)
 	if err != nil {
 		return d, err
 	}
@@ -134,7 +134,7 @@ func (b *bench) drainBacklog(ctx context.Context, n int) (d drained, err error) 
 	if err != nil {
 		return d, err
 	}
-	if err := g.await(ctx, 5*time.Millisecond, func(s types.QueueStatus) bool { return s.Pending == 0 }); err != nil {
+	if err := g.await(ctx, func(s types.QueueStatus) bool { return s.Pending == 0 }); err != nil {
 		return d, err
 	}
 	d.messages, d.took = n, time.Since(leaving)
@@ -145,7 +145,7 @@ func (b *bench) drainBacklog(ctx context.Context, n int) (d drained, err error) 
 
 // fill lets clients publish n messages and waits until the queue is compact.
 func (b *bench) fill(ctx context.Context, dir, broker string, n int, d *drained) error {
-	g, err := startGateway(ctx, b.binary, dir, broker)
+	g, err := startGateway(ctx, b.binary, dir, broker, often)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (b *bench) fill(ctx context.Context, dir, broker string, n int, d *drained)
 		return fmt.Errorf("%d of %d: %w", acked, n-1, err)
 	}
 	filled := time.Now()
-	if err := g.await(ctx, 100*time.Millisecond, func(s types.QueueStatus) bool {
+	if err := g.await(ctx, func(s types.QueueStatus) bool {
 		return s.LastCompaction != nil && s.LastCompaction.After(filled)
 	}); err != nil {
 		return err
@@ -185,7 +185,7 @@ func publishFirst(addr string) error {
 // reopen starts the gateway on its backlog, without a broker, and looks at its
 // memory.
 func (b *bench) reopen(ctx context.Context, dir, broker string, d *drained) error {
-	g, err := startGateway(ctx, b.binary, dir, broker)
+	g, err := startGateway(ctx, b.binary, dir, broker, often)
 	if err != nil {
 		return err
 	}

@@ -28,16 +28,19 @@ type gateway struct {
 	exited     chan error
 }
 
-// compactionInterval is shorter than the default of 30s, so that nobody waits
-// for a compaction longer than needed.
-const compactionInterval = 2 * time.Second
+// How often a gateway compacts: often, so that nobody waits for it longer than
+// needed, or never while it is measured.
+const (
+	often = 2 * time.Second
+	never = time.Hour
+)
 
 // listening is what a gateway prints when it is up.
 var listening = regexp.MustCompile(`^local MQTT at (\S+), status at http://(\S+)/api/connections`)
 
 // startGateway starts the gateway on the data in dir and waits until it
 // listens. It forwards everything to broker.
-func startGateway(ctx context.Context, binary, dir, broker string) (*gateway, error) {
+func startGateway(ctx context.Context, binary, dir, broker string, compaction time.Duration) (*gateway, error) {
 	file, logName := filepath.Join(dir, "mqttdb.yaml"), filepath.Join(dir, "log")
 	text := fmt.Sprintf(`data_dir: data
 mqtt: {listen: "127.0.0.1:0"}
@@ -46,7 +49,7 @@ connections:
   bench:
     broker: mqtt://%s
     compaction_interval: %v
-`, broker, compactionInterval)
+`, broker, compaction)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -112,10 +115,9 @@ func (g *gateway) status(ctx context.Context) (types.QueueStatus, error) {
 	return s.Outgoing, err
 }
 
-// await asks every so often until condition holds.
-func (g *gateway) await(ctx context.Context, every time.Duration, condition func(types.QueueStatus) bool) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
+// await asks until condition holds: after what is pending cannot have become much
+// less, for each question takes the gateway's time.
+func (g *gateway) await(ctx context.Context, condition func(types.QueueStatus) bool) error {
 	for {
 		s, err := g.status(ctx)
 		if err != nil {
@@ -124,8 +126,9 @@ func (g *gateway) await(ctx context.Context, every time.Duration, condition func
 		if condition(s) {
 			return nil
 		}
+		pause := time.NewTimer(min(max(time.Duration(s.Pending)*2*time.Microsecond, time.Millisecond), 200*time.Millisecond))
 		select {
-		case <-tick.C:
+		case <-pause.C:
 		case err := <-g.exited:
 			g.exited <- err
 			return fmt.Errorf("the gateway ended: %w", err)

@@ -45,7 +45,7 @@ func (b *bench) publishToGateway(ctx context.Context, window int) (load, error) 
 	if err != nil {
 		return load{}, err
 	}
-	g, err := startGateway(ctx, b.binary, dir, nobody)
+	g, err := startGateway(ctx, b.binary, dir, nobody, never)
 	if err != nil {
 		return load{}, err
 	}
