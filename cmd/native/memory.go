@@ -15,7 +15,7 @@ const (
 	// none. The garbage collector lets a heap grow to twice what is in use; with
 	// the ballast, which counts, it lets a small one grow by some megabytes
 	// before it begins, and runs a fraction as often when there is much to do.
-	ballast = 12 << 20
+	ballast = 8 << 20
 
 	// A gateway is idle if it has allocated less than idleBytes in idleTime.
 	idleTime  = 5 * time.Second

@@ -78,6 +78,7 @@ func serve(ctx context.Context, cfg config.Config, source string, out io.Writer,
 	if err != nil {
 		return err
 	}
+	go tendMemory(ctx)
 	stop := func(ctx context.Context, what string, f func(context.Context) error) error {
 		if err := f(ctx); err != nil {
 			return fmt.Errorf("stop %s: %w", what, err)
