@@ -65,6 +65,10 @@ type Medium interface {
 const MaxValue = 8<<20 - 4096
 
 // Contents is what Inspect found.
+//
+// Should there be several entries under one key, as when somebody copied files,
+// the one that Load returns is that whose header names this key and the store of
+// the record; of several such the last.
 type Contents struct {
 	Record   []byte    // the store record, nil if there is none
 	Entries  []Entry   // all that seem readable, in the order in which they lie
@@ -93,7 +97,8 @@ type Segment struct {
 type Damage struct {
 	Segment       uint64
 	Offset, Bytes int64
-	// Last says that it may be the end of what was written last: a torn write
-	// rather than the loss of something that was once complete.
+	// Last says that it looks like the beginning of the last write, the rest of
+	// which never came: its end was not written. It then had not been
+	// acknowledged. What has its full length but a wrong checksum is not that.
 	Last bool
 }

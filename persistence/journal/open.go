@@ -126,15 +126,16 @@ func identify(c Contents) (found, error) {
 }
 
 // sort puts each entry of ours where it belongs, in order of LSN. Of two of the
-// same LSN, as after somebody copied a file, the later one counts.
+// same LSN, as after somebody copied a file, the place of the first counts, so
+// that a copy does not look as if it had been written after others.
 func (f *found) sort(heads []head) {
 	slices.SortStableFunc(heads, func(a, b head) int { return cmp.Compare(a.LSN, b.LSN) })
-	for i, h := range heads {
+	for _, h := range heads {
 		switch {
 		case h.Store != f.store:
 			f.foreign = append(f.foreign, h.segment)
 			continue
-		case i+1 < len(heads) && heads[i+1].LSN == h.LSN && heads[i+1].Store == f.store:
+		case h.LSN == f.lsn:
 			continue
 		case h.Kind == persistence.KindState:
 			f.states = append(f.states, h)

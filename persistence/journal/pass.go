@@ -32,7 +32,11 @@ type pass struct {
 // plan begins a pass.
 func (q *Queue) plan() pass {
 	size := uint64(q.o.SegmentSize)
-	p := pass{active: true, after: q.books.floor, full: size / 16, small: size / 128}
+	p := pass{
+		active: true, after: q.books.floor,
+		full:  max(size/16, min(size/2, 8<<10)),  // 512 KiB and 64 KiB of 8 MiB; a
+		small: max(size/128, min(size/8, 1<<10)), // segment in tests is smaller
+	}
 	goal := q.goal()
 	total := q.disk.total()
 	if total <= goal+2*size {

@@ -32,7 +32,8 @@ func (q *Queue) Read(ctx context.Context, buf []persistence.Record, after types.
 			if err := q.giveUp(ctx, i, err); err != nil {
 				return buf, err
 			}
-			continue // with what lies there now
+			after = max(after, q.books.floor) // it may have risen
+			continue                          // with what lies there now
 		} else if err != nil {
 			return buf, q.wrap("read", err)
 		}

@@ -33,15 +33,15 @@ func (q *Queue) recover(f found, c Contents) error {
 		return err
 	}
 	unreadable += bad
-	damaged := stateless || unreadable > 0 || f.damagedSince(state, head, c.Damage)
-	torn := slices.ContainsFunc(c.Damage, func(d Damage) bool { return d.Last })
+	hit := f.hitSince(state, head, c.Damage)
+	damaged := stateless || unreadable > 0 || hit.damaged
 	unclean := state != nil && state.Lazy && !(state.Clean && f.lsn == head.LSN)
 	q.recoverIndex(f, stateless)
 
 	r := recovery{q: q}
 	q.lsn = max(f.lsn, f.key)
 	switch {
-	case damaged || torn || empty: // what looks like a torn write may be the loss of the last one
+	case damaged || hit.torn || empty: // what looks cut off may be the loss of the last write
 		n := leap * segmentsSince(head.segment, c)
 		q.lsn += uint64(n)
 		r.skip(n)
@@ -50,7 +50,7 @@ func (q *Queue) recover(f found, c Contents) error {
 	}
 	q.written.Store(q.lsn)
 	r.writeOff(stateless)
-	r.fillHoles(damaged || torn)
+	r.fillHoles(damaged || hit.torn)
 	q.books.raiseFloor()
 	q.index.settle(persistence.Range{First: 1, Last: q.books.next}, &q.books)
 	q.books.balance()
@@ -61,27 +61,44 @@ func (q *Queue) recover(f found, c Contents) error {
 			"state_lost", stateless, "damaged_places", len(c.Damage), "foreign_entries", len(f.foreign),
 			"unreadable_entries", unreadable, "messages_missing", r.lost)
 		q.books.raiseFloor()
-	case r.lost > 0 || len(c.Damage) > 1 || len(c.Damage) == 1 && !torn:
+	case r.lost > 0 || hit.before:
 		q.o.Logger.Error("the store is damaged", "queue", q.o.Name, "damaged_places", len(c.Damage), "messages_missing", r.lost)
-	case torn:
+	case hit.torn:
 		q.o.Logger.Warn("the last write is cut off, as happens when the process is killed: it had not been acknowledged", "queue", q.o.Name)
 	}
 	q.recorded = r.found
 	return nil
 }
 
-// damagedSince says whether acknowledgements, or the newest messages, may be
-// among what is damaged: where that lies in the segment of the newest state or
-// behind it. All that is older, the state includes; one that was written by
-// Close, also what lies in its segment. A torn write is what a kill leaves: it
-// had not been acknowledged, and what it settled was in flight.
-func (f found) damagedSince(state *persistence.Delta, head head, damage []Damage) bool {
+// hit says where damage lies.
+type hit struct {
+	// damaged: acknowledgements, or the newest messages, may be among it: it is
+	// in the segment of the newest state or behind it. All that is older, that
+	// state includes; one that was written by Close, also what is in its segment.
+	damaged bool
+	// torn: likewise, but it is a write that was cut off, as a kill leaves it: it
+	// had not been acknowledged, and what it settled was in flight.
+	torn   bool
+	before bool // it lies before that, and costs messages at most
+}
+
+func (f found) hitSince(state *persistence.Delta, head head, damage []Damage) (h hit) {
 	from := head.segment
 	if state != nil && state.Clean {
 		from++
 	}
-	return slices.ContainsFunc(f.foreign, func(segment uint64) bool { return segment >= from }) ||
-		slices.ContainsFunc(damage, func(d Damage) bool { return d.Segment >= from && !d.Last })
+	for _, d := range damage {
+		switch {
+		case d.Segment < from:
+			h.before = true
+		case d.Last:
+			h.torn = true
+		default:
+			h.damaged = true
+		}
+	}
+	h.damaged = h.damaged || slices.ContainsFunc(f.foreign, func(segment uint64) bool { return segment >= from })
+	return h
 }
 
 // segmentsSince counts the segments that existed since the given one was
@@ -176,6 +193,7 @@ type recovery struct {
 }
 
 func (r *recovery) finish(run persistence.Range) uint64 {
+	run = r.q.books.given(run)
 	r.found.Add(run)
 	return r.q.books.finish(run)
 }

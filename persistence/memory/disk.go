@@ -3,7 +3,6 @@ package memory
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -19,6 +18,7 @@ type disk struct {
 	size     int // of a segment, in bytes
 	record   []byte
 	segments []*segment
+	next     uint64 // number of the next segment
 	damage   []journal.Damage
 	open     *medium
 }
@@ -26,15 +26,20 @@ type disk struct {
 type segment struct {
 	id      uint64
 	bytes   int
-	entries []stored
+	entries []*stored
 }
 
-// stored is an entry, or the note that one was forgotten (value is nil).
+// stored is an entry. Its value is never modified, only replaced.
 type stored struct {
-	key    uint64
-	value  []byte
-	synced bool
+	key       uint64
+	value     []byte
+	synced    bool
+	forgotten bool
+	flipped   damaged
 }
+
+// head is the beginning of the value.
+func (e stored) head() []byte { return e.value[:min(len(e.value), persistence.HeaderSize)] }
 
 // Inspect implements journal.Source.
 func (d *disk) Inspect(context.Context) (journal.Contents, error) {
@@ -43,27 +48,59 @@ func (d *disk) Inspect(context.Context) (journal.Contents, error) {
 	if d.open != nil {
 		return journal.Contents{}, types.ErrInUse
 	}
-	d.open = &medium{disk: d, values: make(map[uint64][]byte)}
-	c := journal.Contents{Record: d.record, Damage: d.damage}
-	forgotten := make(map[uint64]bool)
-	for _, s := range d.segments {
-		for _, e := range s.entries {
-			if e.value == nil {
-				forgotten[e.key] = true
-			}
-		}
+	d.open = &medium{disk: d, values: make(map[uint64]*stored)}
+	c := journal.Contents{Record: d.record, Damage: slices.Clone(d.damage)}
+	next, store := max(d.next, 1)-1, d.store()
+	if len(d.segments) > 0 {
+		next = d.segments[0].id // below it all was dropped, for all that is known
 	}
 	for _, s := range d.segments {
-		c.Segments = append(c.Segments, journal.Segment{ID: s.id, Bytes: int64(s.bytes)})
-		for _, e := range s.entries {
-			if e.value != nil && !forgotten[e.key] {
-				d.open.values[e.key] = e.value
-				head := e.value[:min(len(e.value), persistence.HeaderSize)]
-				c.Entries = append(c.Entries, journal.Entry{Key: e.key, Segment: s.id, Size: len(e.value), Head: head})
-			}
+		for ; next < s.id; next++ {
+			c.Damage = append(c.Damage, journal.Damage{Segment: next, Bytes: int64(d.size)})
 		}
+		next++
+		c.Segments = append(c.Segments, journal.Segment{ID: s.id, Bytes: int64(s.bytes)})
+		offset := int64(0)
+		for _, e := range s.entries {
+			switch {
+			case e.flipped == seen:
+				c.Damage = append(c.Damage, journal.Damage{Segment: s.id, Offset: offset, Bytes: int64(len(e.value))})
+			case !e.forgotten:
+				if had := d.open.values[e.key]; had != nil && had.of(store) && !e.of(store) {
+					break // it must not hide the other
+				}
+				d.open.values[e.key] = e
+				c.Entries = append(c.Entries, journal.Entry{Key: e.key, Segment: s.id, Size: len(e.value), Head: e.head()})
+			}
+			offset += int64(len(e.value))
+		}
+	}
+	for ; next < d.next; next++ {
+		c.Damage = append(c.Damage, journal.Damage{Segment: next, Bytes: int64(d.size)})
 	}
 	return c, nil
+}
+
+// store is the store id that the record or, without one, the first entry names.
+func (d *disk) store() (id persistence.StoreID) {
+	if id, err := persistence.DecodeStoreRecord(d.record); err == nil {
+		return id
+	}
+	for _, s := range d.segments {
+		for _, e := range s.entries {
+			if h, err := persistence.DecodeHeader(e.head()); err == nil {
+				return h.Store
+			}
+		}
+	}
+	return id
+}
+
+// of says whether an entry is what its place says: one of that store, under its
+// own LSN.
+func (e *stored) of(store persistence.StoreID) bool {
+	h, err := persistence.DecodeHeader(e.head())
+	return err == nil && h.Store == store && h.LSN == e.key
 }
 
 // Start implements journal.Source.
@@ -84,11 +121,8 @@ func (d *disk) Release() error {
 }
 
 func (d *disk) rotate() {
-	id := uint64(0)
-	if n := len(d.segments); n > 0 {
-		id = d.segments[n-1].id + 1
-	}
-	d.segments = append(d.segments, &segment{id: id})
+	d.segments = append(d.segments, &segment{id: d.next})
+	d.next++
 }
 
 func (d *disk) cutOff() {
@@ -97,15 +131,17 @@ func (d *disk) cutOff() {
 	d.open = nil
 }
 
-// crash returns a copy; with r, of what a power cut leaves.
+// crash returns a copy; with r, of what a power cut leaves: of what was not
+// synced a part is lost, and a part is torn; some of what was forgotten is back.
 func (d *disk) crash(r *rand.Rand) *disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.open = nil
-	after := &disk{size: d.size, record: d.record, damage: slices.Clone(d.damage)}
+	after := &disk{size: d.size, record: d.record, next: d.next, damage: slices.Clone(d.damage)}
 	for _, s := range d.segments {
 		kept := &segment{id: s.id}
-		for _, e := range s.entries {
+		for _, written := range s.entries {
+			e := *written
 			if r != nil && !e.synced {
 				switch r.IntN(3) {
 				case 0: // never reached the disk
@@ -116,120 +152,14 @@ func (d *disk) crash(r *rand.Rand) *disk {
 					continue
 				}
 			}
-			e.synced = true
-			kept.entries = append(kept.entries, e)
+			if r != nil {
+				e.synced = true
+				e.forgotten = e.forgotten && r.IntN(2) == 0
+			}
+			kept.entries = append(kept.entries, &e)
 			kept.bytes += len(e.value)
 		}
 		after.segments = append(after.segments, kept)
 	}
 	return after
-}
-
-// medium is a journal.Medium: an open disk.
-type medium struct {
-	disk   *disk
-	values map[uint64][]byte
-}
-
-// use locks the disk if m is what has it open.
-func (m *medium) use() error {
-	m.disk.mu.Lock()
-	if m.disk.open != m {
-		m.disk.mu.Unlock()
-		return errCutOff
-	}
-	return nil
-}
-
-// Append implements journal.Medium.
-func (m *medium) Append(key uint64, value []byte) (uint64, error) {
-	if err := m.use(); err != nil {
-		return 0, err
-	}
-	defer m.disk.mu.Unlock()
-	if _, ok := m.values[key]; ok {
-		return 0, fmt.Errorf("key %d was used before", key)
-	}
-	value = bytes.Clone(value)
-	s := m.put(stored{key: key, value: value})
-	m.values[key] = value
-	return s.id, nil
-}
-
-func (m *medium) put(e stored) *segment {
-	s := m.disk.segments[len(m.disk.segments)-1]
-	if s.bytes > 0 && s.bytes+len(e.value) > m.disk.size {
-		m.disk.rotate()
-		s = m.disk.segments[len(m.disk.segments)-1]
-	}
-	s.entries = append(s.entries, e)
-	s.bytes += len(e.value)
-	return s
-}
-
-// Sync implements journal.Medium.
-func (m *medium) Sync() error {
-	if err := m.use(); err != nil {
-		return err
-	}
-	defer m.disk.mu.Unlock()
-	for _, s := range slices.Backward(m.disk.segments) {
-		for i := len(s.entries) - 1; i >= 0; i-- {
-			if s.entries[i].synced {
-				return nil
-			}
-			s.entries[i].synced = true
-		}
-	}
-	return nil
-}
-
-// Load implements journal.Medium.
-func (m *medium) Load(key uint64) ([]byte, error) {
-	if err := m.use(); err != nil {
-		return nil, err
-	}
-	defer m.disk.mu.Unlock()
-	value, ok := m.values[key]
-	if !ok {
-		return nil, fmt.Errorf("%w: no entry %d", types.ErrCorrupt, key)
-	}
-	return bytes.Clone(value), nil
-}
-
-// Forget implements journal.Medium.
-func (m *medium) Forget(keys []uint64) error {
-	if err := m.use(); err != nil {
-		return err
-	}
-	defer m.disk.mu.Unlock()
-	for _, key := range keys {
-		delete(m.values, key)
-		m.put(stored{key: key})
-	}
-	return nil
-}
-
-// Drop implements journal.Medium.
-func (m *medium) Drop(below uint64) (int64, error) {
-	if err := m.use(); err != nil {
-		return 0, err
-	}
-	defer m.disk.mu.Unlock()
-	var reclaimed int64
-	for len(m.disk.segments) > 1 && m.disk.segments[0].id < below {
-		reclaimed += int64(m.disk.segments[0].bytes)
-		m.disk.segments = m.disk.segments[1:]
-	}
-	return reclaimed, nil
-}
-
-// Close implements journal.Medium.
-func (m *medium) Close() error {
-	m.disk.mu.Lock()
-	defer m.disk.mu.Unlock()
-	if m.disk.open == m {
-		m.disk.open = nil
-	}
-	return nil
 }

@@ -42,16 +42,22 @@ func New(o Options) *Store {
 
 // Open implements persistence.Store.
 func (s *Store) Open(ctx context.Context, name string) (persistence.Queue, error) {
+	o := s.o.Journal
+	o.Name, o.SegmentSize = name, int64(s.o.SegmentSize)
+	return journal.Open(ctx, s.Source(name), o)
+}
+
+// Source returns the place of the named queue, for tests that come between it
+// and its journal.
+func (s *Store) Source(name string) journal.Source {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	d := s.disks[name]
 	if d == nil {
 		d = &disk{size: s.o.SegmentSize}
 		s.disks[name] = d
 	}
-	s.mu.Unlock()
-	o := s.o.Journal
-	o.Name, o.SegmentSize = name, int64(s.o.SegmentSize)
-	return journal.Open(ctx, d, o)
+	return d
 }
 
 // Names implements persistence.Store.
@@ -79,6 +85,9 @@ func (s *Store) Kill() *Store { return s.crash(nil) }
 // everything that was synced, and of what was written since then an arbitrary
 // part, some of it torn. The queues of s that are open are cut off.
 func (s *Store) PowerCut(r *rand.Rand) *Store { return s.crash(r) }
+
+// Crash returns what Kill returns or, with r, PowerCut.
+func (s *Store) Crash(r *rand.Rand) persistence.Store { return s.crash(r) }
 
 func (s *Store) crash(r *rand.Rand) *Store {
 	s.mu.Lock()
