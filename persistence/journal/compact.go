@@ -31,9 +31,6 @@ func (q *Queue) Compact(ctx context.Context, maxBytes int64) (persistence.Compac
 			q.pass.active = false
 			break
 		}
-		if err := q.syncDeltas(ctx); err != nil {
-			return c, err
-		}
 		entries += j - i
 		n, err := q.rewrite(ctx, i, j)
 		if err != nil {
@@ -52,15 +49,6 @@ func (q *Queue) Compact(ctx context.Context, maxBytes int64) (persistence.Compac
 	c.More = more || q.pass.active
 	c.Reclaimed, err = q.drop()
 	return c, err
-}
-
-// syncDeltas makes it durable what is done, before a batch is written that lacks
-// it: a power cut must not take the one and leave the other (S7.2).
-func (q *Queue) syncDeltas(ctx context.Context) error {
-	if q.synced.Load() >= q.lastDelta {
-		return nil
-	}
-	return q.Sync(ctx)
 }
 
 // rewrite puts the live messages of the spans from i to j, j excluded, into one

@@ -70,14 +70,13 @@ type Queue struct {
 	failure atomic.Pointer[error] // the answer to every call after one that failed
 
 	// What only the owner knows.
-	enc       persistence.Encoder
-	cache     cache
-	pass      pass            // the compaction under way
-	recorded  persistence.Set // what recovery made done, until it is written
-	lsn       uint64          // of the last entry written
-	lastDelta uint64          // of the last one with a delta
-	unsynced  types.Seq       // numbers given out since Write itself synced
-	closed    bool
+	enc      persistence.Encoder
+	cache    cache
+	pass     pass            // the compaction under way
+	recorded persistence.Set // what recovery made done, until it is written
+	lsn      uint64          // of the last entry written
+	unsynced types.Seq       // numbers given out since Write itself synced
+	closed   bool
 }
 
 var (
@@ -170,9 +169,6 @@ func (q *Queue) append(b *persistence.Batch) (segment uint64, size int, err erro
 		return 0, 0, q.fail("append to", err)
 	}
 	q.lsn = b.LSN
-	if b.Delta != nil {
-		q.lastDelta = b.LSN
-	}
 	q.written.Store(b.LSN)
 	q.mu.Lock()
 	q.disk.wrote(segment, len(value))

@@ -227,7 +227,8 @@ func (r *recovery) writeOff(stateless bool) {
 }
 
 // fillHoles makes the numbers done that a rewritten batch speaks for and does
-// not hold (S7.3). The state knows them, unless acknowledgements were lost.
+// not hold (S7.3). The state knows them, unless acknowledgements were lost: by
+// damage, or in a power cut that the batch, written after them, survived.
 func (r *recovery) fillHoles(damaged bool) {
 	b := &r.q.books
 	for _, s := range r.q.index.spans {

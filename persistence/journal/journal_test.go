@@ -1,0 +1,192 @@
+package journal_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// After a failure of the medium nothing more is taken, and a Sync never says
+// again that all is well (after a failed fsync the next one may succeed, although
+// the bytes are gone).
+func TestFailureIsFinal(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		fail func(p *place) error
+	}{
+		{"append", func(p *place) error {
+			p.stopAt = p.calls + 1
+			_, err := p.q.Write(p.t.Context(), persistence.Commit{Messages: messages(1, 1)})
+			return err
+		}},
+		{"sync", func(p *place) error {
+			p.fill(1, 1)
+			p.stopAt = p.calls + 1
+			return p.q.Sync(p.t.Context())
+		}},
+		{"compact", func(p *place) error {
+			p.fill(100, 1)
+			p.stopAt = p.calls + 1
+			_, err := p.q.(persistence.Compacter).Compact(p.t.Context(), 1<<20)
+			return err
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPlace(t, 64<<10, false)
+			p.fill(3, 10)
+			err := c.fail(p)
+			var se *types.StoreError
+			if !errors.Is(err, errStopped) || !errors.As(err, &se) || se.Queue != name {
+				t.Fatalf("the failure is %v", err)
+			}
+			p.stopAt = 0 // the medium would work again
+			if _, err := p.q.Write(t.Context(), persistence.Commit{Messages: messages(1, 1)}); !errors.Is(err, errStopped) {
+				t.Errorf("write after a failure: %v", err)
+			}
+			if _, err := p.q.(persistence.Compacter).Compact(t.Context(), 1<<20); !errors.Is(err, errStopped) {
+				t.Errorf("compact after a failure: %v", err)
+			}
+			if err := p.q.Sync(t.Context()); c.name == "sync" && !errors.Is(err, errStopped) {
+				t.Errorf("sync after a failure: %v", err)
+			}
+			syncs := p.syncs
+			p.close()
+			if p.syncs != syncs {
+				t.Error("closing a failed queue writes to it")
+			}
+			p.open()
+			if n := len(p.seqs()); n < 3 {
+				t.Errorf("%d messages after opening again, want 3 at least", n)
+			}
+			p.close()
+		})
+	}
+}
+
+// What is too large is refused, and that is all.
+func TestTooLarge(t *testing.T) {
+	p := newPlace(t, 8<<20, false)
+	p.fill(1, 10)
+	many := make([]persistence.Done, 200_000)
+	for i := range many {
+		s := types.Seq(2*i + 1)
+		many[i] = persistence.Done{Range: persistence.Range{First: s, Last: s}}
+	}
+	for _, c := range []struct {
+		name   string
+		commit persistence.Commit
+	}{
+		{"a message", persistence.Commit{Messages: messages(1, 8<<20)}},
+		{"several messages", persistence.Commit{Messages: messages(3, 3<<20)}},
+		{"marks", persistence.Commit{Marks: []persistence.Mark{{Key: "m", Value: make([]byte, 7<<20)}}}},
+		{"what is done", persistence.Commit{Done: many}},
+	} {
+		before, calls := p.q.State(), p.calls
+		_, err := p.q.Write(t.Context(), c.commit)
+		if !errors.Is(err, types.ErrTooLarge) {
+			t.Errorf("%s: %v, want ErrTooLarge", c.name, err)
+		}
+		if after := p.q.State(); after.Next != before.Next || after.Counters != before.Counters || p.calls != calls {
+			t.Errorf("%s: something was done", c.name)
+		}
+	}
+	p.write(persistence.Commit{Messages: messages(1, 7<<20)}) // the largest that S9 allows
+	// Together they are too many, singly they are not.
+	var err error
+	n := 0
+	for ; err == nil && n < 10; n++ {
+		_, err = p.q.Write(t.Context(), persistence.Commit{Marks: []persistence.Mark{{Key: fmt.Sprint(n), Value: make([]byte, 1<<20)}}})
+	}
+	if !errors.Is(err, types.ErrTooLarge) || n < 7 {
+		t.Errorf("%d marks of 1 MiB: %v", n, err)
+	}
+	p.write(persistence.Commit{Marks: []persistence.Mark{{Key: "0"}}}) // removing makes room
+	p.write(persistence.Commit{Marks: []persistence.Mark{{Key: "again", Value: make([]byte, 1<<20)}}})
+	p.close()
+	p.open()
+	if n := len(p.seqs()); n != 2 {
+		t.Errorf("%d messages, want 2", n)
+	}
+	p.close()
+	if err := p.q.Close(t.Context()); err != nil {
+		t.Errorf("a second close: %v", err)
+	}
+}
+
+// The age of the oldest message is known after a start, too.
+func TestOldest(t *testing.T) {
+	p := newPlace(t, 64<<10, false)
+	for i := range 5 {
+		m := messages(3, 10)
+		for k := range m {
+			m[k].Enqueued = time.UnixMilli(int64(1000 * (i + 1)))
+		}
+		p.write(persistence.Commit{Messages: m})
+	}
+	p.done(1, 7)
+	for _, when := range []string{"before", "after a start"} {
+		if got := p.q.State().Oldest; !got.Equal(time.UnixMilli(3000)) {
+			t.Errorf("%s the oldest is of %v", when, got)
+		}
+		p.close()
+		p.open()
+	}
+	p.done(8, 15)
+	if got := p.q.State().Oldest; !got.IsZero() {
+		t.Errorf("of none the oldest is of %v", got)
+	}
+	p.close()
+}
+
+// The set in a State does not change, and may be read beside the owner.
+func TestStateIsASnapshot(t *testing.T) {
+	p := newPlace(t, 1<<20, false)
+	p.write(persistence.Commit{Messages: messages(20_000, 0)})
+	p.done(10, 10)
+	st := p.q.State()
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for range 200 {
+			if n := st.Done.Within(persistence.Range{First: 1, Last: 20_000}); n != 1 {
+				t.Errorf("%d done", n)
+			}
+			other := p.q.State()
+			if other.Done.Count() != other.Done.Within(persistence.Range{First: 1, Last: 20_000}) {
+				t.Error("a state that does not agree with itself")
+			}
+		}
+	})
+	for s := types.Seq(3); s < 8000; s += 3 {
+		p.done(s, s)
+	}
+	wait.Wait()
+	p.close()
+}
+
+// While nobody reads or compacts, a message that came alone takes little memory
+// beside the index, and a write does not get slower.
+func BenchmarkWrite(b *testing.B) {
+	for _, n := range []int{1, 16, 256} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			p := newPlace(b, 8<<20, false)
+			c := persistence.Commit{Messages: messages(n, 200)}
+			b.ReportAllocs()
+			count := 0
+			for b.Loop() {
+				first := p.write(c)
+				p.done(first, first+types.Seq(n-1))
+				if count++; count%1000 == 0 {
+					b.StopTimer()
+					p.compact()
+					b.StartTimer()
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/msg")
+		})
+	}
+}
