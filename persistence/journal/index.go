@@ -2,6 +2,7 @@ package journal
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"sort"
 	"time"
@@ -65,13 +66,19 @@ func (x *index) account(s span, sign int) {
 	}
 }
 
-// settle counts anew what is live in the spans that hold numbers of r.
-func (x *index) settle(r persistence.Range, b *books) {
-	for i := x.search(r.First); i < len(x.spans) && x.spans[i].first <= r.Last; i++ {
-		s := &x.spans[i]
-		x.account(*s, -1)
-		s.live = uint32(min(b.pending(s.run()), uint64(s.count)))
-		x.account(*s, +1)
+// settle counts anew what is live in the spans that hold numbers of these runs,
+// which rise.
+func (x *index) settle(runs iter.Seq[persistence.Range], b *books) {
+	next := 0
+	for r := range runs {
+		i := max(next, x.search(r.First))
+		for ; i < len(x.spans) && x.spans[i].first <= r.Last; i++ {
+			s := &x.spans[i]
+			x.account(*s, -1)
+			s.live = uint32(min(b.pending(s.run()), uint64(s.count)))
+			x.account(*s, +1)
+		}
+		next = i
 	}
 }
 

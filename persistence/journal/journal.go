@@ -129,9 +129,7 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 	}
 	if b.Delta != nil {
 		q.disk.deltas++
-		for r := range b.Delta.Done.All() {
-			q.index.settle(r, &q.books)
-		}
+		q.index.settle(b.Delta.Done.All(), &q.books)
 	}
 	q.mu.Unlock()
 	if err := q.follow(segment); err != nil {

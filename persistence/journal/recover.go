@@ -52,7 +52,7 @@ func (q *Queue) recover(f found, c Contents) error {
 	r.writeOff(stateless)
 	r.fillHoles(damaged || hit.torn)
 	q.books.raiseFloor()
-	q.index.settle(persistence.Range{First: 1, Last: q.books.next}, &q.books)
+	q.index.settle(slices.Values([]persistence.Range{{First: 1, Last: q.books.next}}), &q.books)
 	q.books.balance()
 	switch {
 	case damaged:
