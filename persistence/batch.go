@@ -52,11 +52,15 @@ const (
 	messageKnown      = messageQoS | messageRetain | messageOrigin | messageProperties | messageExpiry
 )
 
+// roomKept is how large the buffers of an Encoder may be, in bytes, that it keeps
+// for the next batch.
+const roomKept = 1 << 20
+
 // Encoder writes batches. It keeps its buffers: what Encode returns is valid
 // until its next call. The zero value is ready to use.
 type Encoder struct {
 	out, messages []byte
-	field         []byte
+	scratch       []byte // for the dictionary, or a field of the delta
 	strings       map[string]uint64
 	order         []string
 }
@@ -64,11 +68,7 @@ type Encoder struct {
 // Encode returns b as bytes. The seqs of its records must rise within
 // First..Last, and the strings in it must not be longer than an entry.
 func (e *Encoder) Encode(b *Batch) []byte {
-	if e.strings == nil {
-		e.strings = make(map[string]uint64)
-	}
-	clear(e.strings)
-	e.order = e.order[:0]
+	e.reset()
 	h := Header{
 		Major: Major, Minor: Minor, Kind: b.Kind, Store: b.Store, LSN: b.LSN,
 		First: b.First, Last: b.Last, Count: uint32(len(b.Records)),
@@ -80,14 +80,15 @@ func (e *Encoder) Encode(b *Batch) []byte {
 	e.out = append(e.out[:0], header[:]...)
 	if len(b.Records) > 0 {
 		e.encodeMessages(b)
+		e.encodeDictionary()
 		e.out = append(e.out, sectionDictionary)
-		e.out = appendSized(e.out, e.dictionary())
+		e.out = appendSized(e.out, e.scratch)
 		e.out = append(e.out, sectionMessages)
 		e.out = appendSized(e.out, e.messages)
 	}
 	if b.Delta != nil {
 		h.Flags |= FlagDelta
-		e.messages, e.field = b.Delta.encode(e.messages[:0], e.field)
+		e.messages, e.scratch = b.Delta.encode(e.messages[:0], e.scratch)
 		e.out = append(e.out, sectionDelta)
 		e.out = appendSized(e.out, e.messages)
 	}
@@ -95,6 +96,20 @@ func (e *Encoder) Encode(b *Batch) []byte {
 	h.BodyLen, h.BodyCRC = uint32(len(body)), Checksum(body)
 	h.put(e.out)
 	return e.out
+}
+
+// reset forgets the last batch, and its buffers if they are large.
+func (e *Encoder) reset() {
+	if cap(e.out)+cap(e.messages) > 2*roomKept {
+		e.out, e.messages = nil, nil
+	}
+	if e.strings == nil || len(e.order) > roomKept/256 {
+		e.strings = make(map[string]uint64)
+		e.order = nil
+	}
+	clear(e.strings)
+	clear(e.order)
+	e.order = e.order[:0]
 }
 
 // encodeMessages fills e.messages, and e.order with the strings it refers to.
@@ -149,17 +164,14 @@ func (e *Encoder) ref(s string) uint64 {
 	return i
 }
 
-func (e *Encoder) dictionary() []byte {
-	n := binary.MaxVarintLen64
-	for _, s := range e.order {
-		n += len(s) + 3
-	}
-	out := binary.AppendUvarint(make([]byte, 0, n), uint64(len(e.order)))
+// encodeDictionary fills e.scratch with the strings.
+func (e *Encoder) encodeDictionary() {
+	out := binary.AppendUvarint(e.scratch[:0], uint64(len(e.order)))
 	for _, s := range e.order {
 		out = binary.AppendUvarint(out, uint64(len(s)))
 		out = append(out, s...)
 	}
-	return out
+	e.scratch = out
 }
 
 func appendSized(out, b []byte) []byte {

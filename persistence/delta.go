@@ -184,9 +184,7 @@ func (d *Delta) field(tag uint64, f *reader) (known bool) {
 	case fieldAbandoned:
 		d.Abandoned = f.abandoned()
 	case fieldMarks:
-		for len(f.b) > 0 {
-			d.Marks = append(d.Marks, Mark{Key: string(f.sized()), Value: slices.Clone(f.sized())})
-		}
+		d.Marks = f.marks()
 	case fieldFlags:
 		flags := f.uvarint()
 		d.Clean, d.Lazy = flags&1 != 0, flags&2 != 0
@@ -237,6 +235,19 @@ func (r *reader) abandoned() []Done {
 		}
 		out = append(out, Done{run, reason})
 		previous = run.Last
+	}
+	return out
+}
+
+func (r *reader) marks() []Mark {
+	n := 0
+	for ahead := *r; len(ahead.b) > 0; n++ {
+		ahead.sized()
+		ahead.sized()
+	}
+	out := make([]Mark, n)
+	for i := range out {
+		out[i] = Mark{Key: string(r.sized()), Value: slices.Clone(r.sized())}
 	}
 	return out
 }

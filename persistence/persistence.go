@@ -40,9 +40,9 @@ type Store interface {
 //
 // After Write or Sync has returned an error the queue takes nothing more: every
 // later Write returns an error too, until it was closed and opened again. What
-// the failed call was to store may or may not be there then. An error that
-// wraps types.ErrTooLarge is an exception: nothing was stored or changed, and
-// the queue goes on.
+// the failed call was to store may or may not be there then. Errors that wrap
+// types.ErrTooLarge or types.ErrInvalidMessage are an exception: nothing was
+// stored or changed, and the queue goes on.
 type Queue interface {
 	// Write appends c as one entry: after a crash all of it is there or nothing.
 	// It returns the seq of the first message (later ones follow without gaps),
@@ -52,7 +52,8 @@ type Queue interface {
 	//
 	// The error wraps types.ErrTooLarge if c does not fit into one entry (some
 	// 8 MiB), or would make the state of the queue (its marks, and numbers that
-	// are done scattered above the floor) larger than 7 MiB.
+	// are done scattered above the floor) larger than 7 MiB. It wraps
+	// types.ErrInvalidMessage for a QoS or a Reason that does not exist.
 	Write(ctx context.Context, c Commit) (first types.Seq, err error)
 
 	// Sync returns when everything that Write had returned from before the call

@@ -138,13 +138,24 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 	return b.First, q.keepUp(ctx, n)
 }
 
-// check says whether there is room for c: in an entry and in the state.
+// check says whether c makes sense, and there is room for it: in an entry and in
+// the state.
 func (q *Queue) check(c persistence.Commit) error {
 	const around = 80 // what a message, a mark or a run takes beside its bytes, at most
 	size := persistence.HeaderSize + around*(1+len(c.Done)+len(c.Released)+len(c.Abandoned))
 	for i := range c.Messages {
 		m := &c.Messages[i].Message
+		if m.QoS > 2 {
+			return fmt.Errorf("%w: QoS %d", types.ErrInvalidMessage, m.QoS)
+		}
 		size += around + len(m.Topic) + len(m.Payload) + len(m.Properties) + len(c.Messages[i].Origin.Source)
+	}
+	for _, list := range [][]persistence.Done{c.Done, c.Abandoned} {
+		for _, d := range list {
+			if int(d.Reason) >= types.Reasons {
+				return fmt.Errorf("%w: it left for %v", types.ErrInvalidMessage, d.Reason)
+			}
+		}
 	}
 	for _, m := range c.Marks {
 		size += around + len(m.Key) + len(m.Value)

@@ -1,0 +1,163 @@
+package persistence
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var goldenStore = StoreID{0: 0x10, 15: 0x1f}
+
+// goldenEntries are entries with everything that version 1.0 writes. Their files
+// are never changed: each version reads them for ever (S7.5).
+func goldenEntries() map[string]*Batch {
+	at := func(ms int64) time.Time { return time.UnixMilli(1_700_000_000_000 + ms) }
+	all := make([]byte, 256)
+	for i := range all {
+		all[i] = byte(i)
+	}
+	var scattered Set
+	scattered.Add(Range{103, 110})
+	scattered.Add(Range{1 << 15, 1 << 16})
+	for s := types.Seq(1 << 17); s < 1<<17+1000; s += 2 {
+		scattered.Add(Range{s, s})
+	}
+	var few Set
+	few.Add(Range{1, 3})
+	few.Add(Range{7, 7})
+	return map[string]*Batch{
+		"messages": {
+			LSN: 17, Store: goldenStore, Kind: KindBatch, First: 1000, Last: 1005,
+			Records: []Record{
+				{Seq: 1000, Entry: Entry{Message: types.Message{Topic: "a"}, Enqueued: at(0)}},
+				{Seq: 1001, Entry: Entry{Message: types.Message{Topic: "plant/ä/€", Payload: all, QoS: 1}, Enqueued: at(5)}},
+				{Seq: 1002, Entry: Entry{Message: types.Message{Topic: "a", Payload: []byte("kept"), QoS: 2, Retain: true}, Enqueued: at(-3)}},
+				{Seq: 1003, Entry: Entry{Message: types.Message{Topic: "v5", Payload: []byte{0}, Expiry: 90 * time.Second, Properties: []byte{3, 0, 1, 'x'}}, Enqueued: at(9)}},
+				{Seq: 1004, Entry: Entry{Message: types.Message{Topic: "a", Payload: []byte(Magic), QoS: 2}, Origin: types.Origin{Source: "client:x", ID: 1<<64 - 1}, Enqueued: at(9)}},
+				{Seq: 1005, Entry: Entry{Message: types.Message{Topic: "client:x", QoS: 1}, Origin: types.Origin{Source: "client:x", ID: 7}, Enqueued: time.UnixMilli(-1)}},
+			},
+		},
+		"rewritten": {
+			LSN: 18, Store: goldenStore, Kind: KindBatch, Rewritten: true, First: 1, Last: 500,
+			Records: []Record{
+				{Seq: 3, Entry: Entry{Message: types.Message{Topic: "a", Payload: []byte("three")}, Enqueued: at(0)}},
+				{Seq: 400, Entry: Entry{Message: types.Message{Topic: "a", Payload: []byte("four hundred")}, Enqueued: at(60_000)}},
+			},
+		},
+		"delta": {
+			LSN: 19, Store: goldenStore, Kind: KindBatch,
+			Delta: &Delta{
+				Next: 1006, Floor: 5, Removal: 5, Clock: 1_700_000_000_123,
+				Counters: Counters{Accepted: 1005, Left: [types.Reasons]uint64{types.Sent: 5, types.Cleared: 4}},
+				Done:     few, Released: Ranges{{1002, 1002}, {1004, 1004}},
+				Abandoned: []Done{{Range{1000, 1001}, types.Expired}, {Range{1002, 1002}, types.Cleared}},
+				Marks:     []Mark{{Key: "session", Value: []byte{1, 2, 3}}, {Key: "gone"}},
+			},
+		},
+		"messages-and-delta": {
+			LSN: 20, Store: goldenStore, Kind: KindBatch, First: 1006, Last: 1006,
+			Records: []Record{{Seq: 1006, Entry: Entry{Message: types.Message{Topic: "a", Payload: []byte("x"), QoS: 1}, Enqueued: at(1)}}},
+			Delta:   &Delta{Next: 1007, Floor: 6, Removal: 6, Counters: Counters{Accepted: 1006, Left: [types.Reasons]uint64{types.Sent: 6}}},
+		},
+		"state": {
+			LSN: 21, Store: goldenStore, Kind: KindState,
+			Delta: &Delta{
+				Next: 1 << 18, Floor: 101, Removal: 90, Clock: 1_700_000_000_456, Age: 3_600_000,
+				Counters: Counters{Accepted: 1 << 18, Left: [types.Reasons]uint64{1, 2, 3, 4, 5, 6}},
+				Done:     scattered, Released: Ranges{{200, 210}},
+				Abandoned: []Done{{Range{205, 220}, types.Dropped}},
+				Marks:     []Mark{{Key: "client_id", Value: []byte("mqttdb-plant-0123abcd")}, {Key: "tombstone/7", Value: []byte{0}}},
+				Clean:     true, Lazy: true, Suspect: 250,
+			},
+		},
+		"empty-state": {LSN: 1, Store: goldenStore, Kind: KindState, Delta: &Delta{Next: 1}},
+	}
+}
+
+func TestGoldenEntries(t *testing.T) {
+	var e Encoder
+	for name, b := range goldenEntries() {
+		t.Run(name, func(t *testing.T) {
+			encoded := golden(t, name+".bin", e.Encode(b))
+			decoded, err := Decode(bytes.Clone(encoded))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := golden(t, name+".txt", []byte(dump(decoded))); dump(decoded) != string(want) {
+				t.Errorf("it reads as\n%s\nwant\n%s", dump(decoded), want)
+			}
+			if dump(b) != dump(decoded) {
+				t.Errorf("what was written reads as\n%s\nit was\n%s", dump(decoded), dump(b))
+			}
+			if again := e.Encode(decoded); !bytes.Equal(again, encoded) {
+				t.Errorf("encoded again it is\n%swant\n%s", hex.Dump(again), hex.Dump(encoded))
+			}
+		})
+	}
+}
+
+func TestGoldenStoreRecord(t *testing.T) {
+	b := golden(t, "store-record.bin", EncodeStoreRecord(goldenStore))
+	id, err := DecodeStoreRecord(b)
+	if err != nil || id != goldenStore {
+		t.Errorf("it reads as %x, %v", id, err)
+	}
+	if again := EncodeStoreRecord(id); !bytes.Equal(again, b) {
+		t.Errorf("encoded again it is %x, want %x", again, b)
+	}
+}
+
+// golden returns what the file holds, and with -update writes it first.
+func golden(t *testing.T, name string, content []byte) []byte {
+	t.Helper()
+	path := filepath.Join("testdata", "golden", name)
+	if *update {
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// dump is an entry for human eyes.
+func dump(b *Batch) string {
+	var out strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
+	p("lsn %d kind %d store %x rewritten %t numbers %d-%d", b.LSN, b.Kind, b.Store, b.Rewritten, b.First, b.Last)
+	for _, r := range b.Records {
+		m := r.Message
+		p("message %d topic %q qos %d retain %t expiry %v properties %x origin %q %d enqueued %d", r.Seq, m.Topic, m.QoS, m.Retain,
+			m.Expiry, m.Properties, r.Origin.Source, r.Origin.ID, r.Enqueued.UnixMilli())
+		p("  payload %x", m.Payload)
+	}
+	if d := b.Delta; d != nil {
+		p("next %d floor %d removal %d clock %d age %d", d.Next, d.Floor, d.Removal, d.Clock, d.Age)
+		p("accepted %d left %v", d.Counters.Accepted, d.Counters.Left)
+		runs := slices.Collect(d.Done.All())
+		p("done %d numbers in %d runs %v", d.Done.Count(), len(runs), runs)
+		p("released %v", []Range(d.Released))
+		for _, a := range d.Abandoned {
+			p("abandoned %v %v", a.Range, a.Reason)
+		}
+		for _, m := range d.Marks {
+			p("mark %q %x", m.Key, m.Value)
+		}
+		p("clean %t lazy %t suspect %d", d.Clean, d.Lazy, d.Suspect)
+	}
+	return out.String()
+}
