@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -132,7 +133,7 @@ func (l *echoLink) Dial(_ context.Context, _ broker.ConnectOptions, events func(
 	return l, broker.Session{MaxQoS: 2}, nil
 }
 
-func (l *echoLink) Publish(p []broker.Publish) error { l.packets <- p; return nil }
+func (l *echoLink) Publish(p []broker.Publish) error { l.packets <- slices.Clone(p); return nil }
 func (l *echoLink) Close(bool)                       { l.events(broker.Down{}); close(l.packets) }
 
 // BenchmarkDrain is the way of a stored message to the link and of its

@@ -92,12 +92,15 @@ func (a *queue) arm() {
 	a.self.Tell(flush{})
 }
 
-// flush writes what was collected. While a sync is under way only what was
-// settled is written: messages wait for the next sync.
+// flush writes what was collected. While a sync is under way messages wait for
+// the next one, and on a quick disk they are written meanwhile, so that it can
+// begin at once.
 func (a *queue) flush() {
 	a.armed = false
 	switch {
 	case a.handle == nil:
+	case a.sync != nil && a.gathers() && a.round.hurry(len(a.waiting)):
+		a.write()
 	case a.sync != nil:
 		a.writeSettled()
 	case a.gathers() && a.awaitOthers():
@@ -231,11 +234,16 @@ func (a *queue) commit(last types.Seq) {
 			a.connection.Tell(Available{last})
 		}
 	}
+	a.answer(&a.unsynced, a.covered(last), nil)
+}
+
+// covered is how many of the written requests lie below last or end there.
+func (a *queue) covered(last types.Seq) int {
 	n := 0
 	for n < len(a.unsynced) && a.unsynced[n].last() <= last {
 		n++
 	}
-	a.answer(&a.unsynced, n, nil)
+	return n
 }
 
 // answer takes the first n requests out of list and answers them. Should an
@@ -277,12 +285,15 @@ func (a *queue) beginSync() {
 	s := &syncing{upTo: a.lastWritten, since: a.config.Clock.Now(), done: make(chan struct{})}
 	a.sync, a.dirty = s, false
 	handle, ctx, self, clock := a.handle, a.context(), a.self, a.config.Clock
+	begun := make(chan struct{})
 	go func() {
+		close(begun)
 		s.err = handle.Sync(ctx)
 		s.took = clock.Now().Sub(s.since)
 		close(s.done)
 		self.Tell(synced{s})
 	}()
+	<-begun // before those are answered who will keep the processors busy
 }
 
 // synced takes note of the end of a sync. One that this role has not started,
@@ -296,13 +307,14 @@ func (a *queue) synced(s *syncing) {
 		a.fail(a.storeError("sync", s.err))
 		return
 	}
-	a.round.over(len(a.unsynced)+len(a.waiting), s.took, a.config.Clock)
+	all := len(a.unsynced) + len(a.waiting)
+	a.round.over(all, s.took, a.config.Clock)
 	a.alarmed = false
 	if a.config.SyncWithin == 0 {
 		var err error
-		if a.gathers() && a.round.hurry(len(a.waiting)) {
+		if a.config.CommitDelay == 0 && a.round.hurry(all-a.covered(s.upTo)) {
 			if err = a.writeWaiting(); err == nil {
-				a.beginSync()
+				a.startSync()
 			}
 		}
 		a.commit(s.upTo)
