@@ -9,19 +9,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
-	"sync/atomic"
 	"time"
 )
-
-const clients = 64
 
 // client is an MQTT 3.1.1 client on the bare socket, which publishes at QoS 1.
 type client struct {
 	conn net.Conn
 	in   *bufio.Reader
-	buf  []byte
-	sent int
 }
 
 // connect opens a session.
@@ -67,72 +61,76 @@ func (c *client) awaitPublish() error {
 // publish keeps window messages on the way as long as more says that another
 // one may be sent, and returns how many were acknowledged: all. It writes what
 // the window has room for in one piece, and reads all that has arrived.
-func (c *client) publish(producer, window int, more func() bool) (int, error) {
-	return c.publishTo(topic(producer), producer, window, more)
-}
-
-func (c *client) publishTo(name string, producer, window int, more func() bool) (int, error) {
-	body := make([]byte, payloadSize)
-	size := 2 + len(name) + 2 + payloadSize
-	from, acked := c.sent, 0
-	for open := true; ; {
-		c.buf = c.buf[:0]
-		for open && c.sent-from-acked < window {
-			if open = more(); !open {
-				break
-			}
-			c.sent++
-			fill(body, producer, c.sent)
-			c.buf = append(c.buf, 0x32, byte(size)|128, byte(size>>7), 0, byte(len(name)))
-			c.buf = append(c.buf, name...)
-			c.buf = binary.BigEndian.AppendUint16(c.buf, uint16(c.sent%60000+1))
-			c.buf = append(c.buf, body...)
-		}
-		if len(c.buf) > 0 {
-			if _, err := c.conn.Write(c.buf); err != nil {
-				return acked, err
+func (c *client) publish(topic string, window int, more func() bool) (int, error) {
+	p := publisher{topic: topic, window: window, more: more}
+	for {
+		p.buf = p.refill(p.buf[:0])
+		if len(p.buf) > 0 {
+			if _, err := c.conn.Write(p.buf); err != nil {
+				return p.acked, err
 			}
 		}
-		if acked == c.sent-from {
-			return acked, nil
+		if p.done() {
+			return p.acked, nil
 		}
-		for first := true; first || c.in.Buffered() >= 4; first = false {
-			p, err := c.in.Peek(4)
+		for first := true; first || c.in.Buffered() >= pubackSize; first = false {
+			b, err := c.in.Peek(pubackSize)
+			if err == nil {
+				err = p.take(b)
+			}
 			if err != nil {
-				return acked, err
+				return p.acked, err
 			}
-			if p[0] != 0x40 {
-				return acked, fmt.Errorf("packet %x instead of a PUBACK", p)
+			if _, err := c.in.Discard(pubackSize); err != nil {
+				return p.acked, err
 			}
-			if _, err := c.in.Discard(4); err != nil {
-				return acked, err
-			}
-			acked++
 		}
 	}
 }
 
-// publishAll lets many clients publish, until more says that it is enough, and
-// returns how many messages were acknowledged.
-func publishAll(addr string, window int, more func() bool) (int, error) {
-	errs := make([]error, clients)
-	var all sync.WaitGroup
-	var acked atomic.Int64
-	for i := range clients {
-		c, err := connect(addr, fmt.Sprintf("bench-%d", i))
-		if err != nil {
-			return 0, err
-		}
-		defer c.conn.Close()
-		all.Go(func() {
-			n, err := c.publish(i, window, more)
-			acked.Add(int64(n))
-			errs[i] = err
-		})
-	}
-	all.Wait()
-	return int(acked.Load()), errors.Join(errs...)
+// publisher knows what a client publishes next.
+type publisher struct {
+	number int // of the client
+	topic  string
+	window int
+	more   func() bool // whether another message may be sent
+
+	sent, acked int
+	enough      bool // more has said no
+	body        [payloadSize]byte
+	buf         []byte // of whoever uses it
 }
+
+const pubackSize = 4
+
+// refill appends the packets that the window has room for.
+func (p *publisher) refill(b []byte) []byte {
+	size := 2 + len(p.topic) + 2 + payloadSize
+	for !p.enough && p.sent-p.acked < p.window {
+		if p.enough = !p.more(); p.enough {
+			break
+		}
+		p.sent++
+		fill(p.body[:], p.number, p.sent)
+		b = append(b, 0x32, byte(size)|128, byte(size>>7), 0, byte(len(p.topic)))
+		b = append(b, p.topic...)
+		b = binary.BigEndian.AppendUint16(b, uint16(p.sent%60000+1))
+		b = append(b, p.body[:]...)
+	}
+	return b
+}
+
+// take takes a PUBACK.
+func (p *publisher) take(puback []byte) error {
+	if puback[0] != 0x40 {
+		return fmt.Errorf("packet %x instead of a PUBACK", puback)
+	}
+	p.acked++
+	return nil
+}
+
+// done says that nothing more is sent or awaited.
+func (p *publisher) done() bool { return p.enough && p.acked == p.sent }
 
 // forTime says more for so long.
 func forTime(length time.Duration) func() bool {
@@ -142,6 +140,6 @@ func forTime(length time.Duration) func() bool {
 
 // upTo says more so many times.
 func upTo(n int) func() bool {
-	var given atomic.Int64
-	return func() bool { return given.Add(1) <= int64(n) }
+	given := 0
+	return func() bool { given++; return given <= n }
 }

@@ -90,6 +90,8 @@ func (b *bench) publish(ctx context.Context, delay time.Duration) (load, error) 
 	var all sync.WaitGroup
 	for i := range producers {
 		all.Go(func() {
+			ctx, cancel := context.WithCancel(ctx) // of its own, as that of a request is
+			defer cancel()
 			buf, name := make([]byte, payloadSize), topic(i)
 			for time.Since(began) < b.length && errs[i] == nil {
 				fill(buf, i, counts[i])

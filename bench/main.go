@@ -53,15 +53,15 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	short := flags.Bool("short", false, "few and short rounds, a smaller backlog: about a minute")
 	only := flags.String("only", "", "the sections to run, with commas between: "+strings.Join(names(), ","))
-	rounds := flags.Int("rounds", 5, "turns of each contender")
+	rounds := flags.Int("rounds", 7, "turns of each contender; large backlogs have 3 at most")
 	dir := flags.String("dir", ".cache/bench", "where the data goes: on the disk to be measured")
 	results := flags.String("results", "bench/results", "the folder of the report")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	b := &bench{rounds: max(*rounds, 1), length: 2 * time.Second, backlog: 1_000_000}
+	b := &bench{rounds: max(*rounds, 1), length: time.Second, backlog: 1_000_000}
 	if *short {
-		b.rounds, b.length, b.backlog = min(b.rounds, 2), time.Second, 100_000
+		b.rounds, b.backlog = min(b.rounds, 2), 100_000
 	}
 	chosen, err := choose(*only)
 	if err != nil {
