@@ -19,15 +19,22 @@ type model struct {
 	ever    map[types.Seq]persistence.Entry // all that were accepted
 	left    [types.Reasons]uint64
 	marks   map[string]string
+
+	released  map[types.Seq]bool
+	abandoned map[types.Seq]types.Reason
 }
 
 func newModel() *model {
-	return &model{next: 1, pending: map[types.Seq]persistence.Entry{}, ever: map[types.Seq]persistence.Entry{}, marks: map[string]string{}}
+	return &model{
+		next: 1, pending: map[types.Seq]persistence.Entry{}, ever: map[types.Seq]persistence.Entry{}, marks: map[string]string{},
+		released: map[types.Seq]bool{}, abandoned: map[types.Seq]types.Reason{},
+	}
 }
 
 func (m *model) clone() *model {
 	c := *m
 	c.pending, c.ever, c.marks = maps.Clone(m.pending), maps.Clone(m.ever), maps.Clone(m.marks)
+	c.released, c.abandoned = maps.Clone(m.released), maps.Clone(m.abandoned)
 	return &c
 }
 
@@ -36,10 +43,27 @@ func (m *model) apply(c persistence.Commit) {
 		m.pending[m.next], m.ever[m.next] = e, e
 		m.next++
 	}
+	for _, a := range c.Abandoned {
+		for s := a.Range.First; s <= a.Range.Last; s++ {
+			_, before := m.abandoned[s]
+			if _, ok := m.pending[s]; ok && !before {
+				m.abandoned[s] = a.Reason
+			}
+		}
+	}
+	for _, r := range c.Released {
+		for s := r.First; s <= r.Last; s++ {
+			if _, ok := m.pending[s]; ok {
+				m.released[s] = true
+			}
+		}
+	}
 	for _, d := range c.Done {
 		for s := d.Range.First; s <= d.Range.Last; s++ {
 			if _, ok := m.pending[s]; ok {
 				delete(m.pending, s)
+				delete(m.released, s)
+				delete(m.abandoned, s)
 				m.left[d.Reason]++
 			}
 		}
@@ -65,6 +89,11 @@ func (m *model) check(t testing.TB, q persistence.Queue, when string) {
 		if r.Seq != want[i] || !sameEntry(r.Entry, m.pending[r.Seq]) {
 			t.Fatalf("%s: message %d is %v, want %d %v", when, i, r, want[i], m.pending[want[i]])
 		}
+		why, abandoned := m.abandoned[r.Seq]
+		if r.Released != m.released[r.Seq] || r.Abandoned != abandoned || r.Why != why {
+			t.Fatalf("%s: message %d: released %t, abandoned %t (%v); want %t, %t (%v)", when, r.Seq, r.Released, r.Abandoned, r.Why,
+				m.released[r.Seq], abandoned, why)
+		}
 	}
 	marks := map[string]string{}
 	for k, v := range q.Marks("") {
@@ -81,6 +110,18 @@ func (m *model) check(t testing.TB, q persistence.Queue, when string) {
 		t.Fatalf("%s: claims damage", when)
 	}
 	books(t, st, when)
+}
+
+// jump takes over that numbers were left out, if that is to be (S2.3).
+func (m *model) jump(t testing.TB, h Harness, q persistence.Queue, when string) {
+	t.Helper()
+	if !h.Lazy {
+		return
+	}
+	if next := q.State().Next; next != m.next+65536 {
+		t.Fatalf("%s: next is %d, want %d: it was killed at %d", when, next, m.next+65536, m.next)
+	}
+	m.next += 65536
 }
 
 // books checks S1: the books balance, always.
@@ -126,6 +167,17 @@ func (m *model) randomCommit(r *rand.Rand) persistence.Commit {
 			c.Done = append(c.Done, persistence.Done{Range: persistence.Range{First: first, Last: last}, Reason: types.Reason(r.IntN(types.Reasons))})
 		}
 	}
+	if m.next > 1 && r.IntN(4) == 0 {
+		first := 1 + types.Seq(r.Uint64N(uint64(m.next)))
+		c.Released.Add(persistence.Range{First: first, Last: first + types.Seq(r.IntN(4))})
+	}
+	if m.next > 1 && r.IntN(5) == 0 {
+		first := 1 + types.Seq(r.Uint64N(uint64(m.next)))
+		c.Abandoned = append(c.Abandoned, persistence.Done{
+			Range:  persistence.Range{First: first, Last: first + types.Seq(r.IntN(6))},
+			Reason: types.Reason(1 + r.IntN(types.Reasons-1)),
+		})
+	}
 	if r.IntN(4) == 0 {
 		c.Marks = append(c.Marks, persistence.Mark{Key: fmt.Sprint("k", r.IntN(6)), Value: []byte(fmt.Sprint(r.IntN(1000)))})
 	}
@@ -142,7 +194,7 @@ func (h Harness) histories() int {
 	return 40
 }
 
-func testHistories(t *testing.T, h Harness) {
+func testHistories(t testing.TB, h Harness) {
 	for seed := range h.histories() {
 		r := rand.New(rand.NewPCG(uint64(seed), 1))
 		m := newModel()
@@ -172,13 +224,14 @@ func testHistories(t *testing.T, h Harness) {
 			}
 			s = h.Kill(t, s)
 			q = open(t, s)
+			m.jump(t, h, q, when)
 			m.check(t, q, when+", killed")
 		}
 		closeAll(t, s, q)
 	}
 }
 
-func testPowerCuts(t *testing.T, h Harness) {
+func testPowerCuts(t testing.TB, h Harness) {
 	if h.PowerCut == nil {
 		t.Log("this medium loses nothing that was written")
 		return
