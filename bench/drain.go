@@ -22,7 +22,7 @@ const firstTopic = "site1/dev000/1st"
 // drained is what a gateway with a backlog did.
 type drained struct {
 	load
-	idle, reopened float64       // bytes of memory: after the messages came, and after a start
+	idle, reopened float64       // bytes of memory: 15 s after the messages came, and after a start
 	most           float64       // bytes of memory at most after that start, before there was a broker
 	perMessage     float64       // bytes on disk for each
 	first          time.Duration // from a start after kill -9 until the first message has passed the broker
@@ -34,22 +34,26 @@ func drain(ctx context.Context, b *bench) error {
 	if b.backlog == sizes[1] {
 		sizes[1] = 30_000
 	}
-	rates := make([]sample, len(sizes))
-	ratios := make([]sample, len(sizes))
+	rates, ratios := make([]sample, len(sizes)), make([]sample, len(sizes))
 	var bare, idle, reopened, most, perMessage, first, cpu sample
 	for range min(b.rounds, 3) {
-		limit, err := b.barePublisher(ctx, sizes[1])
-		if err != nil {
-			return err
-		}
-		bare = append(bare, limit.rate())
 		for i, n := range sizes {
+			before, err := b.barePublisher(ctx, sizes[1])
+			if err != nil {
+				return err
+			}
 			d, err := b.drainBacklog(ctx, n)
 			if err != nil {
 				return fmt.Errorf("%d pending: %w", n, err)
 			}
+			after, err := b.barePublisher(ctx, sizes[1])
+			if err != nil {
+				return err
+			}
+			limit := (before.rate() + after.rate()) / 2
+			bare = append(bare, limit)
 			rates[i] = append(rates[i], d.rate())
-			ratios[i] = append(ratios[i], d.rate()/limit.rate())
+			ratios[i] = append(ratios[i], d.rate()/limit)
 			if n == b.backlog {
 				idle, reopened, most = append(idle, d.idle), append(reopened, d.reopened), append(most, d.most)
 				perMessage, first = append(perMessage, d.perMessage), append(first, d.first.Seconds())
@@ -162,6 +166,11 @@ func (b *bench) fill(ctx context.Context, dir, broker string, n int, d *drained)
 	}); err != nil {
 		return err
 	}
+	if n == b.backlog {
+		if err := rest(ctx); err != nil {
+			return err
+		}
+	}
 	bytes, err := diskUsage(g.queueDir())
 	if err != nil {
 		return err
@@ -169,6 +178,16 @@ func (b *bench) fill(ctx context.Context, dir, broker string, n int, d *drained)
 	d.perMessage = bytes / float64(n)
 	d.idle, err = memory(g.pid(), "VmRSS")
 	return err
+}
+
+// rest lets a gateway be idle for a while: it was busy a moment ago.
+func rest(ctx context.Context) error {
+	select {
+	case <-time.After(15 * time.Second):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // publishFirst publishes the message that is waited for later.
