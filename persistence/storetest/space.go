@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"testing"
 
 	"github.com/mqttdb/mqttdb/persistence"
@@ -118,12 +119,14 @@ func testStuck(t testing.TB, h Harness) {
 func testConcurrentSync(t testing.TB, h Harness) {
 	s := h.New(t)
 	q := open(t, s)
-	stop, failed := make(chan struct{}), make(chan error, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	failed := make(chan error, 1)
 	go func() {
 		defer close(failed)
 		for {
 			select {
-			case <-stop:
+			case <-ctx.Done():
 				return
 			default:
 				if err := q.Sync(t.Context()); err != nil {
@@ -142,7 +145,7 @@ func testConcurrentSync(t testing.TB, h Harness) {
 		}
 		readAll(t, q)
 	}
-	close(stop)
+	stop()
 	if err := <-failed; err != nil {
 		t.Error(err)
 	}

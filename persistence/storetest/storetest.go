@@ -128,7 +128,12 @@ func readAll(t testing.TB, q persistence.Queue) []persistence.Record {
 		if len(out) == n {
 			return out
 		}
-		after = out[len(out)-1].Seq
+		for _, r := range out[n:] {
+			if r.Seq <= after {
+				t.Fatalf("read: message %d came behind %d", r.Seq, after)
+			}
+			after = r.Seq
+		}
 	}
 }
 
