@@ -307,6 +307,7 @@ func (a *queue) synced(s *syncing) {
 		a.fail(a.storeError("sync", s.err))
 		return
 	}
+	a.queue.syncs.Add(1)
 	all := len(a.unsynced) + len(a.waiting)
 	a.round.over(all, s.took, a.config.Clock)
 	a.alarmed = false

@@ -83,6 +83,9 @@ func TestQuickDiskIsKeptBusy(t *testing.T) {
 	}
 	g.goOn <- struct{}{}
 	answered(t, third, 4, nil)
+	if st := g.Status(); st.Syncs != 3 {
+		t.Errorf("the status says %d syncs, want 3", st.Syncs)
+	}
 }
 
 // A write that fails right after a sync takes nothing back of what that has made

@@ -75,7 +75,8 @@ type Queue struct {
 	Ref[QueueMessage]
 	admission *Admission
 	status    atomic.Pointer[queueStatus]
-	waiters   sync.Pool // of *waiter
+	waiters   sync.Pool     // of *waiter
+	syncs     atomic.Uint64 // that went well
 }
 
 // Admission is what an Enqueue needs a share of.

@@ -42,7 +42,7 @@ func (q *Queue) Trouble() error {
 func (q *Queue) Status() types.QueueStatus {
 	pub := q.status.Load()
 	status := QueueStatusOf(q.State())
-	status.ReclaimedBytes = pub.reclaimed
+	status.ReclaimedBytes, status.Syncs = pub.reclaimed, q.syncs.Load()
 	if !pub.compaction.IsZero() {
 		status.LastCompaction = &pub.compaction
 	}

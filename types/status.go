@@ -50,7 +50,8 @@ type QueueStatus struct {
 	DeadPending        uint64            `json:"dead_pending"`
 	Kept               uint64            `json:"kept"`
 	DroppedBy          map[string]uint64 `json:"dropped_by"`
-	BytesWritten       uint64            `json:"bytes_written"`
+	BytesWritten       uint64            `json:"bytes_written"` // since the start
+	Syncs              uint64            `json:"syncs"`         // since the start: how often messages were synced
 	ReclaimedBytes     uint64            `json:"reclaimed_bytes"`
 	LastCompaction     *time.Time        `json:"last_compaction"`
 	DuplicatesPossible bool              `json:"duplicates_possible"`
