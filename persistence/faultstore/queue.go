@@ -109,7 +109,7 @@ func (q *queue) failure() error {
 // fail makes err the answer of every later Write and Sync, unless nothing
 // happened.
 func (q *queue) fail(err error) error {
-	if errors.Is(err, types.ErrTooLarge) {
+	if errors.Is(err, types.ErrTooLarge) || errors.Is(err, types.ErrInvalidMessage) {
 		return err
 	}
 	q.mu.Lock()
