@@ -58,6 +58,7 @@ func (s *session) admit() {
 		s.mu.Unlock()
 		took := s.server.options.Sink.Publish(p.message, s.origin(p), p.done, s.roomFunc)
 		s.mu.Lock()
+		full = full || s.intake.full() // the reader may have come meanwhile
 		if !took {
 			s.intake.putBack(p)
 			s.waits, s.hasRoom = !s.hasRoom, false

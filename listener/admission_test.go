@@ -171,3 +171,53 @@ func TestReadAheadOutlivesConnection(t *testing.T) {
 		})
 	}
 }
+
+// gateSink is a Sink one call of which waits.
+type gateSink struct {
+	testSink
+	entered, open chan struct{}
+}
+
+func (s *gateSink) Publish(m types.Message, o types.Origin, done func(error), room func()) bool {
+	if string(m.Payload) == "first" {
+		s.mu.Lock()
+		full := s.full
+		s.mu.Unlock()
+		if !full {
+			close(s.entered)
+			<-s.open
+		}
+	}
+	return s.testSink.Publish(m, o, done, room)
+}
+
+// A read-ahead that becomes full, and has room again, while others are handed to
+// the Sink: the client is read on.
+func TestReadAheadFullForAMoment(t *testing.T) {
+	sink := &gateSink{testSink: testSink{full: true, hold: true}, entered: make(chan struct{}), open: make(chan struct{})}
+	s, _ := start(t, Options{Sink: sink})
+	c := connectRaw(t, s, mqtt311, "c", "", 60)
+	c.publish("t", "first", 1, 1, false)
+	c.expectSilence() // the reader was told that there is no room
+	sink.makeRoom()
+	<-sink.entered // the writer is in it now
+	c.send(
+		publishPacket(mqtt311, "t", make([]byte, 700_000), 1, 2, false, false),
+		publishPacket(mqtt311, "t", make([]byte, 400_000), 1, 3, false, false))
+	s.mu.Lock()
+	session := s.sessions["c"]
+	s.mu.Unlock()
+	until(t, s, "the read-ahead is full", func(Stats) bool {
+		session.mu.Lock()
+		defer session.mu.Unlock()
+		return session.intake.full()
+	})
+	close(sink.open)
+	sink.count(t, 2)
+	c.expectSilence()
+	for id := uint16(1); id <= 3; id++ {
+		sink.count(t, min(int(id)+1, 3))
+		sink.release(nil)
+	}
+	c.expect(ackPacket(pubackKind, 1), ackPacket(pubackKind, 2), ackPacket(pubackKind, 3))
+}

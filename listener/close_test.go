@@ -6,6 +6,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/mqttdb/mqttdb/types"
 )
 
 // Close answers what the Sink has, then ends the connections; what was not
@@ -66,5 +68,25 @@ func TestCloseIsCutShort(t *testing.T) {
 	sink.release(nil) // late, and harmless
 	if n := s.Stats().Clients; n != 0 {
 		t.Errorf("%d clients", n)
+	}
+}
+
+// A subscriber that does not read does not keep Close waiting.
+func TestCloseDoesNotWaitForWhoDoesNotRead(t *testing.T) {
+	sink := &testSink{}
+	s, err := Listen(context.Background(), Options{Addr: "127.0.0.1:0", Sink: sink})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stuck := connectRaw(t, s, mqtt311, "stuck", "", 0)
+	stuck.Conn.(*net.TCPConn).SetReadBuffer(4096)
+	stuck.subscribe("t", 0)
+	for s.Stats().Dropped == 0 {
+		s.Deliver(types.Message{Topic: "t", Payload: make([]byte, 100_000)})
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := s.Close(ctx); err != nil {
+		t.Error(err)
 	}
 }

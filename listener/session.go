@@ -161,9 +161,7 @@ func (s *session) endLocked(why ending) {
 	if !why.polite {
 		s.intake.forsake(false)
 	}
-	if !why.patient {
-		s.conn.SetWriteDeadline(time.Now().Add(farewell))
-	}
+	s.conn.SetWriteDeadline(time.Now().Add(farewell))
 	s.signal()
 }
 

@@ -59,7 +59,7 @@ func (w *writer) step() bool {
 	if len(w.buf) == 0 {
 		return settled
 	}
-	w.flush()
+	w.flush(acked > 0)
 	if w.open {
 		w.server.stats.acked.Add(uint64(acked))
 		w.server.stats.delivered.Add(uint64(sent))
@@ -69,8 +69,11 @@ func (w *writer) step() bool {
 
 // flush writes buf. Once that fails the session ends; what is committed is
 // settled all the same.
-func (w *writer) flush() {
+func (w *writer) flush(acks bool) {
 	if w.open {
+		if acks {
+			w.extend()
+		}
 		if _, err := w.conn.Write(w.buf); err != nil {
 			w.open = false
 			w.end(ending{err: err})
@@ -79,6 +82,16 @@ func (w *writer) flush() {
 	}
 	if cap(w.buf) > 4*maxJoined {
 		w.buf = nil // a large message was in it
+	}
+}
+
+// extend gives acknowledgements that a patient ending has waited for the time
+// to be written.
+func (w *writer) extend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ending != nil && w.ending.patient {
+		w.conn.SetWriteDeadline(time.Now().Add(farewell))
 	}
 }
 
