@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,13 +14,16 @@ import (
 // bareLoop appends batches of the given sizes to a new file in dir and calls
 // fdatasync after each: what l would have cost had nothing else been to do.
 func bareLoop(dir string, l load) (load, error) {
+	if len(l.batches) == 0 {
+		return load{}, errors.New("nothing was synced")
+	}
 	file, err := os.OpenFile(filepath.Join(dir, "bare"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
 	if err != nil {
 		return load{}, err
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
-	data := make([]byte, slices.Max(append([]int64{0}, l.batches...)))
+	data := make([]byte, slices.Max(l.batches))
 	fill(data, 0, 0)
 	before, began := selfCPU(), time.Now()
 	for _, n := range l.batches {

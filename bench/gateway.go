@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/mqttdb/mqttdb/persistence"
-	"github.com/mqttdb/mqttdb/persistence/nutsdb"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -140,33 +138,3 @@ func (g *gateway) await(ctx context.Context, condition func(types.QueueStatus) b
 
 // queueDir is where the outgoing queue lies.
 func (g *gateway) queueDir() string { return filepath.Join(g.dir, "data", "bench", "outgoing") }
-
-// entryOverhead is what NutsDB puts around the value of an entry, nearly.
-const entryOverhead = 44
-
-// writtenBatches reads the batches that a killed gateway has written: the log
-// has an entry for each, in order, as long as nothing was compacted.
-func (g *gateway) writtenBatches(ctx context.Context) ([]int64, error) {
-	src, err := nutsdb.Source(g.queueDir(), nutsdb.Options{})
-	if err != nil {
-		return nil, err
-	}
-	found, err := src.Inspect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var sizes []int64
-	for _, e := range found.Entries {
-		h, err := persistence.DecodeHeader(e.Head)
-		if err != nil {
-			return nil, err
-		}
-		if h.Flags&persistence.FlagRewritten != 0 {
-			return nil, fmt.Errorf("entry %d was rewritten: the batches are not known any more", h.LSN)
-		}
-		if h.Count > 0 {
-			sizes = append(sizes, int64(e.Size)+entryOverhead)
-		}
-	}
-	return sizes, src.Release()
-}
