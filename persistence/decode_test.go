@@ -240,7 +240,7 @@ func randomBatch(r *rand.Rand) *Batch {
 // encoder serves all.
 func TestRoundTrip(t *testing.T) {
 	var e, again Encoder
-	for seed := range uint64(3000) {
+	for seed := range uint64(500) {
 		b := randomBatch(rand.New(rand.NewPCG(seed, 5)))
 		encoded := bytes.Clone(e.Encode(b))
 		got, err := Decode(bytes.Clone(encoded))

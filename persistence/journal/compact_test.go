@@ -136,7 +136,7 @@ func TestEachSegmentHasAState(t *testing.T) {
 // However what is done is scattered: the state stays small, nothing is slow, and
 // it comes back (S7.3).
 func TestScatteredDone(t *testing.T) {
-	const n = 400_000
+	const n = 100_000
 	p := newPlace(t, 8<<20, false)
 	for range n / 2000 {
 		p.write(persistence.Commit{Messages: messages(2000, 0)})

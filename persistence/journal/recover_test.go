@@ -115,7 +115,7 @@ func TestEnds(t *testing.T) {
 func TestNothingIsNumberedTwice(t *testing.T) {
 	p := newPlace(t, 1<<20, false)
 	numbers, keys := map[types.Seq]bool{}, map[uint64]bool{}
-	for round := range 6 {
+	for round := range 4 {
 		for range 4 {
 			first := p.write(persistence.Commit{Messages: messages(30_000, 0)})
 			for i := range types.Seq(30_000) {
@@ -183,7 +183,7 @@ func TestJumpSurvivesTheLossOfItsState(t *testing.T) {
 
 // However long nobody syncs: no more numbers are unsynced than are left out.
 func TestLazyNumbersAreNotUsedTwice(t *testing.T) {
-	for seed := range uint64(5) {
+	for seed := range uint64(2) {
 		p := newPlace(t, 8<<20, true)
 		for range 40 {
 			p.write(persistence.Commit{Messages: messages(5_000, 0)})
