@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"text/tabwriter"
 
 	"github.com/mqttdb/mqttdb/config"
@@ -23,7 +24,13 @@ func newCheck(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return describe(cmd.OutOrStdout(), cfg, source)
+			if err := cfg.CheckCircles(); err != nil {
+				return err
+			}
+			if err := describe(cmd.OutOrStdout(), cfg, source); err != nil {
+				return err
+			}
+			return missingFiles(cmd.OutOrStdout(), cfg)
 		},
 	}
 }
@@ -55,4 +62,27 @@ func describe(w io.Writer, cfg config.Config, source string) error {
 		}
 	}
 	return tw.Flush()
+}
+
+// missingFiles warns of files that connections need and that cannot be read now.
+// They are no errors: they are read anew for each attempt to connect, and may be
+// put there later.
+func missingFiles(w io.Writer, cfg config.Config) error {
+	for i := range cfg.Connections {
+		c := &cfg.Connections[i]
+		for _, f := range []struct{ key, name string }{
+			{"password_file", c.PasswordFile},
+			{"tls.ca_file", c.TLS.CAFile}, {"tls.cert_file", c.TLS.CertFile}, {"tls.key_file", c.TLS.KeyFile},
+		} {
+			if f.name == "" {
+				continue
+			}
+			if _, err := os.ReadFile(f.name); err != nil {
+				if _, err := fmt.Fprintf(w, "warning: connections.%s.%s: %v; the connection cannot be made before that is mended\n", c.Name, f.key, err); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }

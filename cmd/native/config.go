@@ -21,12 +21,12 @@ var searched = []string{"mqttdb.yaml", "/etc/mqttdb/mqttdb.yaml"}
 func (o *options) load() (config.Config, string, error) {
 	if o.config != "" {
 		cfg, err := loadFile(o.config)
-		return cfg, o.config, err
+		return cfg, fromFile(o.config), err
 	}
 	for _, name := range searched {
 		cfg, err := loadFile(name)
 		if !errors.Is(err, fs.ErrNotExist) {
-			return cfg, name, err
+			return cfg, fromFile(name), err
 		}
 	}
 	cfg, err := config.FromEnv(os.LookupEnv)
@@ -35,6 +35,15 @@ func (o *options) load() (config.Config, string, error) {
 		source = "the defaults"
 	}
 	return cfg, source, err
+}
+
+// fromFile is the source of a configuration from a file: whoever also set the
+// environment is told that it does not count.
+func fromFile(name string) string {
+	if os.Getenv("MQTTDB_BROKER") == "" {
+		return name
+	}
+	return name + " (MQTTDB_BROKER is set, too, but a file goes before it)"
 }
 
 func loadFile(name string) (config.Config, error) {

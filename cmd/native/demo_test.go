@@ -80,3 +80,28 @@ func TestDemo(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Whoever tries the demo with a broker of their own is told what is wrong with
+// it, or with the place of the data, without looking into a log.
+func TestDemoSaysWhyItDoesNotStart(t *testing.T) {
+	t.Setenv(asGateway, "1")
+	foreign := t.TempDir()
+	if err := os.MkdirAll(foreign+"/demo/outgoing", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(foreign+"/demo/outgoing/letter.txt", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, broker, data, says string }{
+		{"no URL", "broker.example", t.TempDir(), "MQTTDB_BROKER: is not a URL"},
+		{"foreign files", "mqtt://127.0.0.1:1", foreign, "letter.txt: move that away"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("MQTTDB_BROKER", c.broker)
+			t.Setenv("MQTTDB_DATA_DIR", c.data)
+			if err := demo.Run(t.Context(), io.Discard, make(chan byte)); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v, want %s", err, c.says)
+			}
+		})
+	}
+}

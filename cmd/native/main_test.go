@@ -192,6 +192,7 @@ func TestErrors(t *testing.T) {
 		{"bad QoS", []string{"sub", "--config", config, "--qos", "3", "a"}, 2, "0, 1 or 2"},
 		{"bad level", []string{"serve", "--config", config, "--log", "loud"}, 2, "debug, info"},
 		{"MQTT port taken", []string{"serve", "--config", config, "--listen", taken.Addr().String()}, 1, "another program has this port: stop it, or set mqtt.listen"},
+		{"forwards to itself", []string{"serve", "--config", config, "--listen", "127.0.0.1:1"}, 1, "connections.cloud.broker: is mqtt.listen of this gateway itself"},
 		{"HTTP port taken", []string{"serve", "--config", config, "--http", taken.Addr().String()}, 1, taken.Addr().String() + " is in use"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -215,6 +216,21 @@ func TestCheck(t *testing.T) {
 `)
 	code, stdout, stderr := command(t.Context(), "check", config)
 	for _, want := range []string{"no errors", "sensors/#", "site1/sensors/#", "cmd/#", "mqtt://127.0.0.1:1"} {
+		if code != 0 || !strings.Contains(stdout, want) {
+			t.Errorf("exit %d, %q, %q; want %q", code, stdout, stderr, want)
+		}
+	}
+}
+
+// What a connection needs may come later, so that it is no error; but it is said.
+func TestCheckWarnsOfMissingFiles(t *testing.T) {
+	config := writeConfig(t, "connections:\n  cloud: {broker: \"mqtts://h\", username: u, password_file: pw, tls: {ca_file: ca.pem}}\n")
+	t.Setenv("MQTTDB_BROKER", "mqtt://elsewhere")
+	code, stdout, stderr := command(t.Context(), "check", config)
+	for _, want := range []string{
+		"warning: connections.cloud.password_file: open ", "warning: connections.cloud.tls.ca_file: open ",
+		"MQTTDB_BROKER is set, too, but a file goes before it",
+	} {
 		if code != 0 || !strings.Contains(stdout, want) {
 			t.Errorf("exit %d, %q, %q; want %q", code, stdout, stderr, want)
 		}

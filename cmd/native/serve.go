@@ -59,6 +59,9 @@ happens when the link is cut or the gateway is killed.`,
 			if err := cfg.SetDefaultsAndValidate(); err != nil {
 				return err
 			}
+			if err := cfg.CheckCircles(); err != nil {
+				return err
+			}
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 			return serve(cmd.Context(), cfg, source, cmd.OutOrStdout(), log)
 		},

@@ -14,6 +14,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"github.com/mqttdb/mqttdb/config"
 )
 
 // Names of what is environment to the gateway process.
@@ -59,11 +61,17 @@ func (d *demo) start(ctx context.Context) error {
 		}
 		d.broker, url = b, "mqtt://"+b.addr
 	}
-	mqtt, err := freePort(1883)
+	// The gateway must not listen where the broker is to be, or it would find
+	// itself there while the broker is not up.
+	to, err := config.ParseBroker(url)
+	if err != nil {
+		return fmt.Errorf("%s: %w", envBroker, err)
+	}
+	mqtt, err := freePort(1883, to.Port())
 	if err != nil {
 		return err
 	}
-	http, err := freePort(8383)
+	http, err := freePort(8383, "")
 	if err != nil {
 		return err
 	}
@@ -188,9 +196,13 @@ func (d *demo) stop() error {
 	return errors.Join(errs...)
 }
 
-// freePort returns the first address on loopback, from port on, that is free.
-func freePort(port int) (string, error) {
+// freePort returns the first address on loopback, from port on, that is free,
+// and whose port is not taken.
+func freePort(port int, taken string) (string, error) {
 	for p := port; p < port+100; p++ {
+		if strconv.Itoa(p) == taken {
+			continue
+		}
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(p))
 		l, err := net.Listen("tcp", addr)
 		if err == nil {

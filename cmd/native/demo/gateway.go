@@ -83,9 +83,23 @@ func startGateway(ctx context.Context, mqtt, httpAddr, broker, dataDir string) (
 		if err == nil {
 			err = fmt.Errorf("exit status 0")
 		}
+		if said := lastLine(log.Name()); said != "" {
+			err = fmt.Errorf("%w: %s", err, said)
+		}
 		g.exited <- fmt.Errorf("%w; see %s", err, log.Name())
 	}()
 	return g, g.ready(ctx)
+}
+
+// lastLine is the last line of a file, "" if there is none: a program that gives
+// up says why there.
+func lastLine(name string) string {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return lines[len(lines)-1]
 }
 
 // ready waits until the gateway answers.

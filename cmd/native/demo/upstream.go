@@ -29,7 +29,7 @@ type upstream struct {
 }
 
 func newUpstream(ctx context.Context, prefix string) (*upstream, error) {
-	addr, err := freePort(1893)
+	addr, err := freePort(1893, "")
 	if err != nil {
 		return nil, err
 	}
