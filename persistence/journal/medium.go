@@ -88,6 +88,12 @@ type Entry struct {
 type Segment struct {
 	ID    uint64
 	Bytes int64 // used
+
+	// Ended says that a medium has noted durably that nothing more comes into
+	// it: because something synced lies in a later segment, or because Close was
+	// called. If the last segment has ended, and not with what a queue writes
+	// before Close, then what followed is gone.
+	Ended bool
 }
 
 // Damage is a stretch of bytes that no entry could be read from, or a segment

@@ -33,7 +33,7 @@ func (q *Queue) recover(f found, c Contents) error {
 		return err
 	}
 	unreadable += bad
-	hit := f.hitSince(state, head, c.Damage)
+	hit := f.hitSince(state, head, c)
 	damaged := stateless || unreadable > 0 || hit.damaged
 	unclean := state != nil && state.Lazy && !(state.Clean && f.lsn == head.LSN)
 	q.recoverIndex(f, stateless)
@@ -82,12 +82,16 @@ type hit struct {
 	before bool // it lies before that, and costs messages at most
 }
 
-func (f found) hitSince(state *persistence.Delta, head head, damage []Damage) (h hit) {
+func (f found) hitSince(state *persistence.Delta, head head, c Contents) (h hit) {
 	from := head.segment
-	if state != nil && state.Clean {
+	closed := state != nil && state.Clean
+	if closed {
 		from++
 	}
-	for _, d := range damage {
+	if n := len(c.Segments); n > 0 && c.Segments[n-1].Ended {
+		h.damaged = !closed || f.lsn != head.LSN // else something followed
+	}
+	for _, d := range c.Damage {
 		switch {
 		case d.Segment < from:
 			h.before = true
@@ -109,6 +113,9 @@ func segmentsSince(segment uint64, c Contents) types.Seq {
 	last := segment
 	for _, s := range c.Segments {
 		last = max(last, s.ID)
+		if s.Ended {
+			last = max(last, s.ID+1)
+		}
 	}
 	for _, d := range c.Damage {
 		last = max(last, d.Segment+uint64(max(d.Bytes, 0)/segmentBytes))

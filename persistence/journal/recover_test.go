@@ -1,12 +1,14 @@
 package journal_test
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/persistence/journal"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -304,6 +306,58 @@ func TestStrayEntriesAreSetAside(t *testing.T) {
 				t.Errorf("%d messages, want 19: %+v", n, p.q.State().Counters)
 			}
 			p.close()
+		})
+	}
+}
+
+// forgetful is a source that does not notice when its last segment is gone. It
+// has noted which segments have ended.
+type forgetful struct{ journal.Source }
+
+func (f forgetful) Inspect(ctx context.Context) (journal.Contents, error) {
+	c, err := f.Source.Inspect(ctx)
+	c.Damage = nil
+	for i := range c.Segments {
+		c.Segments[i].Ended = true
+	}
+	return c, err
+}
+
+// A last segment that has ended without a close had one behind it.
+func TestLastSegmentIsGone(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		clean bool
+		lose  bool
+		want  bool
+	}{
+		{"after a close", true, false, false},
+		{"the last one is gone", false, true, true},
+		{"the last one is gone after a close", true, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPlace(t, 4<<10, false)
+			p.fill(50, 100)
+			next := p.q.State().Next
+			if c.clean {
+				p.close()
+			}
+			p.kill()
+			if c.lose {
+				segments := p.store.Tamper(name).Segments()
+				p.store.Tamper(name).LoseSegment(segments[len(segments)-1])
+			}
+			q, err := journal.Open(t.Context(), forgetful{p.store.Source(name)}, journal.Options{Name: name, SegmentSize: 4 << 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			st := q.State()
+			if st.DuplicatesPossible != c.want || c.want && st.Next < next || !c.want && st.Next != next {
+				t.Errorf("duplicates possible is %t, want %t; next is %d, it was %d", st.DuplicatesPossible, c.want, st.Next, next)
+			}
+			if err := q.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }
