@@ -112,6 +112,7 @@ type connectionKeeper struct {
 	store   persistence.StoreID // of the queue
 	sent    types.Seq           // the highest seq that a link was ever given by this process
 	granted map[broker.Filter]bool
+	suspect suspect
 }
 
 // giveBack answers for what the connection will never come to.
@@ -222,6 +223,7 @@ func (c *connection) happened(e broker.Event) {
 // opened begins again with a queue that has opened its store: what it was told
 // and has not answered is told again.
 func (c *connection) opened(m Opened) {
+	late := c.store == (persistence.StoreID{}) && c.waiting
 	if c.store != m.Store {
 		if c.link != nil && c.handed > 0 {
 			c.config.Logger.Warn("the queue is another one, connecting anew")
@@ -237,6 +239,9 @@ func (c *connection) opened(m Opened) {
 	c.forgetFetched()
 	if done := c.window.unsettled(); len(done) > 0 {
 		c.config.Queue.Tell(Settle{done})
+	}
+	if late { // what to greet the broker with may lie in the store
+		c.dial()
 	}
 }
 

@@ -97,7 +97,8 @@ func (c *connection) down(err error) {
 		c.answerFinish(nil)
 		c.become(types.Offline, nil)
 	default:
-		c.retry(types.Backoff, err)
+		c.suspect.lost()
+		c.retry(types.Backoff, c.suspect.explain(err, c.config.Name))
 	}
 }
 
@@ -131,7 +132,12 @@ func (c *connection) retry(state types.State, why error) {
 	c.stop = c.config.Clock.AfterFunc(wait, func() { c.self.Tell(due) })
 	c.become(state, why)
 	c.nextAttempt(at)
-	c.config.Logger.Info("no link", "error", why, "again_in", wait)
+	s := c.handle.status.Load()
+	about := []any{"error", s.LastError, "again_in", wait.Round(time.Millisecond)}
+	if s.Hint != "" {
+		about = append(about, "hint", s.Hint)
+	}
+	c.config.Logger.Info("no link", about...)
 }
 
 // stalled gives up a link on which nothing is acknowledged.

@@ -35,6 +35,7 @@ type sending struct {
 // begin starts anew from the oldest pending message.
 func (c *connection) begin() {
 	c.handed = 0
+	c.suspect.linked()
 	c.forgetFetched()
 	c.progress = c.config.Clock.Now()
 	c.watching = false
@@ -122,6 +123,7 @@ func (c *connection) send() {
 				break
 			}
 			p := c.publish(r)
+			c.suspect.sends(r)
 			if c.window.open == 0 {
 				c.progress = c.config.Clock.Now()
 			}
@@ -206,6 +208,7 @@ func (c *connection) settle(set persistence.Ranges) {
 		return
 	}
 	c.progress = c.config.Clock.Now()
+	c.suspect.answered = true
 	list := make([]persistence.Done, len(set))
 	for i, r := range set {
 		list[i] = persistence.Done{Range: r, Reason: types.Sent}
