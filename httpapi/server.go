@@ -61,7 +61,7 @@ func Listen(ctx context.Context, rt Runtime, o Options) (*Server, error) {
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
+		MaxHeaderBytes:    3*types.MaxTopic + 16<<10, // a topic is in the URL, with %XX for each byte at worst
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
 	go func() { s.served <- s.http.Serve(l) }()

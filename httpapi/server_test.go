@@ -110,6 +110,7 @@ func TestRoutes(t *testing.T) {
 		{"none", "GET", "/api/connections/moon", "", nil, 404, `no such connection`},
 		{"clear", "POST", "/api/connections/cloud/clear", "", nil, 200, `{"cleared":7}`},
 		{"clear some", "POST", "/api/connections/cloud/clear?queue=outgoing&topic=a/%23&older_than=24h", "", nil, 200, `{"cleared":7}`},
+		{"clear a long topic", "POST", "/api/connections/cloud/clear?topic=" + strings.Repeat("%2f", 65535), "", nil, 200, `{"cleared":7}`},
 		{"clear what", "POST", "/api/connections/cloud/clear?queue=incomming", "", nil, 400, `queue is outgoing`},
 		{"clear bad filter", "POST", "/api/connections/cloud/clear?topic=a%23", "", nil, 400, `invalid topic`},
 		{"clear bad age", "POST", "/api/connections/cloud/clear?older_than=24", "", nil, 400, `older_than`},

@@ -116,7 +116,7 @@ func (f *fields) will(version byte) *types.Message {
 	}
 	m.Topic = f.text()
 	if f.err == nil {
-		if err := types.CheckTopic(m.Topic); err != nil {
+		if err := types.CheckNewTopic(m.Topic); err != nil {
 			f.fail("the will: " + err.Error())
 		}
 	}

@@ -36,6 +36,7 @@ func TestMalformedPackets(t *testing.T) {
 		{"topic #", []byte{0x30, 4, 0, 1, '#', 0}, 0x90},
 		{"topic a/+", []byte{0x30, 6, 0, 3, 'a', '/', '+', 0}, 0x90},
 		{"topic with NUL", []byte{0x30, 4, 0, 1, 0, 0}, 0x90},
+		{"topic with a control character", []byte{0x30, 4, 0, 1, 7, 0}, 0x90},
 		{"topic not UTF-8", []byte{0x30, 4, 0, 1, 0xFF, 0}, 0x90},
 		{"PUBACK short", []byte{0x40, 1, 0}, 0x81},
 		{"PUBACK id 0", []byte{0x40, 2, 0, 0}, 0x81},

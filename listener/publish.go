@@ -34,7 +34,7 @@ func (c topicCache) get(b []byte) (string, error) {
 		return topic, nil
 	}
 	topic := string(b)
-	if err := types.CheckTopic(topic); err != nil {
+	if err := types.CheckNewTopic(topic); err != nil {
 		return "", &protocolError{code: codeBadTopic, text: err.Error()}
 	}
 	if len(topic) <= maxCachedTopic {

@@ -18,6 +18,25 @@ func CheckTopic(topic string) error {
 	return checkTopicBytes(topic)
 }
 
+// CheckNewTopic says whether a message on topic may be taken from whoever
+// publishes it: as CheckTopic, and without the characters for which whoever
+// receives them may close the connection [MQTT 3.1.1, 1.5.3]. A broker that does
+// so would never let the messages behind it pass.
+func CheckNewTopic(topic string) error {
+	if err := CheckTopic(topic); err != nil {
+		return err
+	}
+	for _, c := range topic {
+		switch {
+		case c < ' ', c >= 0x7f && c <= 0x9f:
+			return fmt.Errorf("%w %q: it contains the control character %U, for which brokers close the connection", ErrInvalidTopic, clip(topic), c)
+		case c&0xfffe == 0xfffe, c >= 0xfdd0 && c <= 0xfdef:
+			return fmt.Errorf("%w %q: it contains %U, which is no character, and for which brokers close the connection", ErrInvalidTopic, clip(topic), c)
+		}
+	}
+	return nil
+}
+
 // CheckFilter says whether filter is a valid topic filter [MQTT-4.7.1]; the
 // error wraps ErrInvalidTopic.
 func CheckFilter(filter string) error {

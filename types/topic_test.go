@@ -36,6 +36,34 @@ func TestCheckTopic(t *testing.T) {
 	}
 }
 
+func TestCheckNewTopic(t *testing.T) {
+	tests := []struct {
+		name, topic string
+		ok          bool
+	}{
+		{"plain", "größe/温度/🌡", true},
+		{"space", "Accounts payable", true},
+		{"tilde", "~", true},
+		{"no-break space", "a\u00a0b", true},
+		{"byte order mark", "a\ufeffb", true}, // [MQTT-1.5.3-3]
+		{"replacement character", "a\ufffdb", true},
+		{"beside the noncharacters", "\ufdcf\ufdf0", true},
+		{"as CheckTopic", "a/#", false},
+		{"control", "a\x01b", false},
+		{"last control", "a\x1fb", false},
+		{"newline", "a\n", false},
+		{"delete", "a\x7f", false},
+		{"C1 control", "a\u0085", false},
+		{"last C1 control", "a\u009f", false},
+		{"noncharacter", "a\ufffe", false},
+		{"noncharacter of a later plane", "a\U0001ffff", false},
+		{"noncharacter within", "\ufdd0", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { expectTopic(t, CheckNewTopic(tt.topic), tt.ok) })
+	}
+}
+
 func TestCheckFilter(t *testing.T) {
 	tests := []struct {
 		name, filter string
