@@ -61,8 +61,10 @@ func (rt *Runtime) startConnection(ctx context.Context, cfg config.Connection) e
 	_, trouble := actors.Ask(ctx, c.queue.Ref, func(r actors.Reply[types.QueueStatus]) actors.QueueMessage {
 		return actors.Describe{Reply: r}
 	})
-	if fatal(trouble) || ctx.Err() != nil {
+	if fatal(trouble) {
 		return trouble
+	} else if err := ctx.Err(); err != nil {
+		return err
 	}
 	return c.startLink()
 }

@@ -27,16 +27,10 @@ func (o *observed) Write(ctx context.Context, c persistence.Commit) (types.Seq, 
 	return first, err
 }
 
-// Read implements persistence.Queue. It is what finds messages that cannot be
-// read, and takes them out of the queue by itself.
+// Read implements persistence.Queue.
 func (o *observed) Read(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {
-	quarantined := func() uint64 { return o.Queue.State().Counters.Left[types.Quarantined] }
-	before := quarantined()
-	buf, err := o.Queue.Read(ctx, buf, after, limit)
-	if quarantined() != before {
-		o.tracker.lost(o.Queue.State())
-	}
-	return buf, err
+	defer o.reading()()
+	return o.Queue.Read(ctx, buf, after, limit)
 }
 
 // Compact implements persistence.Compacter.
@@ -45,7 +39,20 @@ func (o *observed) Compact(ctx context.Context, maxBytes int64) (persistence.Com
 	if !ok {
 		return persistence.Compaction{}, nil
 	}
+	defer o.reading()()
 	return c.Compact(ctx, maxBytes)
+}
+
+// reading is called before what reads messages, and what it returns afterwards:
+// a queue that finds messages that cannot be read takes them out by itself.
+func (o *observed) reading() (over func()) {
+	quarantined := func() uint64 { return o.Queue.State().Counters.Left[types.Quarantined] }
+	before := quarantined()
+	return func() {
+		if quarantined() != before {
+			o.tracker.lost(o.Queue.State())
+		}
+	}
 }
 
 // clientIDMark is the mark that holds the client id that was made for a

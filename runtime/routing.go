@@ -33,6 +33,14 @@ func (rt *Runtime) Route(m types.Message, origin types.Origin, done func(error),
 		}
 	}
 	for i := range r.targets {
+		// Whoever is refused sends again: what the other queues took until then
+		// would be there as many times.
+		if err := r.targets[i].conn.queue.Trouble(); err != nil {
+			done(err)
+			return true
+		}
+	}
+	for i := range r.targets {
 		err := r.targets[i].admission().TryAcquire(r.targets[i].cost())
 		if err == nil {
 			continue

@@ -207,7 +207,33 @@ func (rt *Runtime) close(ctx context.Context) error {
 		wg.Go(func() { errs[i] = c.stop(ctx, within) })
 	}
 	wg.Wait()
-	errs = append(errs, rt.compactor.Stop(ctx), rt.o.Durable.Close(), rt.o.Volatile.Close())
+	errs = append(errs, rt.compactor.Stop(ctx), rt.closeStores(ctx))
 	rt.board.close()
 	return errors.Join(errs...)
+}
+
+// closeStores closes the stores once no queue uses them. If ctx ends before that
+// it is done later: a queue has one owner, and what is closed under its hands
+// may lose what it is just writing.
+func (rt *Runtime) closeStores(ctx context.Context) error {
+	closed := make(chan error, 1)
+	go func() {
+		for _, c := range rt.connections {
+			<-c.queue.Gone()
+		}
+		closed <- errors.Join(rt.o.Durable.Close(), rt.o.Volatile.Close())
+	}()
+	for _, c := range rt.connections {
+		select {
+		case <-c.queue.Gone():
+			continue
+		default:
+		}
+		select {
+		case <-c.queue.Gone():
+		case <-ctx.Done():
+			return fmt.Errorf("close the stores: %s is still at work: %w", c.queue.Name(), ctx.Err())
+		}
+	}
+	return <-closed
 }

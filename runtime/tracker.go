@@ -45,17 +45,23 @@ func (t *tracker) settled(done []persistence.Done) {
 	}
 }
 
-// lost notes the numbers that have left by themselves: those waited for that
-// the queue, whose state is s, does not hold any more.
+// lost notes the numbers that have left by themselves: those that the queue,
+// whose state is s, does not hold any more, and nobody has settled.
 func (t *tracker) lost(s persistence.State) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for seq := range t.waiting {
-		if r := (persistence.Range{First: seq, Last: seq}); seq <= s.Floor || s.Done.Contains(seq) {
+	note := func(left persistence.Range) {
+		for _, r := range t.gone.Missing(left) {
 			t.gone.Add(r)
 			t.unsent[types.Quarantined].Add(r)
 			t.wake(r)
 		}
+	}
+	if s.Floor > 0 {
+		note(persistence.Range{First: 1, Last: s.Floor})
+	}
+	for r := range s.Done.All() {
+		note(r)
 	}
 }
 

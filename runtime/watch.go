@@ -78,6 +78,8 @@ func (rt *Runtime) Watch(ctx context.Context) <-chan []types.Status {
 			case out <- rt.Status():
 			case <-ctx.Done():
 				return
+			case <-rt.closed: // nobody may ever read
+				return
 			}
 			pause := time.NewTimer(watchInterval)
 			select {
