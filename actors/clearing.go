@@ -114,8 +114,7 @@ func (a *queue) clearStep() {
 }
 
 func (m Clear) selects(r persistence.Record) bool {
-	return (m.Filter == "" || types.Matches(m.Filter, r.Message.Topic)) &&
-		(m.Before.IsZero() || r.Enqueued.Before(m.Before))
+	return types.Selection{Filter: m.Filter, Before: m.Before}.Selects(r.Message.Topic, r.Enqueued)
 }
 
 // remove writes that these were cleared and counts those that were pending.

@@ -351,12 +351,15 @@ func (a *queue) syncDue(m syncDue) {
 	}
 }
 
-// awaitSync waits for the sync that is under way, if any.
-func (a *queue) awaitSync() {
-	if a.sync != nil {
-		<-a.sync.done
+// awaitSync waits for the sync that is under way, if any, and returns its error.
+func (a *queue) awaitSync() error {
+	s := a.sync
+	if s == nil {
+		return nil
 	}
 	a.sync = nil
+	<-s.done
+	return s.err
 }
 
 // answerAll answers all who wait with err.

@@ -1,9 +1,9 @@
 package actors
 
 import (
-	"errors"
 	"time"
 
+	"github.com/mqttdb/mqttdb/broker"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -36,7 +36,7 @@ func (c *connection) become(state types.State, why error) {
 	}
 	switch {
 	case why != nil:
-		s.LastError, s.Hint = why.Error(), hint(why)
+		s.LastError, s.Hint = why.Error(), broker.Hint(why)
 	case state == types.Connecting: // until there is news
 		s.LastError, s.Hint = old.LastError, old.Hint
 	}
@@ -62,16 +62,4 @@ func (c *connection) nextAttempt(at time.Time) {
 func (c *connection) publishStatus(s ConnectionStatus) {
 	c.handle.status.Store(&s)
 	c.config.Changed()
-}
-
-// hint is what an operator can do about err, if it knows.
-func hint(err error) string {
-	var h interface {
-		error
-		Hint() string
-	}
-	if errors.As(err, &h) {
-		return h.Hint()
-	}
-	return ""
 }

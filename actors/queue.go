@@ -201,8 +201,11 @@ func (a *queue) stopping() {
 		a.write()
 	}
 	if a.handle != nil {
-		a.awaitSync()
-		if err := a.handle.Sync(a.context()); err != nil {
+		err := a.awaitSync()
+		if err == nil { // else the next answer could be a wrong yes
+			err = a.handle.Sync(a.context())
+		}
+		if err != nil {
 			a.fail(a.storeError("sync", err))
 		} else {
 			a.commit(a.lastWritten)
@@ -242,6 +245,9 @@ func (a *queue) fetch(m Fetch) {
 			a.fail(a.storeError("read", err))
 			m.Reply.answer(Fetched{}, a.trouble)
 			return
+		}
+		if len(records) == 0 { // the last ones may just have turned out to be unreadable
+			a.config.Changed()
 		}
 		for n := len(records); n > 0 && records[n-1].Seq > a.committed; n-- {
 			records = records[:n-1]

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -401,6 +403,32 @@ func TestEveryoneIsAnsweredAtTheEnd(t *testing.T) {
 	defer again.Close(t.Context())
 	if p := again.State().Pending(); p != uint64(storedOK.Load()) {
 		t.Errorf("%d stored, %d answered as stored", p, storedOK.Load())
+	}
+}
+
+// A sync that fails while the queue is told to stop is not tried again: the
+// next answer could be a wrong yes.
+func TestSyncFailsAtTheEnd(t *testing.T) {
+	s := newTestStore()
+	syncing, release := make(chan struct{}, 10), make(chan struct{})
+	failed := false
+	s.onSync = func() error {
+		if failed {
+			return nil
+		}
+		failed = true
+		syncing <- struct{}{}
+		<-release
+		return errors.New("the disk is broken")
+	}
+	q, _ := startQueue(t, newTestSystem(t), s, nil)
+	stored := make(chan error, 1)
+	go func() { _, err := put(context.Background(), q, entry("t", "x")); stored <- err }()
+	receive(t, syncing, "a sync")
+	q.Ref.to.post(&actor.PoisonPill{}) // is there before the end of the sync is told
+	close(release)
+	if err := receive(t, stored, "an answer"); err == nil {
+		t.Error("acknowledged what a sync that failed was to make durable")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -111,4 +112,26 @@ func TestMessagesLogWithoutPayload(t *testing.T) {
 	if strings.Contains(log.String(), "secret") || !strings.Contains(log.String(), "m=1") {
 		t.Error(log.String())
 	}
+}
+
+// A name that is taken is an error, and leaves nothing running.
+func TestNameIsTaken(t *testing.T) {
+	sys := newTestSystem(t)
+	spawn := func() (Ref[CompactorMessage], error) { return SpawnCompactor(sys, CompactorConfig{}) }
+	c, err := spawn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := runtime.NumGoroutine()
+	for range 50 {
+		if _, err := spawn(); err == nil {
+			t.Fatal("two actors of one name")
+		}
+	}
+	for end := time.Now().Add(testPatience); runtime.NumGoroutine() > before+10; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines run, %d did before", runtime.NumGoroutine(), before)
+		}
+	}
+	stop(t, c)
 }

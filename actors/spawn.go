@@ -39,6 +39,7 @@ func spawn[M any](s *System, name string, newRole func(self Ref[M]) role[M], giv
 			return &reopened{box, self.to.gone}
 		}))
 	if _, err := s.actors.Root.SpawnNamed(props, self.to.name); err != nil {
+		close(self.to.gone) // ends the worker
 		return Ref[M]{}, fmt.Errorf("start actor %s: %w", self.to.name, err)
 	}
 	return self, nil
