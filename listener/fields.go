@@ -7,10 +7,12 @@ import (
 	"unicode/utf8"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/mqttdb/mqttdb/types"
 )
 
 // maxProperties bounds the MQTT 5 properties of one packet, in bytes.
-const maxProperties = 64 << 10
+const maxProperties = types.MaxProperties
 
 // fields takes the fields of a packet from its bytes, front to back. After the
 // first that is missing or wrong, err is set and the rest are zero.

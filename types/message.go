@@ -41,7 +41,10 @@ type Origin struct {
 // Size is the room that m takes in memory and, nearly, on disk: in bytes.
 func (m Message) Size() int { return len(m.Topic) + len(m.Payload) + len(m.Properties) + 16 }
 
-// Check says whether m can be stored and published: QoS, topic, size. max is
+// MaxProperties is the most that the properties of a message may take, in bytes.
+const MaxProperties = 64 << 10
+
+// Check says whether m can be stored and published: QoS, topic, sizes. max is
 // the largest payload in bytes. The error wraps ErrInvalidTopic, ErrTooLarge
 // or ErrInvalidMessage.
 func (m Message) Check(max int) error {
@@ -56,6 +59,9 @@ func (m Message) Check(max int) error {
 	}
 	if len(m.Payload) > max {
 		return fmt.Errorf("%w: the payload has %d bytes, the limit is %d", ErrTooLarge, len(m.Payload), max)
+	}
+	if n := len(m.Properties); n > MaxProperties {
+		return fmt.Errorf("%w: the properties have %d bytes, the limit is %d", ErrTooLarge, n, MaxProperties)
 	}
 	return nil
 }

@@ -18,6 +18,8 @@ func TestMessageCheck(t *testing.T) {
 		{"every kind of byte", Message{Topic: "a", Payload: []byte{0, 1, 0x7f, 0x80, 0xff, '\n'}}, nil},
 		{"at the limit", Message{Topic: "a", Payload: make([]byte, limit)}, nil},
 		{"above the limit", Message{Topic: "a", Payload: make([]byte, limit+1)}, ErrTooLarge},
+		{"properties at the limit", Message{Topic: "a", Properties: make([]byte, MaxProperties)}, nil},
+		{"too many properties", Message{Topic: "a", Properties: make([]byte, MaxProperties+1)}, ErrTooLarge},
 		{"QoS 3", Message{Topic: "a", QoS: 3}, ErrInvalidMessage}, // [MQTT-3.3.1-4]
 		{"negative expiry", Message{Topic: "a", Expiry: -1}, ErrInvalidMessage},
 		{"no topic", Message{}, ErrInvalidTopic},
