@@ -84,7 +84,7 @@ func (e *suspectError) Hint() string {
 
 // topic is that of the message, as much of it as is good to read.
 func (e *suspectError) topic() string {
-	const most = 256
+	const most = 100
 	if t := e.message.topic; len(t) > most {
 		return t[:most] + "..."
 	}

@@ -42,7 +42,7 @@ func hint(dir string, err error) string {
 	case errors.Is(err, types.ErrInUse):
 		return "stop that process, or set another data_dir"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "disk full: free space or clear the queue"
+		return "disk full: free space on it"
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is read-only: make " + dir + " writable"
 	case errors.Is(err, fs.ErrPermission):
