@@ -17,6 +17,7 @@ type content struct {
 	entries []stored
 	damage  []extent
 	used    int64 // up to the last byte that is not zero
+	torn    bool  // what is damaged at the end is an entry of which less was written than it has
 }
 
 // scan reads the file in w from its beginning. Behind damage it looks for the
@@ -49,6 +50,7 @@ func scan(w *window, store *persistence.StoreID) content {
 		c.damage = append(c.damage, extent{off, next - off})
 		c.used = next
 		if !found {
+			c.torn = tornAt(w, off, next)
 			break
 		}
 		off = next
@@ -75,6 +77,17 @@ func entryAt(w *window, off int64) (e stored, n int64, ok bool) {
 	}
 	e.offset = off
 	return e, h.total(), true
+}
+
+// tornAt says whether the bytes from off to end are the beginning of an entry
+// that would be longer: a write that was cut off. An entry that is there from
+// its first to its last byte, and wrong, was complete once.
+func tornAt(w *window, off, end int64) bool {
+	h, ok := parseEntryHeader(w.at(off, entryHeaderMax))
+	if !ok {
+		return end-off < entryHeaderMax // not even its header is there
+	}
+	return off+h.total() > end
 }
 
 // resync returns the offset of the next entry behind off.

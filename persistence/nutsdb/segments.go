@@ -193,7 +193,7 @@ func (s *source) report(c *journal.Contents) {
 	c.Entries = make([]journal.Entry, 0, count)
 	rising := true
 	for i, seg := range s.segments {
-		c.Segments = append(c.Segments, journal.Segment{ID: seg.id, Bytes: seg.used})
+		c.Segments = append(c.Segments, journal.Segment{ID: seg.id, Bytes: seg.used, Ended: seg.known})
 		for _, e := range seg.entries {
 			if e.delete || forgotten[e.key] {
 				continue
@@ -207,7 +207,7 @@ func (s *source) report(c *journal.Contents) {
 			continue
 		}
 		for _, d := range seg.damage {
-			last := i == len(s.segments)-1 && d.end() == seg.used
+			last := i == len(s.segments)-1 && d.end() == seg.used && seg.torn
 			c.Damage = append(c.Damage, journal.Damage{Segment: seg.id, Offset: d.offset, Bytes: d.bytes, Last: last})
 		}
 	}

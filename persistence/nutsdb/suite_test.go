@@ -60,6 +60,7 @@ func TestSuite(t *testing.T) {
 		PowerCut: func(t testing.TB, s persistence.Store, r *rand.Rand) persistence.Store {
 			return s.(recorded).copyStore(t, func(dir string) string { return s.(recorded).r.powerCut(t, r, dir) })
 		},
-		Histories: 3,
+		Histories:   3,
+		SegmentSize: 2 << 20,
 	})
 }
