@@ -1,9 +1,11 @@
 package listener
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"time"
 
@@ -14,6 +16,9 @@ var errNoConnect = errors.New("no CONNECT came in time")
 
 // maxNoted bounds the client ids of which is known that they were logged.
 const maxNoted = 1000
+
+// generatedID begins the client ids that we make.
+const generatedID = "auto-"
 
 // acceptPause is how long we wait when a connection cannot be accepted, as when
 // there are too many open files.
@@ -51,7 +56,7 @@ func (s *Server) serve(conn net.Conn) {
 	s.mu.Unlock()
 	if err != nil {
 		if err != io.EOF { // whoever only looks whether the port is open is no news
-			s.options.Logger.Info("a connection was refused", "from", conn.RemoteAddr(), "reason", err)
+			s.logRefusal(conn, err)
 		}
 		conn.Close()
 		return
@@ -61,6 +66,18 @@ func (s *Server) serve(conn net.Conn) {
 	} else {
 		conn.Close()
 	}
+}
+
+// logRefusal logs that whoever connected was not let in, of each host once a
+// minute.
+func (s *Server) logRefusal(conn net.Conn, why error) {
+	from := conn.RemoteAddr().String()
+	host, _, _ := net.SplitHostPort(from)
+	level := slog.LevelInfo
+	if !s.logged.first("refusal of "+host, time.Now()) {
+		level = slog.LevelDebug
+	}
+	s.options.Logger.Log(context.Background(), level, "a connection was refused", "from", from, "reason", why)
 }
 
 // greet reads CONNECT and answers it, or has the answer written by the session
@@ -82,7 +99,7 @@ func (s *Server) greet(conn net.Conn) (*session, error) {
 	conn.SetDeadline(time.Time{})
 	generated := c.clientID == ""
 	if generated {
-		c.clientID = "auto-" + rand.Text()
+		c.clientID = generatedID + rand.Text()
 	}
 	client := newSession(s, conn, in, c)
 	client.reply(encodeConnack(c, generated, s.options))

@@ -68,6 +68,7 @@ type Server struct {
 	listener net.Listener
 	topics   topics
 	stats    stats
+	logged   logged
 
 	lingering atomic.Int64   // sessions whose reader is done
 	abandoned chan struct{}  // closed when Close stops waiting
@@ -78,7 +79,6 @@ type Server struct {
 	greeting map[net.Conn]struct{} // before their CONNECT
 	sessions map[string]*session   // by client id; the latest of each
 	noted    map[string]struct{}   // client ids that were told about their session
-	warned   time.Time             // when retained messages were last said to be too many
 }
 
 // Listen opens the address and serves the clients that connect to it, until
@@ -129,14 +129,7 @@ func (s *Server) route(m *types.Message, from *session) {
 	if s.topics.route(m, from) {
 		return
 	}
-	s.mu.Lock()
-	now := time.Now()
-	silent := now.Sub(s.warned) < time.Minute
-	if !silent {
-		s.warned = now
-	}
-	s.mu.Unlock()
-	if !silent {
+	if s.logged.first("retained messages", time.Now()) {
 		s.options.Logger.Warn("a retained message is delivered, but not kept for later subscribers",
 			"topic", m.Topic, "reason", fmt.Sprintf("at most %d messages with %d bytes are kept, in at most %d levels", maxRetained, maxRetainedBytes, maxLevels))
 	}

@@ -1,11 +1,13 @@
 package listener
 
 import (
+	"context"
 	"errors"
 	"hash/maphash"
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,7 +37,6 @@ type session struct {
 	source    string          // of the origin of its QoS 2 messages
 	roomFunc  func()          // s.room, made once
 	filters   map[string]bool // subscribed to; of the reader
-	warned    time.Time       // when it was last warned of a refused message; of the writer
 
 	mu      sync.Mutex
 	intake  intake
@@ -104,16 +105,39 @@ func (s *session) run() {
 	if s.will != nil && !why.polite {
 		s.publishWill()
 	}
-	switch {
-	case why.code != 0 && why.err != nil:
-		s.log.Warn("client disconnected by us", "reason", why.err)
-	case why.err != nil:
-		s.log.Info("client lost", "reason", why.err)
-	default:
-		s.log.Debug("client disconnected")
-	}
+	s.logEnd(why)
 	s.server.forget(s)
 	close(s.ended)
+}
+
+// logEnd logs how the session ended, but of the same client, or for the same
+// trouble of the store, once a minute only.
+func (s *session) logEnd(why *ending) {
+	if why.err == nil {
+		s.log.Debug("client disconnected")
+		return
+	}
+	level, what, about := slog.LevelInfo, "client lost", s.about("the end")
+	if why.code != 0 {
+		level, what = slog.LevelWarn, "client disconnected by us"
+	}
+	var fault *storeFault
+	if errors.As(why.err, &fault) {
+		about = "the store" // all clients have the same trouble
+	}
+	if !s.server.logged.first(about, time.Now()) {
+		level = slog.LevelDebug
+	}
+	s.log.Log(context.Background(), level, what, "reason", why.err)
+}
+
+// about is something about this client, for logged; those whose ids we make are
+// all the same to it.
+func (s *session) about(what string) string {
+	if strings.HasPrefix(s.id, generatedID) {
+		return what + " of " + generatedID
+	}
+	return what + " of " + s.id
 }
 
 // giveUp drops what waits for its turn.

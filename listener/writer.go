@@ -156,8 +156,7 @@ func (w *writer) acknowledge(p *pending, code byte) bool {
 
 // warn logs a refused message, once per client and minute.
 func (w *writer) warn(p *pending) {
-	if now := time.Now(); now.Sub(w.warned) >= time.Minute {
-		w.warned = now
+	if w.server.logged.first(w.about("a refused message"), time.Now()) {
 		about := []any{"topic", p.message.Topic, "bytes", p.publish.size, "reason", p.refused}
 		if p.err != nil {
 			about = append(about, "error", p.err)
