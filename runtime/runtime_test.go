@@ -196,6 +196,7 @@ func TestPublishRefuses(t *testing.T) {
 		{"wildcard", message("a/#", ""), types.ErrInvalidTopic},
 		{"NUL", message("a\x00b", ""), types.ErrInvalidTopic},
 		{"bad UTF-8", message("a\xffb", ""), types.ErrInvalidTopic},
+		{"control character", message("a\nb", ""), types.ErrInvalidTopic}, // a broker would end each link at it
 		{"no topic", message("", ""), types.ErrInvalidTopic},
 		{"QoS 3", types.Message{Topic: "a", QoS: 3}, types.ErrInvalidMessage},
 		{"too large", types.Message{Topic: "a", Payload: make([]byte, config.DefaultMaxMessageSize+1)}, types.ErrTooLarge},
@@ -204,7 +205,7 @@ func TestPublishRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}
-	if s := conn.Status().Outgoing; s.Refused != 6 || s.Accepted != 0 {
+	if s := conn.Status().Outgoing; s.Refused != 7 || s.Accepted != 0 {
 		t.Errorf("status: %+v", s)
 	}
 	if _, err := rt.Connection("nowhere").Publish(t.Context(), message("a", "")); !errors.Is(err, types.ErrUnknownConnection) {

@@ -44,8 +44,8 @@ func (m Message) Size() int { return len(m.Topic) + len(m.Payload) + len(m.Prope
 // MaxProperties is the most that the properties of a message may take, in bytes.
 const MaxProperties = 64 << 10
 
-// Check says whether m can be stored and published: QoS, topic, sizes. max is
-// the largest payload in bytes. The error wraps ErrInvalidTopic, ErrTooLarge
+// Check says whether m can be taken, stored and published: QoS, topic (see
+// CheckNewTopic), sizes. max is the largest payload in bytes. The error wraps ErrInvalidTopic, ErrTooLarge
 // or ErrInvalidMessage.
 func (m Message) Check(max int) error {
 	if m.QoS > 2 {
@@ -54,7 +54,7 @@ func (m Message) Check(max int) error {
 	if m.Expiry < 0 {
 		return fmt.Errorf("%w: negative expiry %v", ErrInvalidMessage, m.Expiry)
 	}
-	if err := CheckTopic(m.Topic); err != nil {
+	if err := CheckNewTopic(m.Topic); err != nil {
 		return err
 	}
 	if len(m.Payload) > max {
