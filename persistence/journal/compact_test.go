@@ -72,7 +72,7 @@ func TestDiskFollowsWhatIsLive(t *testing.T) {
 			p.compact()
 			p.compact()
 			st := p.q.State()
-			if limit := uint64(float64(st.Bytes)/0.85) + 4*size; st.DiskBytes > limit {
+			if limit := uint64(float64(st.Bytes)/0.94) + 4*size; st.DiskBytes > limit {
 				t.Errorf("%d bytes for %d live ones, want at most %d", st.DiskBytes, st.Bytes, limit)
 			}
 			var want []types.Seq

@@ -5,7 +5,7 @@ import "github.com/mqttdb/mqttdb/types"
 const (
 	// liveShare is the part of the log that is to be live, at least; below it
 	// the survivors of the oldest segments are moved behind the others (S7.3).
-	liveShare = 0.85
+	liveShare = 0.94
 	// segmentBytes is the size of a full segment where nothing else is said.
 	segmentBytes = 8 << 20
 	// manySmall is how many small batches are worth rolling up in any case.
