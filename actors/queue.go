@@ -3,7 +3,6 @@ package actors
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -75,7 +74,6 @@ type Queue struct {
 	Ref[QueueMessage]
 	admission *Admission
 	status    atomic.Pointer[queueStatus]
-	waiters   sync.Pool     // of *waiter
 	syncs     atomic.Uint64 // that went well
 }
 

@@ -15,14 +15,13 @@ func (q *Queue) Put(ctx context.Context, entries []persistence.Entry) (types.Seq
 	if err := q.admission.Acquire(ctx, CostOf(entries)); err != nil {
 		return 0, err
 	}
-	w := q.waiter()
+	w := &waiter{make(chan stored, 1)}
 	q.Tell(Enqueue{Entries: entries, Done: w})
 	select {
 	case s := <-w.stored:
-		q.waiters.Put(w)
 		return s.first, s.err
 	case <-ctx.Done():
-		return 0, ctx.Err() // w is still to be told: it cannot be used again
+		return 0, ctx.Err()
 	}
 }
 
@@ -36,11 +35,3 @@ type stored struct {
 
 // Stored implements Completion.
 func (w *waiter) Stored(first types.Seq, err error) { w.stored <- stored{first, err} }
-
-// waiter returns one that nobody uses.
-func (q *Queue) waiter() *waiter {
-	if w, ok := q.waiters.Get().(*waiter); ok {
-		return w
-	}
-	return &waiter{make(chan stored, 1)}
-}
