@@ -36,7 +36,7 @@ func drain(ctx context.Context, b *bench) error {
 	}
 	rates, ratios := make([]sample, len(sizes)), make([]sample, len(sizes))
 	var bare, idle, reopened, most, perMessage, first, cpu sample
-	for range min(b.rounds, 3) {
+	for range (b.rounds + 1) / 2 {
 		for i, n := range sizes {
 			before, err := b.barePublisher(ctx, sizes[1])
 			if err != nil {

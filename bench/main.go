@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	short := flags.Bool("short", false, "few and short rounds, a smaller backlog: about a minute")
 	only := flags.String("only", "", "the sections to run, with commas between: "+strings.Join(names(), ","))
-	rounds := flags.Int("rounds", 7, "turns of each contender; large backlogs have 3 at most")
+	rounds := flags.Int("rounds", 7, "turns of each contender; half as many with backlogs")
 	dir := flags.String("dir", ".cache/bench", "where the data goes: on the disk to be measured")
 	results := flags.String("results", "bench/results", "the folder of the report")
 	if err := flags.Parse(args); err != nil {
