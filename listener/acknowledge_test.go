@@ -191,3 +191,26 @@ func TestRefusedMessages(t *testing.T) {
 		t.Errorf("%d log lines, want one per client and minute", n)
 	}
 }
+
+// [MQTT-4.6.0-2]: what comes after a message that could not be stored is not
+// acknowledged, what came before it is; the client sends the rest again, in
+// order.
+func TestNothingIsAcknowledgedBehindAFailure(t *testing.T) {
+	sink := &testSink{hold: true}
+	s, log := start(t, Options{Sink: sink, ReceiveMax: 3})
+	c := connectRaw(t, s, mqtt311, "c", "", 60)
+	for i := range 4 {
+		c.publish("t", fmt.Sprint(i), types.QoS(1+i/2), uint16(i+1), false)
+	}
+	c.expectSilence()
+	all := sink.count(t, 3)
+	all[1].done(errors.New("disk on fire"))
+	all[2].done(nil)
+	all[0].done(nil)
+	c.expect(ackPacket(pubackKind, 1))
+	if first, body := c.expectClosed(); first != 0 {
+		t.Errorf("got %x %x", first, body)
+	}
+	log.wait(t, "could not be stored")
+	sink.count(t, 3) // the fourth was not handed over any more
+}

@@ -61,6 +61,9 @@ func (s *session) admit() {
 		full = full || s.intake.full() // the reader may have come meanwhile
 		if !took {
 			s.intake.putBack(p)
+			if s.ending != nil && !s.ending.polite { // meanwhile: see endLocked
+				s.intake.forsake(false)
+			}
 			s.waits, s.hasRoom = !s.hasRoom, false
 		}
 	}
@@ -92,12 +95,23 @@ func (s *session) room() {
 	s.signal()
 }
 
+// breaks says whether p ends the session: a client of 3.1.1 keeps a message
+// only if it gets no answer, and sends it again once it has connected again.
+func (p *pending) breaks() bool {
+	return p.err != nil && p.session.version != mqtt5 && p.message.QoS > 0 && !refusalOf(p.err).forGood()
+}
+
 // done is called by the Sink when p is committed or refused. It leaves the work
 // to the writer.
 func (p *pending) done(err error) {
 	s := p.session
 	s.mu.Lock()
 	p.err, p.settled = err, true
+	if p.breaks() {
+		// Now, and not when the writer comes to it: what the client sent after
+		// this one must not be stored before it.
+		s.endLocked(ending{err: &storeFault{err}, code: codeUnspecified, patient: true})
+	}
 	first := s.intake.answers.len() > 0 && s.intake.answers.front() == p
 	s.mu.Unlock()
 	if first { // the others are answered after it

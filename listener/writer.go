@@ -34,6 +34,7 @@ type writer struct {
 	buf  []byte
 	due  []*pending
 	open bool // the connection can be written to
+	mute bool // nothing is acknowledged any more, for something before it was not [MQTT-4.6.0-2]
 }
 
 // step settles and writes what there is, and says whether there was anything.
@@ -108,7 +109,7 @@ func (w *writer) answer() (acked int) {
 				continue
 			}
 		}
-		if w.acknowledge(p, code) {
+		if !w.mute && w.acknowledge(p, code) {
 			acked++
 		}
 	}
@@ -122,10 +123,8 @@ func (w *writer) refuse(p *pending) (code byte, answered bool) {
 		p.refused = refusalOf(p.err)
 	}
 	w.server.stats.refuse(p.refused)
-	if w.version != mqtt5 && p.message.QoS > 0 && !p.refused.forGood() {
-		// A client of 3.1.1 keeps the message only if it gets no answer, and
-		// sends it again once it has connected again.
-		w.end(ending{err: &storeFault{p.err}, code: codeUnspecified})
+	if p.breaks() {
+		w.mute = true
 		return 0, false
 	}
 	w.warn(p)
