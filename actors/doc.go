@@ -22,15 +22,16 @@
 //
 // Mailboxes have no bound; what bounds them is Admission, taken before an
 // Enqueue is told and given back when it was answered. Only the queue blocks,
-// on its store, and not on syncs: those run beside it. Everything else is told.
+// on its store, but not on the syncs of commits: those run beside it. Everything
+// else is told.
 //
 // # When an actor fails
 //
 // A panic restarts the actor after a backoff that grows, without a limit to how
 // often. Its mailbox is kept. Whoever waits for what was under way is answered
-// with types.ErrInterrupted, and whoever waits for a message that an actor
-// never came to, because it was stopped, with types.ErrClosed: every Enqueue is
-// answered exactly once. The queue opens its store anew and tells the
+// with types.ErrInterrupted, as is each Enqueue that a queue was told before it
+// failed, and whoever waits for a message that an actor never came to, because
+// it was stopped, with types.ErrClosed: every Enqueue is answered exactly once. The queue opens its store anew and tells the
 // connection, which repeats what it did not see recorded; the connection closes
 // its link and begins again with what the queue holds.
 package actors

@@ -64,6 +64,10 @@ type (
 		sent  persistence.Ranges
 	}
 
+	// caughtUp stands in the mailbox behind all that a queue was told before it
+	// failed for the so many-th time.
+	caughtUp struct{ failure uint64 }
+
 	flush     struct{}
 	synced    struct{ sync *syncing }
 	syncDue   struct{ life uint64 }
@@ -79,6 +83,7 @@ func (Compact) queueMessage()   {}
 func (Attach) queueMessage()    {}
 func (Describe) queueMessage()  {}
 func (recalled) queueMessage()  {}
+func (caughtUp) queueMessage()  {}
 func (flush) queueMessage()     {}
 func (synced) queueMessage()    {}
 func (syncDue) queueMessage()   {}

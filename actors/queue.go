@@ -109,6 +109,8 @@ type queueKeeper struct {
 	recalls    uint64 // how many Recalls were told
 	attempts   int    // to open the store, since it last worked
 	opened     bool   // the store was, at least once
+	failures   uint64 // of the actor
+	behind     bool   // what is taken from the mailbox was told before the last of them
 }
 
 // giveBack answers for what the queue will never come to.
@@ -153,7 +155,13 @@ func (a *queue) started() { a.open() }
 func (a *queue) receive(m QueueMessage) {
 	switch m := m.(type) {
 	case Enqueue:
+		if a.behind { // what came before it was not stored
+			a.giveBack(m, types.ErrInterrupted)
+			return
+		}
 		a.enqueue(m)
+	case caughtUp:
+		a.behind = a.behind && m.failure != a.failures
 	case flush:
 		a.flush()
 	case synced:
@@ -184,12 +192,17 @@ func (a *queue) receive(m QueueMessage) {
 }
 
 // interrupted implements role: all who wait learn that it is not known what
-// became of their request.
+// became of their request. So do those who are still in the mailbox with
+// messages: whoever told several one after the other must not find a later one
+// stored and an earlier one not.
 func (a *queue) interrupted(current QueueMessage) {
 	if _, taken := current.(Enqueue); !taken && current != nil { // those are waiting, or answered
 		a.giveBack(current, types.ErrInterrupted)
 	}
 	a.fail(types.ErrInterrupted)
+	a.failures++
+	a.behind = true
+	a.self.Tell(caughtUp{a.failures})
 	a.config.Changed()
 }
 

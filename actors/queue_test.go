@@ -432,6 +432,38 @@ func TestSyncFailsAtTheEnd(t *testing.T) {
 	}
 }
 
+// What is stored of several messages that were told one after the other, when
+// the queue fails in between, is their beginning.
+func TestFailureRefusesWhatWasToldBefore(t *testing.T) {
+	s := newTestStore()
+	q, _ := startQueue(t, newTestSystem(t), s, nil)
+	busy, release := make(chan struct{}), make(chan struct{})
+	q.Tell(Fetch{Reply: func(Fetched, error) { close(busy); <-release }})
+	receive(t, busy, "the queue")
+	var answers [4]chan error
+	for i := range answers {
+		answers[i] = make(chan error, 1)
+		e := []persistence.Entry{entry("t", fmt.Sprint(i))}
+		if err := q.Admission().TryAcquire(CostOf(e)); err != nil {
+			t.Fatal(err)
+		}
+		q.Tell(Enqueue{e, CompletionFunc(func(_ types.Seq, err error) { answers[i] <- err })})
+		if i == 1 {
+			q.Kill() // the first two are waiting for their commit
+		}
+	}
+	close(release)
+	for i := range answers {
+		if err := receive(t, answers[i], "an answer"); !errors.Is(err, types.ErrInterrupted) {
+			t.Errorf("message %d: %v", i, err)
+		}
+	}
+	mustPut(t, q, "t", 1)
+	if used := q.Admission().Used(); used != (Cost{}) {
+		t.Errorf("%+v leaked", used)
+	}
+}
+
 // A completion that fails does not keep the others from being answered.
 func TestCompletionThatPanics(t *testing.T) {
 	s := newTestStore()
