@@ -105,6 +105,38 @@ func TestRouteWhileAQueueIsInTrouble(t *testing.T) {
 	}
 }
 
+// The first queue that fails is the answer: whoever is to send a message again
+// must know before others that came after it are stored.
+func TestRouteAnswersWithTheFirstError(t *testing.T) {
+	h := newHouse()
+	h.broker.Down()
+	store := faultstore.New(h.store)
+	store.Before(func(_ context.Context, c faultstore.Call) error {
+		if c.Op == faultstore.Write && c.Queue == "b/outgoing" && c.Batch.Messages > 0 {
+			return faultstore.DiskFull()
+		}
+		return nil
+	})
+	release := make(chan struct{})
+	rt, err := runtime.Open(t.Context(), h.optionsFor(t, &stuckStore{Store: store, name: "a/outgoing", release: release}, "a", "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeRuntime(t, rt) })
+	answers := make(chan error, 2)
+	if !rt.Route(message("t", "x"), types.Origin{}, func(err error) { answers <- err }, func() {}) {
+		t.Fatal("no room")
+	}
+	if err := <-answers; !errors.As(err, new(*types.StoreError)) {
+		t.Errorf("answered with %v", err)
+	}
+	close(release)
+	closeRuntime(t, rt)
+	if len(answers) > 0 {
+		t.Error("answered twice")
+	}
+}
+
 // A watcher that nobody reads from ends with the runtime.
 func TestWatchThatNobodyReads(t *testing.T) {
 	before := goruntime.NumGoroutine()

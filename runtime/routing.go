@@ -69,17 +69,17 @@ func (rt *Runtime) Route(m types.Message, origin types.Origin, done func(error),
 	return true
 }
 
-// routing is a message on its way into the queues of its targets. It waits for
-// all of their commits and answers with the last, or with an error if there was
-// one.
+// routing is a message on its way into the queues of its targets. It answers with
+// the last of their commits, or with the first error: whoever is to send the
+// message again must not get others stored meanwhile.
 type routing struct {
 	targets []target
 	one     [1]target // memory for targets, of which there is mostly one
 	done    func(error)
 
-	mu   sync.Mutex
-	left int
-	err  error
+	mu       sync.Mutex
+	left     int // without an answer
+	answered bool
 }
 
 // target is a connection that forwards a message, and the message as it does.
@@ -112,11 +112,11 @@ func (rt *Runtime) routing(m types.Message, origin types.Origin) *routing {
 // Stored implements actors.Completion.
 func (r *routing) Stored(_ types.Seq, err error) {
 	r.mu.Lock()
-	r.err = errors.Join(r.err, err)
 	r.left--
-	left, joined := r.left, r.err
+	answer := !r.answered && (err != nil || r.left == 0)
+	r.answered = r.answered || answer
 	r.mu.Unlock()
-	if left == 0 {
-		r.done(joined)
+	if answer {
+		r.done(err)
 	}
 }
