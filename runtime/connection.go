@@ -18,8 +18,8 @@ import (
 // Connection is a broker connection and its queue. It may be used concurrently.
 type Connection struct {
 	rt      *Runtime
-	config  config.Connection
-	routes  *config.Routes
+	name    string
+	current atomic.Pointer[settings]
 	queue   *actors.Queue
 	link    *actors.Connection
 	inbound *actors.Inbound // nil: nothing is subscribed
@@ -29,14 +29,34 @@ type Connection struct {
 	clientID atomic.Pointer[string] // that was made and stored; nil until the store was opened
 }
 
+// settings are the configuration of a connection, and what follows from it. They
+// are never modified.
+type settings struct {
+	config.Connection
+	routes *config.Routes
+}
+
+// configure makes cfg the settings of c.
+func (c *Connection) configure(cfg config.Connection) {
+	c.current.Store(&settings{cfg, cfg.Routes()})
+}
+
+// config is how c is configured at present; it must not be modified.
+func (c *Connection) config() *config.Connection { return &c.current.Load().Connection }
+
+// routes maps messages as c is configured at present.
+func (c *Connection) routes() *config.Routes { return c.current.Load().routes }
+
 // Name is the name of the connection.
-func (c *Connection) Name() string { return c.config.Name }
+func (c *Connection) Name() string { return c.name }
 
 // startConnection starts the actors of a connection. It fails if its store is
 // not ours to open; any other trouble of the store is left to the queue, which
-// tries again.
-func (rt *Runtime) startConnection(ctx context.Context, cfg config.Connection) error {
-	c := &Connection{rt: rt, config: cfg, routes: cfg.Routes()}
+// tries again. With an error it may return a connection all the same, which is
+// to be stopped.
+func (rt *Runtime) startConnection(ctx context.Context, cfg config.Connection) (*Connection, error) {
+	c := &Connection{rt: rt, name: cfg.Name}
+	c.configure(cfg)
 	store := rt.o.Durable
 	if cfg.Persist.Outgoing == config.Off {
 		store = rt.o.Volatile
@@ -55,18 +75,17 @@ func (rt *Runtime) startConnection(ctx context.Context, cfg config.Connection) e
 		Logger:             rt.o.Logger,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	rt.connections = append(rt.connections, c)
 	_, trouble := actors.Ask(ctx, c.queue.Ref, func(r actors.Reply[types.QueueStatus]) actors.QueueMessage {
 		return actors.Describe{Reply: r}
 	})
 	if fatal(trouble) {
-		return trouble
+		return c, trouble
 	} else if err := ctx.Err(); err != nil {
-		return err
+		return c, err
 	}
-	return c.startLink()
+	return c, c.startLink()
 }
 
 // fatal says whether it is of no use to try again.
@@ -87,18 +106,19 @@ func syncWithin(s config.Sync) time.Duration {
 }
 
 func (c *Connection) startLink() error {
-	dialer, err := c.rt.o.Dialer(c.config)
+	cfg := c.config()
+	dialer, err := c.rt.o.Dialer(*cfg)
 	if err != nil {
 		return err
 	}
 	var filters []broker.Filter
-	for _, f := range c.routes.Filters() {
+	for _, f := range c.routes().Filters() {
 		filters = append(filters, broker.Filter{Topic: f.Topic, QoS: f.QoS})
 	}
 	var inbound actors.Ref[actors.InboundMessage]
 	if len(filters) > 0 {
 		c.inbound, err = actors.SpawnInbound(c.rt.system, actors.InboundConfig{
-			Name: c.config.Name + "/inbound", Handle: c.arrived, Logger: c.rt.o.Logger,
+			Name: cfg.Name + "/inbound", Handle: c.arrived, Logger: c.rt.o.Logger,
 		})
 		if err != nil {
 			return err
@@ -106,16 +126,16 @@ func (c *Connection) startLink() error {
 		inbound = c.inbound.Ref
 	}
 	c.link, err = actors.SpawnConnection(c.rt.system, actors.ConnectionConfig{
-		Name:         c.config.Name,
+		Name:         cfg.Name,
 		Dialer:       dialer,
 		Options:      c.connectOptions,
 		Queue:        c.queue,
 		Inbound:      inbound,
 		Filters:      filters,
-		Window:       c.config.Window,
-		WindowBytes:  c.config.WindowBytes,
-		MaxQoS:       c.config.MaxQoS.Of(2),
-		StallTimeout: c.config.StallTimeout,
+		Window:       cfg.Window,
+		WindowBytes:  cfg.WindowBytes,
+		MaxQoS:       cfg.MaxQoS.Of(2),
+		StallTimeout: cfg.StallTimeout,
 		Changed:      c.rt.board.changed,
 		Logger:       c.rt.o.Logger,
 	})
@@ -124,31 +144,32 @@ func (c *Connection) startLink() error {
 
 // connectOptions says how to greet the broker, anew for each attempt.
 func (c *Connection) connectOptions(ctx context.Context) (broker.ConnectOptions, error) {
-	clientID := c.config.ClientID
+	cfg := c.config()
+	clientID := cfg.ClientID
 	if made := c.clientID.Load(); clientID == "" && made != nil {
 		clientID = *made
 	} else if clientID == "" {
 		return broker.ConnectOptions{}, errors.New("the client id is not known before the store can be opened")
 	}
-	username, password, err := c.rt.o.Login(ctx, c.config)
+	username, password, err := c.rt.o.Login(ctx, *cfg)
 	if err != nil {
 		return broker.ConnectOptions{}, err
 	}
 	return broker.ConnectOptions{
 		ClientID:     clientID,
-		CleanSession: c.config.CleanSession,
+		CleanSession: cfg.CleanSession,
 		Username:     username,
 		Password:     password,
-		KeepAlive:    c.config.KeepAlive,
-		Will:         c.config.Will.Message(),
-		Protocol:     broker.Protocol(c.config.Protocol.Level()),
+		KeepAlive:    cfg.KeepAlive,
+		Will:         cfg.Will.Message(),
+		Protocol:     broker.Protocol(cfg.Protocol.Level()),
 		MaxPacket:    int(c.rt.config.MaxMessageSize) + types.MaxTopic + 16,
 	}, nil
 }
 
 // arrived hands on a message that came from the broker.
 func (c *Connection) arrived(m types.Message) {
-	if local, ok := c.routes.Delivers(m); ok {
+	if local, ok := c.routes().Delivers(m); ok {
 		c.rt.local.hand(local)
 	}
 }
@@ -159,7 +180,7 @@ func (c *Connection) Status() types.Status {
 		return types.Status{State: types.Offline}
 	}
 	s := types.Status{
-		Name: c.config.Name, Broker: c.config.Endpoint(),
+		Name: c.name, Broker: c.config().Endpoint(),
 		State: types.Offline, Outgoing: c.queue.Status(),
 	}
 	s.Outgoing.Refused = c.refused.Load()
@@ -189,7 +210,7 @@ func (c *Connection) Clear(ctx context.Context, which types.Selection) (uint64, 
 		return actors.Clear{Filter: which.Filter, Before: which.Before, Reply: r}
 	})
 	if err != nil {
-		return 0, fmt.Errorf("clear %s: %w", c.config.Name, err)
+		return 0, fmt.Errorf("clear %s: %w", c.name, err)
 	}
 	return cleared.Count, nil
 }
@@ -204,7 +225,7 @@ func (c *Connection) Drain(ctx context.Context) error {
 		return s.Pending() == 0 && c.queue.Admission().Used() == actors.Cost{}
 	})
 	if err != nil {
-		return fmt.Errorf("drain %s: %d messages are left: %w", c.config.Name, c.queue.Status().Pending, err)
+		return fmt.Errorf("drain %s: %d messages are left: %w", c.name, c.queue.Status().Pending, err)
 	}
 	return nil
 }
@@ -243,7 +264,7 @@ func (c *Connection) stop(ctx context.Context, within time.Duration) error {
 	errs = append(errs, c.queue.Stop(ctx))
 	c.tracker.close()
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("stop %s: %w", c.config.Name, err)
+		return fmt.Errorf("stop %s: %w", c.name, err)
 	}
 	return nil
 }

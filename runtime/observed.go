@@ -75,7 +75,7 @@ func (c *Connection) open(ctx context.Context, store persistence.Store, name str
 }
 
 func (c *Connection) identify(ctx context.Context, q persistence.Queue) error {
-	if c.config.ClientID != "" {
+	if c.config().ClientID != "" {
 		return nil
 	}
 	for key, value := range q.Marks(clientIDMark) {
@@ -87,7 +87,7 @@ func (c *Connection) identify(ctx context.Context, q persistence.Queue) error {
 	}
 	var random [4]byte
 	rand.Read(random[:]) // never fails
-	id := fmt.Sprintf("mqttdb-%s-%s", c.config.Name, hex.EncodeToString(random[:]))
+	id := fmt.Sprintf("mqttdb-%s-%s", c.name, hex.EncodeToString(random[:]))
 	mark := persistence.Mark{Key: clientIDMark, Value: []byte(id)}
 	if _, err := q.Write(ctx, persistence.Commit{Marks: []persistence.Mark{mark}}); err != nil {
 		return err

@@ -87,7 +87,7 @@ func (c *Connection) entriesOf(messages []types.Message, room []persistence.Entr
 		}
 		m.Payload = append([]byte(nil), m.Payload...)
 		m.Properties = append([]byte(nil), m.Properties...)
-		entries = append(entries, persistence.Entry{Message: c.config.Outgoing(m), Enqueued: now})
+		entries = append(entries, persistence.Entry{Message: c.config().Outgoing(m), Enqueued: now})
 	}
 	return entries, nil
 }

@@ -70,7 +70,7 @@ func (c *Connection) PublishAsync(ctx context.Context, m types.Message) (*Public
 // enqueue tells the queue to store entries, once there is room for them.
 func (c *Connection) enqueue(ctx context.Context, entries []persistence.Entry, done actors.Completion) error {
 	if err := c.queue.Admission().Acquire(ctx, actors.CostOf(entries)); err != nil {
-		return fmt.Errorf("publish on %s: %w", c.config.Name, err)
+		return fmt.Errorf("publish on %s: %w", c.name, err)
 	}
 	c.queue.Tell(actors.Enqueue{Entries: entries, Done: done})
 	return nil

@@ -95,8 +95,8 @@ func (t *target) cost() actors.Cost            { return actors.CostOf(t.entry[:]
 func (rt *Runtime) routing(m types.Message, origin types.Origin) *routing {
 	var r *routing
 	var now time.Time
-	for _, c := range rt.connections {
-		remote, ok := c.routes.Forwards(m)
+	for _, c := range rt.connections() {
+		remote, ok := c.routes().Forwards(m)
 		if !ok {
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -46,18 +47,38 @@ type Options struct {
 
 // Runtime runs connections. It may be used concurrently.
 type Runtime struct {
-	config      config.Config
-	o           Options
-	system      *actors.System
-	compactor   actors.Ref[actors.CompactorMessage]
+	config    config.Config // as it was at the start: what a running program cannot change
+	o         Options
+	system    *actors.System
+	compactor actors.Ref[actors.CompactorMessage]
+	lineup    atomic.Pointer[lineup]
+	local     local
+	board     board
+	closing   sync.Once
+	closed    chan struct{}
+	closeErr  error
+}
+
+// lineup is what runs at present. It is never modified: another one takes its
+// place.
+type lineup struct {
 	connections []*Connection // in the order of the configuration
 	orphans     []types.Status
-	local       local
-	board       board
-	closing     sync.Once
-	closed      chan struct{}
-	closeErr    error
 }
+
+// named returns the connection of that name, nil if there is none.
+func (l *lineup) named(name string) *Connection {
+	for _, c := range l.connections {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// connections are those that run at present, in the order of the configuration.
+// The list must not be modified.
+func (rt *Runtime) connections() []*Connection { return rt.lineup.Load().connections }
 
 func (rt *Runtime) now() time.Time { return time.Now() }
 
@@ -68,6 +89,7 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	rt := &Runtime{config: o.Config, o: o, closed: make(chan struct{})}
+	rt.lineup.Store(&lineup{})
 	rt.system = actors.NewSystem(actors.SystemOptions{Host: o.System, Name: o.SystemName, Logger: o.Logger})
 	if err := rt.start(ctx); err != nil {
 		return nil, errors.Join(err, rt.Close(context.WithoutCancel(ctx)))
@@ -80,21 +102,29 @@ func (rt *Runtime) start(ctx context.Context) error {
 	if rt.compactor, err = actors.SpawnCompactor(rt.system, actors.CompactorConfig{Logger: rt.o.Logger}); err != nil {
 		return err
 	}
-	for _, c := range rt.config.Connections {
-		if err := rt.startConnection(ctx, c); err != nil {
-			return fmt.Errorf("start connection %s: %w", c.Name, err)
+	next := &lineup{}
+	rt.lineup.Store(next) // nobody has rt yet; close stops what was started
+	for _, cfg := range rt.config.Connections {
+		c, err := rt.startConnection(ctx, cfg)
+		if c != nil {
+			next.connections = append(next.connections, c)
+		}
+		if err != nil {
+			return fmt.Errorf("start connection %s: %w", cfg.Name, err)
 		}
 	}
-	return rt.findOrphans(ctx)
+	next.orphans, err = rt.findOrphans(ctx)
+	return err
 }
 
 // findOrphans opens the queues that no connection is configured for any more,
 // to say what is in them.
-func (rt *Runtime) findOrphans(ctx context.Context) error {
+func (rt *Runtime) findOrphans(ctx context.Context) ([]types.Status, error) {
 	names, err := rt.o.Durable.Names(ctx)
 	if err != nil {
-		return fmt.Errorf("list the stored queues: %w", err)
+		return nil, fmt.Errorf("list the stored queues: %w", err)
 	}
+	var orphans []types.Status
 	for _, name := range names {
 		conn, direction, _ := strings.Cut(name, "/")
 		if direction != "outgoing" || rt.Connection(conn) != nil {
@@ -107,43 +137,38 @@ func (rt *Runtime) findOrphans(ctx context.Context) error {
 		}
 		s := q.State()
 		if err := q.Close(ctx); err != nil {
-			return fmt.Errorf("close %s: %w", name, err)
+			return nil, fmt.Errorf("close %s: %w", name, err)
 		}
 		if s.Pending() == 0 {
 			continue
 		}
 		rt.o.Logger.Warn("messages are pending for a connection that is not configured; they are kept",
 			"conn", conn, "pending", s.Pending())
-		rt.orphans = append(rt.orphans, types.Status{
+		orphans = append(orphans, types.Status{
 			Name: conn, State: types.Offline, Orphan: true,
 			Hint:     "messages wait for a connection of this name: configure it, or remove its directory while the gateway is stopped",
 			Outgoing: actors.QueueStatusOf(s),
 		})
 	}
-	return nil
+	return orphans, nil
 }
 
 // Connection returns the named connection, nil if there is none; what is asked
 // of nil fails with types.ErrUnknownConnection.
-func (rt *Runtime) Connection(name string) *Connection {
-	i := slices.IndexFunc(rt.connections, func(c *Connection) bool { return c.config.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return rt.connections[i]
-}
+func (rt *Runtime) Connection(name string) *Connection { return rt.lineup.Load().named(name) }
 
 // Connections returns all connections, in the order of the configuration.
-func (rt *Runtime) Connections() []*Connection { return slices.Clone(rt.connections) }
+func (rt *Runtime) Connections() []*Connection { return slices.Clone(rt.connections()) }
 
 // Status describes all connections, and after them the orphans: queues with
 // messages for a connection that is not configured.
 func (rt *Runtime) Status() []types.Status {
-	out := make([]types.Status, 0, len(rt.connections)+len(rt.orphans))
-	for _, c := range rt.connections {
+	now := rt.lineup.Load()
+	out := make([]types.Status, 0, len(now.connections)+len(now.orphans))
+	for _, c := range now.connections {
 		out = append(out, c.Status())
 	}
-	return append(out, rt.orphans...)
+	return append(out, now.orphans...)
 }
 
 // Running lists the names of the actors that run.
@@ -156,7 +181,7 @@ func (rt *Runtime) Kill(actor string) error {
 		rt.compactor.Kill()
 		return nil
 	}
-	for _, c := range rt.connections {
+	for _, c := range rt.connections() {
 		switch {
 		case actor == c.queue.Name():
 			c.queue.Kill()
@@ -174,7 +199,7 @@ func (rt *Runtime) Kill(actor string) error {
 
 // Drain waits until all queues are empty.
 func (rt *Runtime) Drain(ctx context.Context) error {
-	for _, c := range rt.connections {
+	for _, c := range rt.connections() {
 		if err := c.Drain(ctx); err != nil {
 			return err
 		}
@@ -202,8 +227,8 @@ func (rt *Runtime) close(ctx context.Context) error {
 		within = time.Duration(float64(time.Until(deadline)) * finishShare)
 	}
 	var wg sync.WaitGroup
-	errs := make([]error, len(rt.connections))
-	for i, c := range rt.connections {
+	errs := make([]error, len(rt.connections()))
+	for i, c := range rt.connections() {
 		wg.Go(func() { errs[i] = c.stop(ctx, within) })
 	}
 	wg.Wait()
@@ -218,12 +243,12 @@ func (rt *Runtime) close(ctx context.Context) error {
 func (rt *Runtime) closeStores(ctx context.Context) error {
 	closed := make(chan error, 1)
 	go func() {
-		for _, c := range rt.connections {
+		for _, c := range rt.connections() {
 			<-c.queue.Gone()
 		}
 		closed <- errors.Join(rt.o.Durable.Close(), rt.o.Volatile.Close())
 	}()
-	for _, c := range rt.connections {
+	for _, c := range rt.connections() {
 		select {
 		case <-c.queue.Gone():
 			continue
