@@ -19,10 +19,8 @@ type request struct {
 	cost    Cost      // admitted, and not yet released
 	written int       // how many of its entries were
 	first   types.Seq // of the first one
+	write   uint64    // number of the Write that finished it
 }
-
-// last is the seq of its last message, once it was written.
-func (r *request) last() types.Seq { return r.first + types.Seq(len(r.Entries)-1) }
 
 // committing is the part of a queue that makes messages durable, many at a
 // time: what arrives while a commit is under way becomes the next one.
@@ -32,11 +30,14 @@ func (r *request) last() types.Seq { return r.first + types.Seq(len(r.Entries)-1
 type committing struct {
 	waiting   []request
 	collected int64 // bytes of waiting
+	notes     int   // requests of waiting that have a Note
 	armed     bool  // a flush is on its way
 
 	unsynced    []request
 	spare       []request // memory for unsynced
+	strict      []request // written, and answered only when synced, whatever the policy
 	lastWritten types.Seq
+	writes      uint64   // how many there were
 	sync        *syncing // under way
 	dirty       bool     // written and not synced, and no sync of it under way
 	timer       func()   // stops the timer of the next sync, if one runs
@@ -50,6 +51,7 @@ type committing struct {
 // syncing is a Sync that runs beside the actor.
 type syncing struct {
 	upTo  types.Seq
+	write uint64 // number of the last Write that it covers
 	since time.Time
 	took  time.Duration
 	err   error
@@ -59,10 +61,11 @@ type syncing struct {
 // enqueue takes a request into the next commit.
 func (a *queue) enqueue(m Enqueue) {
 	r := request{Enqueue: m, cost: CostOf(m.Entries)}
-	if len(m.Entries) == 0 {
-		a.queue.admission.Release(r.cost)
-		m.Done.Stored(0, nil)
-		return
+	if m.Note != nil {
+		if a.handle != nil && len(a.marks) > 0 { // an older mark must not come behind a newer one
+			a.writeSettled()
+		}
+		a.notes++
 	}
 	a.waiting = append(a.waiting, r)
 	a.collected += r.cost.Bytes
@@ -154,66 +157,71 @@ func (a *queue) write() bool {
 func (a *queue) writeWaiting() error {
 	for len(a.waiting) > 0 || a.anySettled() {
 		c := &a.scratch
-		c.Done = a.settledDone(c.Done[:0])
-		c.Messages = c.Messages[:0]
-		n := a.gather(c)
+		a.beginCommit(c)
+		n, whole := a.gather(c)
 		first, err := a.handle.Write(a.context(), *c)
 		clear(c.Messages)
 		if err != nil {
 			return err
 		}
-		a.wrote(first, n)
+		a.wrote(first, n, whole)
 		a.tellSettled()
 	}
 	if len(a.waiting) == 0 {
-		a.collected = 0
+		a.collected, a.notes = 0, 0
 	}
 	if a.config.SyncWithin != 0 {
-		a.commit(a.lastWritten)
+		a.commit(a.lastWritten, a.writes)
 	}
 	a.config.Changed()
 	return nil
 }
 
-// gather fills c with entries of the first requests and returns how many.
-func (a *queue) gather(c *persistence.Commit) int {
+// gather fills c with the first requests and returns how many entries that are,
+// and how many requests they finish.
+func (a *queue) gather(c *persistence.Commit) (entries, whole int) {
 	bytes := 0
 	for i := range a.waiting {
 		r := &a.waiting[i]
+		if bytes += r.Note.size(); i > 0 && bytes > writeBytes {
+			return len(c.Messages), i
+		}
 		for j := r.written; j < len(r.Entries); j++ {
 			size := r.Entries[j].Message.Size()
 			if len(c.Messages) > 0 && bytes+size > writeBytes {
-				return len(c.Messages)
+				return len(c.Messages), i
 			}
 			bytes += size
 			c.Messages = append(c.Messages, r.Entries[j])
 		}
+		r.Note.join(c)
 	}
-	return len(c.Messages)
+	return len(c.Messages), len(a.waiting)
 }
 
-// wrote notes that the first n entries were written, from seq first on.
-func (a *queue) wrote(first types.Seq, n int) {
-	if n == 0 {
+// wrote notes that the first n entries were written, from seq first on, and that
+// the first requests, whole in number, are finished by that.
+func (a *queue) wrote(first types.Seq, n, whole int) {
+	if n == 0 && whole == 0 {
 		return
 	}
-	a.lastWritten = first + types.Seq(n-1)
+	a.writes++
 	a.dirty = true
-	whole := 0
-	for i := range a.waiting {
+	if n > 0 {
+		a.lastWritten = first + types.Seq(n-1)
+	}
+	for i := range a.waiting[:min(whole+1, len(a.waiting))] {
 		r := &a.waiting[i]
 		take := min(n, len(r.Entries)-r.written)
-		if r.written == 0 {
+		if r.written == 0 && take > 0 {
 			r.first = first
 		}
 		r.written += take
+		r.write = a.writes
 		first += types.Seq(take)
 		n -= take
-		if r.written < len(r.Entries) {
-			break
-		}
-		whole++
 	}
+	whole = a.keepStrict(whole)
 	if len(a.unsynced) == 0 {
 		a.unsynced = append(a.spare[:0], a.waiting[:whole]...)
 		a.spare = a.unsynced[:0]
@@ -225,8 +233,9 @@ func (a *queue) wrote(first types.Seq, n int) {
 	a.waiting = a.waiting[:rest]
 }
 
-// commit makes everything up to last visible, and answers those who wait for it.
-func (a *queue) commit(last types.Seq) {
+// commit makes everything up to last visible, and answers those who wait for
+// what was written up to that Write.
+func (a *queue) commit(last types.Seq, write uint64) {
 	if last > a.committed {
 		a.committed = last
 		if a.hungry {
@@ -234,13 +243,13 @@ func (a *queue) commit(last types.Seq) {
 			a.connection.Tell(Available{last})
 		}
 	}
-	a.answer(&a.unsynced, a.covered(last), nil)
+	a.answer(&a.unsynced, covered(a.unsynced, write), nil)
 }
 
-// covered is how many of the written requests lie below last or end there.
-func (a *queue) covered(last types.Seq) int {
+// covered is how many of these requests that Write, or an earlier one, finished.
+func covered(list []request, write uint64) int {
 	n := 0
-	for n < len(a.unsynced) && a.unsynced[n].last() <= last {
+	for n < len(list) && list[n].write <= write {
 		n++
 	}
 	return n
@@ -272,8 +281,8 @@ func (a *queue) answer(list *[]request, n int, err error) {
 // covers it. Where messages count before they are synced it is done later.
 func (a *queue) startSync() {
 	switch d := a.config.SyncWithin; {
-	case !a.dirty || d < 0:
-	case d == 0 && a.sync == nil:
+	case !a.dirty:
+	case (d == 0 || len(a.strict) > 0) && a.sync == nil:
 		a.beginSync()
 	case d > 0 && a.timer == nil:
 		due := syncDue{a.life}
@@ -282,7 +291,7 @@ func (a *queue) startSync() {
 }
 
 func (a *queue) beginSync() {
-	s := &syncing{upTo: a.lastWritten, since: a.config.Clock.Now(), done: make(chan struct{})}
+	s := &syncing{upTo: a.lastWritten, write: a.writes, since: a.config.Clock.Now(), done: make(chan struct{})}
 	a.sync, a.dirty = s, false
 	handle, ctx, self, clock := a.handle, a.context(), a.self, a.config.Clock
 	begun := make(chan struct{})
@@ -313,17 +322,18 @@ func (a *queue) synced(s *syncing) {
 	a.alarmed = false
 	if a.config.SyncWithin == 0 {
 		var err error
-		if a.config.CommitDelay == 0 && a.round.hurry(all-a.covered(s.upTo)) {
+		if a.config.CommitDelay == 0 && a.round.hurry(all-covered(a.unsynced, s.write)) {
 			if err = a.writeWaiting(); err == nil {
 				a.startSync()
 			}
 		}
-		a.commit(s.upTo)
+		a.commit(s.upTo, s.write)
 		if err != nil {
 			a.fail(a.storeError("write to", err))
 			return
 		}
 	}
+	a.answer(&a.strict, covered(a.strict, s.write), nil)
 	switch {
 	case a.overdue:
 		a.overdue = false
@@ -364,8 +374,8 @@ func (a *queue) awaitSync() error {
 
 // answerAll answers all who wait with err.
 func (a *queue) answerAll(err error) {
-	a.collected = 0
-	for _, list := range []*[]request{&a.unsynced, &a.waiting} {
+	a.collected, a.notes = 0, 0
+	for _, list := range []*[]request{&a.unsynced, &a.strict, &a.waiting} {
 		a.answer(list, len(*list), err)
 		*list = nil
 	}

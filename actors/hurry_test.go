@@ -40,7 +40,7 @@ func (g *gatedQueue) enqueue(t *testing.T, n int) <-chan error {
 		if err := g.Admission().TryAcquire(CostOf(e)); err != nil {
 			t.Fatal(err)
 		}
-		g.Tell(Enqueue{e, CompletionFunc(func(_ types.Seq, err error) { answers <- err })})
+		g.Tell(Enqueue{Entries: e, Done: CompletionFunc(func(_ types.Seq, err error) { answers <- err })})
 	}
 	close(hold)
 	describe(t, g.Queue)

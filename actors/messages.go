@@ -21,7 +21,29 @@ type (
 	// queue releases it. Answer: Done, exactly once, when all are committed.
 	Enqueue struct {
 		Entries []persistence.Entry // one or more
+		Note    *Note               // what is to be in the same commit as the last of them, but for its Sync and Reply; nil: nothing
 		Done    Completion
+	}
+
+	// Note records state in one commit, without messages, behind all that was
+	// told before. What it says is Done is not told as Settled: it must not be
+	// what an attached connection may have fetched. A Note of nothing is recorded
+	// when all before it is. Answer: Noted, when it is committed, which is as the
+	// policy of the queue demands; or when it is synced.
+	Note struct {
+		Marks     []persistence.Mark // later ones replace earlier ones of the same key
+		Done      []persistence.Done
+		Released  persistence.Ranges
+		Abandoned []persistence.Done
+		Sync      bool // answer, and sync at once, whatever the policy
+		Reply     Reply[Noted]
+	}
+
+	// ReadMarks asks for the marks whose keys begin with Prefix, in order of keys,
+	// as they are written behind all that was told before. Answer: Marks.
+	ReadMarks struct {
+		Prefix string
+		Reply  Reply[Marks]
 	}
 
 	// Fetch asks for committed messages above After. Answer: Fetched.
@@ -32,9 +54,14 @@ type (
 		drain bool // by the attached connection, which wants to know when there is more
 	}
 
-	// Settle says how messages left. Answer, to the attached connection, when
-	// it is written: Settled. It is not synced for its own sake.
-	Settle struct{ Done []persistence.Done }
+	// Settle says how messages left, and which marks go with that (a cursor).
+	// Answer, to the attached connection, when it is written: Settled. It is not
+	// synced for its own sake, and what comes after a failure of the store before
+	// Opened is forgotten.
+	Settle struct {
+		Done  []persistence.Done
+		Marks []persistence.Mark
+	}
 
 	// Clear removes what is committed and not in flight. Answer: Cleared.
 	Clear struct {
@@ -76,6 +103,8 @@ type (
 )
 
 func (Enqueue) queueMessage()   {}
+func (Note) queueMessage()      {}
+func (ReadMarks) queueMessage() {}
 func (Fetch) queueMessage()     {}
 func (Settle) queueMessage()    {}
 func (Clear) queueMessage()     {}
@@ -101,6 +130,15 @@ type (
 
 	// Cleared says how many messages Clear removed.
 	Cleared struct{ Count uint64 }
+
+	// Noted says that a Note was recorded.
+	Noted struct{}
+
+	// Marks are marks of a store, which nobody may modify.
+	Marks struct {
+		Store persistence.StoreID
+		List  []persistence.Mark
+	}
 )
 
 // Completion is told, exactly once, what became of an Enqueue: the number of

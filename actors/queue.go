@@ -119,6 +119,10 @@ func (k *queueKeeper) giveBack(m QueueMessage, err error) {
 	case Enqueue:
 		k.queue.admission.Release(CostOf(m.Entries))
 		m.Done.Stored(0, err)
+	case Note:
+		m.Reply.answer(Noted{}, err)
+	case ReadMarks:
+		m.Reply.answer(Marks{}, err)
 	case Fetch:
 		m.Reply.answer(Fetched{}, err)
 	case Clear:
@@ -160,6 +164,14 @@ func (a *queue) receive(m QueueMessage) {
 			return
 		}
 		a.enqueue(m)
+	case Note:
+		if a.behind {
+			a.giveBack(m, types.ErrInterrupted)
+			return
+		}
+		a.note(m)
+	case ReadMarks:
+		a.readMarks(m)
 	case caughtUp:
 		a.behind = a.behind && m.failure != a.failures
 	case flush:
@@ -196,7 +208,9 @@ func (a *queue) receive(m QueueMessage) {
 // messages: whoever told several one after the other must not find a later one
 // stored and an earlier one not.
 func (a *queue) interrupted(current QueueMessage) {
-	if _, taken := current.(Enqueue); !taken && current != nil { // those are waiting, or answered
+	switch current.(type) {
+	case nil, Enqueue, Note: // those are waiting, or answered
+	default:
 		a.giveBack(current, types.ErrInterrupted)
 	}
 	a.fail(types.ErrInterrupted)
@@ -219,7 +233,8 @@ func (a *queue) stopping() {
 		if err != nil {
 			a.fail(a.storeError("sync", err))
 		} else {
-			a.commit(a.lastWritten)
+			a.commit(a.lastWritten, a.writes)
+			a.answer(&a.strict, len(a.strict), nil)
 		}
 	}
 	a.fail(types.ErrClosed)

@@ -48,7 +48,7 @@ func TestGroupCommitGrowsWithProducers(t *testing.T) {
 				if err := q.Admission().TryAcquire(CostOf(e)); err != nil {
 					t.Fatal(err)
 				}
-				q.Tell(Enqueue{e, CompletionFunc(func(_ types.Seq, err error) { answers <- err })})
+				q.Tell(Enqueue{Entries: e, Done: CompletionFunc(func(_ types.Seq, err error) { answers <- err })})
 			}
 			enqueue()
 			receive(t, syncing, "the sync of the first one")
@@ -131,7 +131,7 @@ func TestServesWhileSyncing(t *testing.T) {
 	if f := fetchAll(t, q, 0); len(f.Records) != 3 || f.Last != 3 || f.Through != 3 {
 		t.Errorf("while syncing: %d records, last %d; want the 3 that are synced", len(f.Records), f.Last)
 	}
-	q.Tell(Settle{[]persistence.Done{{Range: persistence.Range{First: 1, Last: 2}, Reason: types.Sent}}})
+	q.Tell(Settle{Done: []persistence.Done{{Range: persistence.Range{First: 1, Last: 2}, Reason: types.Sent}}})
 	describe(t, q)
 	describe(t, q) // behind the flush that the first one let pass
 	if st := q.Status(); st.Sent != 2 {
@@ -210,7 +210,7 @@ func TestCommitDelay(t *testing.T) {
 		if err := q.Admission().TryAcquire(CostOf(e)); err != nil {
 			t.Fatal(err)
 		}
-		q.Tell(Enqueue{e, CompletionFunc(func(_ types.Seq, err error) { answers <- err })})
+		q.Tell(Enqueue{Entries: e, Done: CompletionFunc(func(_ types.Seq, err error) { answers <- err })})
 	}
 	describe(t, q)
 	if writes, _, _ := s.counts(); len(writes) != 0 {
@@ -373,7 +373,7 @@ func TestEveryoneIsAnsweredAtTheEnd(t *testing.T) {
 			outstanding.Done()
 			continue
 		}
-		q.Tell(Enqueue{e, CompletionFunc(func(_ types.Seq, err error) {
+		q.Tell(Enqueue{Entries: e, Done: CompletionFunc(func(_ types.Seq, err error) {
 			switch {
 			case err == nil:
 				storedOK.Add(1)
@@ -447,7 +447,7 @@ func TestFailureRefusesWhatWasToldBefore(t *testing.T) {
 		if err := q.Admission().TryAcquire(CostOf(e)); err != nil {
 			t.Fatal(err)
 		}
-		q.Tell(Enqueue{e, CompletionFunc(func(_ types.Seq, err error) { answers[i] <- err })})
+		q.Tell(Enqueue{Entries: e, Done: CompletionFunc(func(_ types.Seq, err error) { answers[i] <- err })})
 		if i == 1 {
 			q.Kill() // the first two are waiting for their commit
 		}
@@ -479,7 +479,7 @@ func TestCompletionThatPanics(t *testing.T) {
 		if err := q.Admission().TryAcquire(CostOf(e)); err != nil {
 			t.Fatal(err)
 		}
-		q.Tell(Enqueue{e, CompletionFunc(func(_ types.Seq, err error) {
+		q.Tell(Enqueue{Entries: e, Done: CompletionFunc(func(_ types.Seq, err error) {
 			answers <- err
 			if i == 5 {
 				panic("a bug of the caller")

@@ -179,7 +179,7 @@ func (c *connection) sendSingly(batch []broker.Publish) {
 		refused = append(refused, persistence.Done{Range: persistence.Range{First: seq, Last: seq}, Reason: types.Dead})
 	}
 	if len(refused) > 0 {
-		c.config.Queue.Tell(Settle{refused})
+		c.config.Queue.Tell(Settle{Done: refused})
 	}
 }
 
@@ -213,7 +213,7 @@ func (c *connection) settle(set persistence.Ranges) {
 	for i, r := range set {
 		list[i] = persistence.Done{Range: r, Reason: types.Sent}
 	}
-	c.config.Queue.Tell(Settle{list})
+	c.config.Queue.Tell(Settle{Done: list})
 }
 
 // watch sees to it that a silent broker is noticed.

@@ -9,6 +9,7 @@ import (
 // yet.
 type pendingSettled struct {
 	settled    [types.Reasons]persistence.Ranges
+	marks      []persistence.Mark
 	sinceCheck uint64 // messages settled since the store was asked whether it wants compaction
 }
 
@@ -20,6 +21,15 @@ func (a *queue) settle(m Settle) {
 	if a.handle == nil {
 		return // the connection repeats it when it is told Opened
 	}
+	if len(m.Marks) > 0 {
+		if a.notes > 0 { // an older mark must not come behind a newer one
+			if !a.write() {
+				return
+			}
+			a.startSync()
+		}
+		a.marks = append(a.marks, m.Marks...)
+	}
 	for _, d := range m.Done {
 		a.sinceCheck += a.settled[d.Reason].Add(d.Range)
 	}
@@ -27,6 +37,9 @@ func (a *queue) settle(m Settle) {
 }
 
 func (s *pendingSettled) anySettled() bool {
+	if len(s.marks) > 0 {
+		return true
+	}
 	for i := range s.settled {
 		if len(s.settled[i]) > 0 {
 			return true
@@ -62,7 +75,7 @@ func (a *queue) writeSettled() bool {
 		return true
 	}
 	c := &a.scratch
-	c.Messages, c.Done = c.Messages[:0], a.settledDone(c.Done[:0])
+	a.beginCommit(c)
 	if _, err := a.handle.Write(a.context(), *c); err != nil {
 		a.fail(a.storeError("write to", err))
 		return false
@@ -74,6 +87,8 @@ func (a *queue) writeSettled() bool {
 
 // tellSettled tells the connection what was written as settled.
 func (a *queue) tellSettled() {
+	clear(a.marks)
+	a.marks = a.marks[:0]
 	var all persistence.Ranges
 	for i := range a.settled {
 		for _, r := range a.settled[i] {

@@ -1,0 +1,84 @@
+package actors
+
+import (
+	"slices"
+
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// note takes m into the next commit, behind what waits for it already.
+func (a *queue) note(m Note) {
+	reply := m.Reply
+	a.enqueue(Enqueue{Note: &m, Done: CompletionFunc(func(_ types.Seq, err error) { reply.answer(Noted{}, err) })})
+}
+
+// size is about how many bytes n takes in a commit.
+func (n *Note) size() int {
+	if n == nil {
+		return 0
+	}
+	const run = 32
+	size := run * (len(n.Done) + len(n.Released) + len(n.Abandoned))
+	for _, m := range n.Marks {
+		size += run + len(m.Key) + len(m.Value)
+	}
+	return size
+}
+
+// join adds n to c.
+func (n *Note) join(c *persistence.Commit) {
+	if n == nil {
+		return
+	}
+	c.Done = append(c.Done, n.Done...)
+	c.Abandoned = append(c.Abandoned, n.Abandoned...)
+	c.Marks = append(c.Marks, n.Marks...)
+	for _, r := range n.Released {
+		c.Released.Add(r)
+	}
+}
+
+// beginCommit makes c one that holds what was settled.
+func (a *queue) beginCommit(c *persistence.Commit) {
+	clear(c.Marks)
+	*c = persistence.Commit{
+		Messages: c.Messages[:0], Done: a.settledDone(c.Done[:0]), Released: c.Released[:0],
+		Abandoned: c.Abandoned[:0], Marks: append(c.Marks[:0], a.marks...),
+	}
+}
+
+// keepStrict moves those of the first requests, whole in number, that are
+// answered only when they are synced to a list of their own, and returns how
+// many remain.
+func (a *queue) keepStrict(whole int) int {
+	if a.config.SyncWithin == 0 {
+		return whole // all are
+	}
+	i := 0
+	for range whole {
+		if n := a.waiting[i].Note; n != nil && n.Sync {
+			a.strict = append(a.strict, a.waiting[i])
+			a.waiting = slices.Delete(a.waiting, i, i+1)
+			continue
+		}
+		i++
+	}
+	return i
+}
+
+// readMarks answers with the marks as they are behind all that was told before.
+func (a *queue) readMarks(m ReadMarks) {
+	if a.handle != nil && (a.notes > 0 || len(a.marks) > 0) && a.write() {
+		a.startSync()
+	}
+	if a.handle == nil {
+		m.Reply.answer(Marks{}, a.trouble)
+		return
+	}
+	marks := Marks{Store: a.handle.State().StoreID}
+	for key, value := range a.handle.Marks(m.Prefix) {
+		marks.List = append(marks.List, persistence.Mark{Key: key, Value: value})
+	}
+	m.Reply.answer(marks, nil)
+}
