@@ -3,7 +3,7 @@ package runtime
 import (
 	"errors"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/mqttdb/mqttdb/actors"
 	"github.com/mqttdb/mqttdb/persistence"
@@ -27,7 +27,7 @@ func (rt *Runtime) Route(m types.Message, origin types.Origin, done func(error),
 	for i := range r.targets {
 		t := &r.targets[i]
 		if err := t.entry[0].Message.Check(int(rt.config.MaxMessageSize)); err != nil {
-			t.conn.refused.Add(1)
+			t.refused.Add(1)
 			done(err)
 			return true
 		}
@@ -35,7 +35,7 @@ func (rt *Runtime) Route(m types.Message, origin types.Origin, done func(error),
 	for i := range r.targets {
 		// Whoever is refused sends again: what the other queues took until then
 		// would be there as many times.
-		if err := r.targets[i].conn.queue.Trouble(); err != nil {
+		if err := r.targets[i].queue.Trouble(); err != nil {
 			done(err)
 			return true
 		}
@@ -64,7 +64,8 @@ func (rt *Runtime) Route(m types.Message, origin types.Origin, done func(error),
 	}
 	r.done, r.left = done, len(r.targets)
 	for i := range r.targets {
-		r.targets[i].conn.queue.Tell(actors.Enqueue{Entries: r.targets[i].entry[:], Done: r})
+		t := &r.targets[i]
+		t.queue.Tell(actors.Enqueue{Entries: t.entry[:], Done: t})
 	}
 	return true
 }
@@ -82,35 +83,52 @@ type routing struct {
 	answered bool
 }
 
-// target is a connection that forwards a message, and the message as it does.
+// target is a queue that a message belongs to, and the message as it is stored
+// there.
 type target struct {
-	conn  *Connection
-	entry [1]persistence.Entry
+	queue   *actors.Queue
+	refused *atomic.Uint64 // counts what can never be stored there
+	entry   [1]persistence.Entry
+	routing *routing
+
+	// stored, if set, is told the number of the message once it is committed in
+	// this queue, before the routing is answered. It must not block.
+	stored func(types.Seq)
 }
 
-func (t *target) admission() *actors.Admission { return t.conn.queue.Admission() }
+func (t *target) admission() *actors.Admission { return t.queue.Admission() }
 func (t *target) cost() actors.Cost            { return actors.CostOf(t.entry[:]) }
+
+// Stored implements actors.Completion.
+func (t *target) Stored(seq types.Seq, err error) {
+	if err == nil && t.stored != nil {
+		t.stored(seq)
+	}
+	t.routing.answer(err)
+}
 
 // routing finds the targets of m; nil if there are none.
 func (rt *Runtime) routing(m types.Message, origin types.Origin) *routing {
 	var r *routing
-	var now time.Time
-	for _, c := range rt.connections() {
-		remote, ok := c.routes().Forwards(m)
-		if !ok {
-			continue
-		}
+	add := func(t target) {
 		if r == nil {
-			r, now = &routing{}, rt.now()
+			r = &routing{}
 			r.targets = r.one[:0]
 		}
-		r.targets = append(r.targets, target{c, [1]persistence.Entry{{Message: remote, Origin: origin, Enqueued: now}}})
+		t.routing = r
+		t.entry[0].Origin, t.entry[0].Enqueued = origin, rt.now()
+		r.targets = append(r.targets, t)
+	}
+	for _, c := range rt.connections() {
+		if remote, ok := c.routes().Forwards(m); ok {
+			add(target{queue: c.queue, refused: &c.refused, entry: [1]persistence.Entry{{Message: remote}}})
+		}
 	}
 	return r
 }
 
-// Stored implements actors.Completion.
-func (r *routing) Stored(_ types.Seq, err error) {
+// answer notes that one of the targets has answered.
+func (r *routing) answer(err error) {
 	r.mu.Lock()
 	r.left--
 	answer := !r.answered && (err != nil || r.left == 0)
