@@ -38,6 +38,8 @@ type ConnectionConfig struct {
 	StallTimeout time.Duration // redial after so long without an acknowledgement; 60 s if 0, never if negative
 	Backoff      Backoff
 
+	Paused bool // there is no link before the first Resume
+
 	Changed func()       // called when the status changed; must not block. nil: nobody is told
 	Clock   Clock        // nil: the real one
 	Logger  *slog.Logger // nil: none
@@ -89,7 +91,7 @@ func SpawnConnection(s *System, c ConnectionConfig) (*Connection, error) {
 	c.setDefaults()
 	h := &Connection{}
 	h.status.Store(&ConnectionStatus{State: types.Offline, Since: c.Clock.Now()})
-	k := &connectionKeeper{config: c, handle: h, backoff: c.Backoff, granted: make(map[broker.Filter]bool)}
+	k := &connectionKeeper{config: c, handle: h, backoff: c.Backoff, paused: c.Paused, granted: make(map[broker.Filter]bool)}
 	ref, err := spawn(s, c.Name, func(self Ref[ConnectionMessage]) role[ConnectionMessage] { return newConnection(k, self) }, k.giveBack)
 	if err != nil {
 		return nil, err

@@ -21,8 +21,7 @@ type Connection struct {
 	name    string
 	current atomic.Pointer[settings]
 	queue   *actors.Queue
-	link    *actors.Connection
-	inbound *actors.Inbound // nil: nothing is subscribed
+	wire    wire
 	tracker tracker
 	refused atomic.Uint64
 
@@ -50,10 +49,10 @@ func (c *Connection) routes() *config.Routes { return c.current.Load().routes }
 // Name is the name of the connection.
 func (c *Connection) Name() string { return c.name }
 
-// startConnection starts the actors of a connection. It fails if its store is
-// not ours to open; any other trouble of the store is left to the queue, which
-// tries again. With an error it may return a connection all the same, which is
-// to be stopped.
+// startConnection starts the queue of a connection, which does not dial before
+// its wire is started. It fails if the store is not ours to open; any other
+// trouble of the store is left to the queue, which tries again. With an error it
+// may return a connection all the same, which is to be stopped.
 func (rt *Runtime) startConnection(ctx context.Context, cfg config.Connection) (*Connection, error) {
 	c := &Connection{rt: rt, name: cfg.Name}
 	c.configure(cfg)
@@ -82,10 +81,8 @@ func (rt *Runtime) startConnection(ctx context.Context, cfg config.Connection) (
 	})
 	if fatal(trouble) {
 		return c, trouble
-	} else if err := ctx.Err(); err != nil {
-		return c, err
 	}
-	return c, c.startLink()
+	return c, ctx.Err()
 }
 
 // fatal says whether it is of no use to try again.
@@ -103,43 +100,6 @@ func syncWithin(s config.Sync) time.Duration {
 		return -1
 	}
 	return s.Interval()
-}
-
-func (c *Connection) startLink() error {
-	cfg := c.config()
-	dialer, err := c.rt.o.Dialer(*cfg)
-	if err != nil {
-		return err
-	}
-	var filters []broker.Filter
-	for _, f := range c.routes().Filters() {
-		filters = append(filters, broker.Filter{Topic: f.Topic, QoS: f.QoS})
-	}
-	var inbound actors.Ref[actors.InboundMessage]
-	if len(filters) > 0 {
-		c.inbound, err = actors.SpawnInbound(c.rt.system, actors.InboundConfig{
-			Name: cfg.Name + "/inbound", Handle: c.arrived, Logger: c.rt.o.Logger,
-		})
-		if err != nil {
-			return err
-		}
-		inbound = c.inbound.Ref
-	}
-	c.link, err = actors.SpawnConnection(c.rt.system, actors.ConnectionConfig{
-		Name:         cfg.Name,
-		Dialer:       dialer,
-		Options:      c.connectOptions,
-		Queue:        c.queue,
-		Inbound:      inbound,
-		Filters:      filters,
-		Window:       cfg.Window,
-		WindowBytes:  cfg.WindowBytes,
-		MaxQoS:       cfg.MaxQoS.Of(2),
-		StallTimeout: cfg.StallTimeout,
-		Changed:      c.rt.board.changed,
-		Logger:       c.rt.o.Logger,
-	})
-	return err
 }
 
 // connectOptions says how to greet the broker, anew for each attempt.
@@ -184,8 +144,8 @@ func (c *Connection) Status() types.Status {
 		State: types.Offline, Outgoing: c.queue.Status(),
 	}
 	s.Outgoing.Refused = c.refused.Load()
-	if c.link != nil {
-		link := c.link.Status()
+	if w := c.wire.present(); w.link != nil {
+		link := w.link.Status()
 		s.State, s.Since, s.LastError, s.Hint = link.State, link.Since, link.LastError, link.Hint
 		s.Outgoing.InFlight = uint64(link.InFlight)
 		if !link.NextAttempt.IsZero() {
@@ -235,7 +195,7 @@ func (c *Connection) Pause() error {
 	if c == nil {
 		return types.ErrUnknownConnection
 	}
-	c.link.Tell(actors.Pause{})
+	c.wire.pause(true)
 	return nil
 }
 
@@ -244,23 +204,14 @@ func (c *Connection) Resume() error {
 	if c == nil {
 		return types.ErrUnknownConnection
 	}
-	c.link.Tell(actors.Resume{})
+	c.wire.pause(false)
 	return nil
 }
 
 // stop ends the actors: the link once what is in flight has finished, or when
 // that took too long; then the queue, with all it was given.
 func (c *Connection) stop(ctx context.Context, within time.Duration) error {
-	var errs []error
-	if c.link != nil {
-		_, err := actors.Ask(ctx, c.link.Ref, func(r actors.Reply[int]) actors.ConnectionMessage {
-			return actors.Finish{Within: within, Reply: r}
-		})
-		errs = append(errs, err, c.link.Stop(ctx))
-	}
-	if c.inbound != nil {
-		errs = append(errs, c.inbound.Stop(ctx))
-	}
+	errs := []error{c.wire.stop(ctx, within)}
 	errs = append(errs, c.queue.Stop(ctx))
 	c.tracker.close()
 	if err := errors.Join(errs...); err != nil {

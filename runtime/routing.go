@@ -19,7 +19,9 @@ import (
 // It never blocks. If there is no room now it returns false, done is not called,
 // and room is called once, when it is worth trying again.
 func (rt *Runtime) Route(m types.Message, origin types.Origin, done func(error), room func()) bool {
-	r := rt.routing(m, origin)
+	l := rt.enter()
+	defer l.leave()
+	r := rt.routing(l, m, origin)
 	if r == nil {
 		done(nil)
 		return true
@@ -108,7 +110,7 @@ func (t *target) Stored(seq types.Seq, err error) {
 }
 
 // routing finds the targets of m; nil if there are none.
-func (rt *Runtime) routing(m types.Message, origin types.Origin) *routing {
+func (rt *Runtime) routing(l *lineup, m types.Message, origin types.Origin) *routing {
 	var r *routing
 	add := func(t target) {
 		if r == nil {
@@ -119,8 +121,8 @@ func (rt *Runtime) routing(m types.Message, origin types.Origin) *routing {
 		t.entry[0].Origin, t.entry[0].Enqueued = origin, rt.now()
 		r.targets = append(r.targets, t)
 	}
-	for _, c := range rt.connections() {
-		if remote, ok := c.routes().Forwards(m); ok {
+	for _, c := range l.members {
+		if remote, ok := c.settings.routes.Forwards(m); ok {
 			add(target{queue: c.queue, refused: &c.refused, entry: [1]persistence.Entry{{Message: remote}}})
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,26 +58,8 @@ type Runtime struct {
 	closeErr  error
 }
 
-// lineup is what runs at present. It is never modified: another one takes its
-// place.
-type lineup struct {
-	connections []*Connection // in the order of the configuration
-	orphans     []types.Status
-}
-
-// named returns the connection of that name, nil if there is none.
-func (l *lineup) named(name string) *Connection {
-	for _, c := range l.connections {
-		if c.name == name {
-			return c
-		}
-	}
-	return nil
-}
-
-// connections are those that run at present, in the order of the configuration.
-// The list must not be modified.
-func (rt *Runtime) connections() []*Connection { return rt.lineup.Load().connections }
+// connections lists those that run at present, in the order of the configuration.
+func (rt *Runtime) connections() []*Connection { return rt.lineup.Load().connections() }
 
 func (rt *Runtime) now() time.Time { return time.Now() }
 
@@ -89,7 +70,7 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	rt := &Runtime{config: o.Config, o: o, closed: make(chan struct{})}
-	rt.lineup.Store(&lineup{})
+	rt.lineup.Store(newLineup())
 	rt.system = actors.NewSystem(actors.SystemOptions{Host: o.System, Name: o.SystemName, Logger: o.Logger})
 	if err := rt.start(ctx); err != nil {
 		return nil, errors.Join(err, rt.Close(context.WithoutCancel(ctx)))
@@ -102,12 +83,15 @@ func (rt *Runtime) start(ctx context.Context) error {
 	if rt.compactor, err = actors.SpawnCompactor(rt.system, actors.CompactorConfig{Logger: rt.o.Logger}); err != nil {
 		return err
 	}
-	next := &lineup{}
+	next := newLineup()
 	rt.lineup.Store(next) // nobody has rt yet; close stops what was started
 	for _, cfg := range rt.config.Connections {
 		c, err := rt.startConnection(ctx, cfg)
 		if c != nil {
-			next.connections = append(next.connections, c)
+			next.add(c, c.current.Load())
+		}
+		if err == nil {
+			err = c.startWire()
 		}
 		if err != nil {
 			return fmt.Errorf("start connection %s: %w", cfg.Name, err)
@@ -158,14 +142,14 @@ func (rt *Runtime) findOrphans(ctx context.Context) ([]types.Status, error) {
 func (rt *Runtime) Connection(name string) *Connection { return rt.lineup.Load().named(name) }
 
 // Connections returns all connections, in the order of the configuration.
-func (rt *Runtime) Connections() []*Connection { return slices.Clone(rt.connections()) }
+func (rt *Runtime) Connections() []*Connection { return rt.connections() }
 
 // Status describes all connections, and after them the orphans: queues with
 // messages for a connection that is not configured.
 func (rt *Runtime) Status() []types.Status {
 	now := rt.lineup.Load()
-	out := make([]types.Status, 0, len(now.connections)+len(now.orphans))
-	for _, c := range now.connections {
+	out := make([]types.Status, 0, len(now.members)+len(now.orphans))
+	for _, c := range now.members {
 		out = append(out, c.Status())
 	}
 	return append(out, now.orphans...)
@@ -185,10 +169,7 @@ func (rt *Runtime) Kill(actor string) error {
 		switch {
 		case actor == c.queue.Name():
 			c.queue.Kill()
-		case actor == c.link.Name():
-			c.link.Kill()
-		case c.inbound != nil && actor == c.inbound.Name():
-			c.inbound.Kill()
+		case c.wire.kill(actor):
 		default:
 			continue
 		}
@@ -227,8 +208,9 @@ func (rt *Runtime) close(ctx context.Context) error {
 		within = time.Duration(float64(time.Until(deadline)) * finishShare)
 	}
 	var wg sync.WaitGroup
-	errs := make([]error, len(rt.connections()))
-	for i, c := range rt.connections() {
+	running := rt.connections()
+	errs := make([]error, len(running))
+	for i, c := range running {
 		wg.Go(func() { errs[i] = c.stop(ctx, within) })
 	}
 	wg.Wait()

@@ -1,0 +1,150 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/mqttdb/mqttdb/actors"
+	"github.com/mqttdb/mqttdb/broker"
+	"github.com/mqttdb/mqttdb/config"
+)
+
+// wire is the part of a connection that talks to the broker: it can be replaced
+// while the queue stays.
+type wire struct {
+	mu     sync.Mutex
+	ends   ends
+	paused bool // also by the next ends
+	over   bool // stopped for good
+}
+
+// ends are the actors at both ends of a link.
+type ends struct {
+	link    *actors.Connection
+	inbound *actors.Inbound // nil: nothing is subscribed
+}
+
+// present returns the actors there are.
+func (w *wire) present() ends {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ends
+}
+
+// pause says whether there is to be a link.
+func (w *wire) pause(paused bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.paused = paused
+	switch {
+	case w.ends.link == nil:
+	case paused:
+		w.ends.link.Tell(actors.Pause{})
+	default:
+		w.ends.link.Tell(actors.Resume{})
+	}
+}
+
+// kill makes the actor of that name fail, and says whether it is one of these.
+func (w *wire) kill(actor string) bool {
+	e := w.present()
+	switch {
+	case e.link != nil && actor == e.link.Name():
+		e.link.Kill()
+	case e.inbound != nil && actor == e.inbound.Name():
+		e.inbound.Kill()
+	default:
+		return false
+	}
+	return true
+}
+
+// finish lets what is in flight finish, but not longer than within, ends the link
+// properly and stops the actor that has it.
+func (e *ends) finish(ctx context.Context, within time.Duration) error {
+	if e.link == nil {
+		return nil
+	}
+	_, err := actors.Ask(ctx, e.link.Ref, func(r actors.Reply[int]) actors.ConnectionMessage {
+		return actors.Finish{Within: within, Reply: r}
+	})
+	return errors.Join(err, e.link.Stop(ctx))
+}
+
+// stop ends the wire for good.
+func (w *wire) stop(ctx context.Context, within time.Duration) error {
+	w.mu.Lock()
+	w.over = true
+	e := w.ends
+	w.mu.Unlock()
+	err := e.finish(ctx, within)
+	if e.inbound != nil {
+		err = errors.Join(err, e.inbound.Stop(ctx))
+	}
+	return err
+}
+
+// startWire starts the actors that dial the broker as c is configured.
+func (c *Connection) startWire() error {
+	dialer, err := c.rt.o.Dialer(*c.config())
+	if err != nil {
+		return err
+	}
+	return c.connect(dialer)
+}
+
+// connect starts what dials with dialer, as c is configured, in place of an
+// earlier link that has ended. The inbound actor goes on, for it knows which
+// messages are half-way through their handshake.
+func (c *Connection) connect(dialer broker.Dialer) error {
+	c.wire.mu.Lock()
+	defer c.wire.mu.Unlock()
+	if c.wire.over {
+		return nil
+	}
+	s := c.current.Load()
+	var filters []broker.Filter
+	for _, f := range s.routes.Filters() {
+		filters = append(filters, broker.Filter{Topic: f.Topic, QoS: f.QoS})
+	}
+	if len(filters) > 0 && c.wire.ends.inbound == nil {
+		inbound, err := actors.SpawnInbound(c.rt.system, actors.InboundConfig{
+			Name: c.name + "/inbound", Handle: c.arrived, Logger: c.rt.o.Logger,
+		})
+		if err != nil {
+			return err
+		}
+		c.wire.ends.inbound = inbound
+	}
+	link, err := actors.SpawnConnection(c.rt.system, c.linkConfig(s.Connection, dialer, filters))
+	if err != nil {
+		return err
+	}
+	c.wire.ends.link = link
+	return nil
+}
+
+// linkConfig is how the link of c is to be; c.wire is locked.
+func (c *Connection) linkConfig(cfg config.Connection, dialer broker.Dialer, filters []broker.Filter) actors.ConnectionConfig {
+	var inbound actors.Ref[actors.InboundMessage]
+	if c.wire.ends.inbound != nil {
+		inbound = c.wire.ends.inbound.Ref
+	}
+	return actors.ConnectionConfig{
+		Name:         c.name,
+		Dialer:       dialer,
+		Options:      c.connectOptions,
+		Queue:        c.queue,
+		Inbound:      inbound,
+		Filters:      filters,
+		Window:       cfg.Window,
+		WindowBytes:  cfg.WindowBytes,
+		MaxQoS:       cfg.MaxQoS.Of(2),
+		StallTimeout: cfg.StallTimeout,
+		Paused:       c.wire.paused,
+		Changed:      c.rt.board.changed,
+		Logger:       c.rt.o.Logger,
+	}
+}
