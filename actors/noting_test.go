@@ -155,7 +155,9 @@ func TestEnqueueAndItsNoteAreOneCommit(t *testing.T) {
 	q, _ := startQueue(t, newTestSystem(t), s, nil)
 	mustPut(t, q, "old", 1)
 	var commits []persistence.Commit
-	s.set(func(s *testStore) { s.onWrit = func(c persistence.Commit) error { commits = append(commits, c); return nil } })
+	s.set(func(s *testStore) {
+		s.onWrit = func(c persistence.Commit) error { commits = append(commits, c); return nil }
+	})
 	e := []persistence.Entry{entry("new", "x")}
 	if err := q.Admission().TryAcquire(CostOf(e)); err != nil {
 		t.Fatal(err)
