@@ -10,133 +10,273 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// Route is what the local broker does with a message of a client: it stores m
-// in the queue of every connection that forwards it, all or none, and calls
-// done exactly once, from any goroutine, when that is committed everywhere or
-// was refused; done must not block. A message that no connection forwards is
-// done at once.
-//
-// It never blocks. If there is no room now it returns false, done is not called,
-// and room is called once, when it is worth trying again.
-func (rt *Runtime) Route(m types.Message, origin types.Origin, done func(error), room func()) bool {
-	l := rt.enter()
-	defer l.leave()
-	r := rt.routing(l, m, origin)
-	if r == nil {
-		done(nil)
-		return true
-	}
-	for i := range r.targets {
-		t := &r.targets[i]
-		if err := t.entry[0].Message.Check(int(rt.config.MaxMessageSize)); err != nil {
-			t.refused.Add(1)
-			done(err)
-			return true
-		}
-	}
-	for i := range r.targets {
-		// Whoever is refused sends again: what the other queues took until then
-		// would be there as many times.
-		if err := r.targets[i].queue.Trouble(); err != nil {
-			done(err)
-			return true
-		}
-	}
-	for i := range r.targets {
-		err := r.targets[i].admission().TryAcquire(r.targets[i].cost())
-		if err == nil {
-			continue
-		}
-		// All or none (S2.1): hold nothing while waiting for this one.
-		for k := range i {
-			r.targets[k].admission().Release(r.targets[k].cost())
-		}
-		if !errors.Is(err, types.ErrBusy) {
-			done(err)
-			return true
-		}
-		admission, cost := r.targets[i].admission(), r.targets[i].cost()
-		admission.Notify(cost, func(err error) {
-			if err == nil {
-				admission.Release(cost)
-			}
-			room() // also when it was closed: trying again gives the error
-		})
-		return false
-	}
-	r.done, r.left = done, len(r.targets)
-	for i := range r.targets {
-		t := &r.targets[i]
-		t.queue.Tell(actors.Enqueue{Entries: t.entry[:], Done: t})
-	}
-	return true
+// Passage is a message on its way into the queues that it belongs to.
+type Passage struct {
+	Message types.Message
+	Origin  types.Origin
+
+	// Done is called exactly once, from any goroutine, when the message is
+	// committed everywhere or was refused. It must not block.
+	Done func(error)
 }
 
-// routing is a message on its way into the queues of its targets. It answers with
-// the last of their commits, or with the first error: whoever is to send the
-// message again must not get others stored meanwhile.
+// Route is RouteAll for one message: it says whether that was taken.
+func (rt *Runtime) Route(m types.Message, origin types.Origin, done func(error), room func()) bool {
+	return rt.RouteAll([]Passage{{m, origin, done}}, room) == 1
+}
+
+// RouteAll is what the local broker does with messages of one client, in their
+// order: each is stored in the queue of every connection that forwards it, all
+// or none; those for one queue are told to it at once. A message that no
+// connection forwards is done at once. When one cannot be stored now those
+// behind it are refused with the same error.
+//
+// It never blocks. It takes as many messages as there is room for and returns
+// how many; if there are more, their Done is not called, and room is called
+// once, when it is worth trying again.
+func (rt *Runtime) RouteAll(messages []Passage, room func()) int {
+	return rt.route(nil, messages, room)
+}
+
+// route is RouteAll for messages that came from a connection; nil: from a local
+// client.
+func (rt *Runtime) route(from *Connection, messages []Passage, room func()) int {
+	l := rt.enter()
+	defer l.leave()
+	r := &routing{}
+	r.targets, r.parts = r.oneTarget[:0], r.onePart[:0]
+	taken, wait := 0, (func())(nil)
+	for i := range messages {
+		refusal := rt.add(r, l, from, &messages[i])
+		if refusal == nil {
+			refusal, wait = r.admit(room)
+		}
+		if wait != nil {
+			break
+		}
+		taken++
+		if refusal == nil {
+			continue
+		}
+		r.drop()
+		messages[i].Done(refusal)
+		if !forGood(refusal) {
+			for _, p := range messages[taken:] {
+				p.Done(refusal)
+			}
+			taken = len(messages)
+			break
+		}
+	}
+	r.tell()
+	if wait != nil {
+		wait()
+	}
+	return taken
+}
+
+// forGood says that a message will never be taken.
+func forGood(err error) bool {
+	for _, e := range []error{types.ErrInvalidTopic, types.ErrInvalidMessage, types.ErrTooLarge} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// routing is messages on their way into the queues of their targets. Each is
+// answered with the last of its commits, or with the first error: whoever is to
+// send the message again must not get others stored meanwhile.
 type routing struct {
 	targets []target
-	one     [1]target // memory for targets, of which there is mostly one
-	done    func(error)
+	parts   []part
 
-	mu       sync.Mutex
-	left     int // without an answer
+	// Memory for what is mostly one.
+	oneTarget [1]target
+	onePart   [1]part
+
+	mu sync.Mutex // guards parts, once the targets were told
+}
+
+// part is one message of a routing.
+type part struct {
+	done     func(error)
+	left     int // targets without an answer
 	answered bool
 }
 
-// target is a queue that a message belongs to, and the message as it is stored
+// target is a queue that messages belong to, and the messages as they are stored
 // there.
 type target struct {
 	queue   *actors.Queue
 	refused *atomic.Uint64 // counts what can never be stored there
-	entry   [1]persistence.Entry
 	routing *routing
+	entries []persistence.Entry
+	cargo   []cargo // of each entry
+	first   [1]persistence.Entry
+	one     [1]cargo
+}
+
+// cargo is what is known about an entry of a target.
+type cargo struct {
+	part int // of the routing
 
 	// stored, if set, is told the number of the message once it is committed in
 	// this queue, before the routing is answered. It must not block.
 	stored func(types.Seq)
 }
 
-func (t *target) admission() *actors.Admission { return t.queue.Admission() }
-func (t *target) cost() actors.Cost            { return actors.CostOf(t.entry[:]) }
+// add finds the targets of a message, which is the newest part of r then. The
+// error says that one of them can never take it.
+func (rt *Runtime) add(r *routing, l *lineup, from *Connection, p *Passage) error {
+	r.parts = append(r.parts, part{done: p.Done})
+	entry := persistence.Entry{Origin: p.Origin}
+	for _, c := range l.members {
+		var ok bool
+		if entry.Message, ok = c.forwards(p.Message, from); !ok {
+			continue
+		}
+		if err := entry.Message.Check(int(rt.config.MaxMessageSize)); err != nil {
+			c.refused.Add(1)
+			return err
+		}
+		if entry.Enqueued.IsZero() {
+			entry.Enqueued = rt.now()
+		}
+		r.aim(c.queue, &c.refused, entry, nil)
+	}
+	return nil
+}
+
+// forwards says whether m is for the broker of c, and returns it as it is to be
+// queued. from is the connection that it came from, nil for a local client.
+func (c *member) forwards(m types.Message, from *Connection) (types.Message, bool) {
+	if from != nil {
+		return m, false
+	}
+	return c.settings.routes.Forwards(m)
+}
+
+// aim makes the newest part of r go to a queue, as entry; see cargo for stored.
+func (r *routing) aim(queue *actors.Queue, refused *atomic.Uint64, entry persistence.Entry, stored func(types.Seq)) {
+	var t *target
+	for i := range r.targets {
+		if r.targets[i].queue == queue {
+			t = &r.targets[i]
+		}
+	}
+	if t == nil {
+		r.targets = append(r.targets, target{queue: queue, refused: refused, routing: r})
+		t = &r.targets[len(r.targets)-1]
+		t.entries, t.cargo = t.first[:0], t.one[:0]
+	}
+	t.entries = append(t.entries, entry)
+	t.cargo = append(t.cargo, cargo{len(r.parts) - 1, stored})
+}
+
+// newest yields the targets of the newest part, until it is told to stop.
+func (r *routing) newest(yield func(*target) bool) {
+	for i := range r.targets {
+		t := &r.targets[i]
+		if n := len(t.cargo); n > 0 && t.cargo[n-1].part == len(r.parts)-1 && !yield(t) {
+			return
+		}
+	}
+}
+
+// admit gets room for the newest part in all its queues, or in none (S2.1). If
+// there is none now wait is not nil; it is to be called last and sees to it that
+// room is called once. The error says why a queue takes nothing.
+func (r *routing) admit(room func()) (refusal error, wait func()) {
+	for t := range r.newest {
+		// Whoever is refused sends again: what the other queues took until then
+		// would be there as many times.
+		if err := t.queue.Trouble(); err != nil {
+			return err, nil
+		}
+	}
+	var admitted int
+	var full *target
+	for t := range r.newest {
+		refusal = t.queue.Admission().TryAcquire(t.cost())
+		if refusal != nil {
+			full = t
+			break
+		}
+		admitted++
+		r.parts[len(r.parts)-1].left++
+	}
+	if full == nil {
+		return nil, nil
+	}
+	for t := range r.newest { // hold nothing while waiting for one
+		if admitted--; admitted < 0 {
+			break
+		}
+		t.queue.Admission().Release(t.cost())
+	}
+	if !errors.Is(refusal, types.ErrBusy) {
+		return refusal, nil
+	}
+	admission, cost := full.queue.Admission(), full.cost()
+	r.drop()
+	return nil, func() {
+		admission.Notify(cost, func(err error) {
+			if err == nil {
+				admission.Release(cost)
+			}
+			room() // also when it was closed: trying again gives the error
+		})
+	}
+}
+
+// cost is that of the newest part.
+func (t *target) cost() actors.Cost { return actors.CostOf(t.entries[len(t.entries)-1:]) }
+
+// drop takes the newest part out again.
+func (r *routing) drop() {
+	for t := range r.newest {
+		n := len(t.entries) - 1
+		t.entries[n] = persistence.Entry{}
+		t.entries, t.cargo = t.entries[:n], t.cargo[:n]
+	}
+	r.parts = r.parts[:len(r.parts)-1]
+}
+
+// tell hands the messages to their queues. Those without any are done.
+func (r *routing) tell() {
+	for i := range r.parts {
+		if r.parts[i].left == 0 {
+			r.parts[i].done(nil)
+		}
+	}
+	for i := range r.targets {
+		if t := &r.targets[i]; len(t.entries) > 0 {
+			t.queue.Tell(actors.Enqueue{Entries: t.entries, Done: t})
+		}
+	}
+}
 
 // Stored implements actors.Completion.
-func (t *target) Stored(seq types.Seq, err error) {
-	if err == nil && t.stored != nil {
-		t.stored(seq)
+func (t *target) Stored(first types.Seq, err error) {
+	for i, c := range t.cargo {
+		if err == nil && c.stored != nil {
+			c.stored(first + types.Seq(i))
+		}
+		t.routing.answer(c.part, err)
 	}
-	t.routing.answer(err)
 }
 
-// routing finds the targets of m; nil if there are none.
-func (rt *Runtime) routing(l *lineup, m types.Message, origin types.Origin) *routing {
-	var r *routing
-	add := func(t target) {
-		if r == nil {
-			r = &routing{}
-			r.targets = r.one[:0]
-		}
-		t.routing = r
-		t.entry[0].Origin, t.entry[0].Enqueued = origin, rt.now()
-		r.targets = append(r.targets, t)
-	}
-	for _, c := range l.members {
-		if remote, ok := c.settings.routes.Forwards(m); ok {
-			add(target{queue: c.queue, refused: &c.refused, entry: [1]persistence.Entry{{Message: remote}}})
-		}
-	}
-	return r
-}
-
-// answer notes that one of the targets has answered.
-func (r *routing) answer(err error) {
+// answer notes that one of the targets of a part has answered.
+func (r *routing) answer(number int, err error) {
 	r.mu.Lock()
-	r.left--
-	answer := !r.answered && (err != nil || r.left == 0)
-	r.answered = r.answered || answer
+	p := &r.parts[number]
+	p.left--
+	answer := !p.answered && (err != nil || p.left == 0)
+	p.answered = p.answered || answer
 	r.mu.Unlock()
 	if answer {
-		r.done(err)
+		p.done(err)
 	}
 }
