@@ -131,7 +131,7 @@ func (s *Server) route(m *types.Message, from *session) {
 	}
 	if s.logged.first("retained messages", time.Now()) {
 		s.options.Logger.Warn("a retained message is delivered, but not kept for later subscribers",
-			"topic", m.Topic, "reason", fmt.Sprintf("at most %d messages with %d bytes are kept, in at most %d levels", maxRetained, maxRetainedBytes, maxLevels))
+			"topic", m.Topic, "reason", fmt.Sprintf("at most %d messages with %d bytes are kept, in at most %d levels", maxRetained, maxRetainedBytes, types.MaxLevels))
 	}
 }
 

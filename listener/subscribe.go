@@ -69,7 +69,7 @@ func decodeUnsubscribe(b []byte, version byte) (id uint16, filters []string, err
 func (r *request) refused(version byte) byte {
 	code := byte(0)
 	switch {
-	case types.CheckFilter(r.filter) != nil, tooDeep(r.filter):
+	case types.CheckFilter(r.filter) != nil, types.TooDeep(r.filter):
 		code = codeBadFilter
 	case version == mqtt5 && strings.HasPrefix(r.filter, "$share/"):
 		code = codeNoShared

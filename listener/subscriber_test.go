@@ -88,7 +88,7 @@ func TestUnsubscribe(t *testing.T) {
 
 // Filters that cannot be granted are refused one by one.
 func TestSubscribeCodes(t *testing.T) {
-	deep := strings.Repeat("x/", maxLevels)
+	deep := strings.Repeat("x/", types.MaxLevels)
 	body := []byte{0, 3}
 	for _, filter := range []string{"a", "a/#/b", "a+", "", deep, "$share/g/a"} {
 		body = append(append(body, str(filter)...), 1)

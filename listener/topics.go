@@ -19,9 +19,9 @@ const (
 // after it.
 type topics struct {
 	mu            sync.RWMutex
-	subscriptions tree[map[*session]request]
+	subscriptions types.Tree[map[*session]request]
 	count         atomic.Int64 // of subscriptions
-	retained      tree[retained]
+	retained      types.Tree[retained]
 	retainedCount int
 	retainedBytes int
 }
@@ -37,7 +37,7 @@ type retained struct {
 func (t *topics) subscribe(s *session, r request) (fresh bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	subscribers, _ := t.subscriptions.at(r.filter)
+	subscribers, _ := t.subscriptions.At(r.filter)
 	if *subscribers == nil {
 		*subscribers = map[*session]request{}
 	}
@@ -56,7 +56,7 @@ func (t *topics) replay(s *session, r request) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	now := time.Now()
-	t.retained.topicsOf(r.filter, func(kept retained) bool {
+	t.retained.TopicsOf(r.filter, func(kept retained) bool {
 		if !kept.until.IsZero() && now.After(kept.until) {
 			return true
 		}
@@ -68,7 +68,7 @@ func (t *topics) replay(s *session, r request) {
 func (t *topics) unsubscribe(s *session, filter string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	subscribers := t.subscriptions.get(filter)
+	subscribers := t.subscriptions.Get(filter)
 	if subscribers == nil {
 		return false
 	}
@@ -78,7 +78,7 @@ func (t *topics) unsubscribe(s *session, filter string) bool {
 	}
 	delete(*subscribers, s)
 	if len(*subscribers) == 0 {
-		t.subscriptions.remove(filter)
+		t.subscriptions.Remove(filter)
 	}
 	return existed
 }
@@ -107,7 +107,7 @@ func (t *topics) route(m *types.Message, from *session) (kept bool) {
 func (t *topics) offer(m *types.Message, from *session) {
 	var first map[*session]request
 	var merged map[*session]request
-	t.subscriptions.filtersOf(m.Topic, func(subscribers map[*session]request) {
+	t.subscriptions.FiltersOf(m.Topic, func(subscribers map[*session]request) {
 		if first == nil {
 			first = subscribers
 			return
@@ -146,16 +146,16 @@ func merge(into, subscribers map[*session]request, from *session) {
 // retain keeps m, or forgets what is kept under its topic if it has no payload
 // [MQTT-3.3.1-10]. It returns false if there is no room.
 func (t *topics) retain(m *types.Message) bool {
-	if tooDeep(m.Topic) {
+	if types.TooDeep(m.Topic) {
 		return false
 	}
-	old, count, size := t.retained.get(m.Topic), t.retainedCount, t.retainedBytes
+	old, count, size := t.retained.Get(m.Topic), t.retainedCount, t.retainedBytes
 	if old != nil {
 		count, size = count-1, size-old.message.Size()
 	}
 	if len(m.Payload) == 0 {
 		if old != nil {
-			t.retained.remove(m.Topic)
+			t.retained.Remove(m.Topic)
 			t.retainedCount, t.retainedBytes = count, size
 		}
 		return true
@@ -165,7 +165,7 @@ func (t *topics) retain(m *types.Message) bool {
 		return false
 	}
 	own := *m // so that it does not hold on to what m is part of
-	place, _ := t.retained.at(m.Topic)
+	place, _ := t.retained.At(m.Topic)
 	*place = retained{message: &own}
 	if m.Expiry > 0 {
 		place.until = time.Now().Add(m.Expiry)

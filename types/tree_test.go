@@ -1,15 +1,13 @@
-package listener
+package types
 
 import (
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/mqttdb/mqttdb/types"
 )
 
-// The tree agrees with types.Matches in both directions, on random paths from a
+// The tree agrees with Matches in both directions, on random paths from a
 // small alphabet that hits every rule of [MQTT-4.7].
 func TestTreeAgreesWithMatches(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
@@ -22,31 +20,31 @@ func TestTreeAgreesWithMatches(t *testing.T) {
 	}
 	matched := 0
 	for range 3000 {
-		var filters, topics tree[string]
+		var filters, topics Tree[string]
 		filterList, topicList := map[string]bool{}, map[string]bool{}
 		for range 8 {
-			if f := path("a", "b", "", "+", "#", "$x"); types.CheckFilter(f) == nil {
-				v, _ := filters.at(f)
+			if f := path("a", "b", "", "+", "#", "$x"); CheckFilter(f) == nil {
+				v, _ := filters.At(f)
 				*v = f
 				filterList[f] = true
 			}
 			if p := path("a", "b", "", "$x"); p != "" {
-				v, _ := topics.at(p)
+				v, _ := topics.At(p)
 				*v = p
 				topicList[p] = true
 			}
 		}
 		for f := range filterList { // some go again
 			if random.IntN(4) == 0 {
-				filters.remove(f)
+				filters.Remove(f)
 				delete(filterList, f)
 			}
 		}
 		for p := range topicList {
 			var got, want []string
-			filters.filtersOf(p, func(f string) { got = append(got, f) })
+			filters.FiltersOf(p, func(f string) { got = append(got, f) })
 			for f := range filterList {
-				if types.Matches(f, p) {
+				if Matches(f, p) {
 					want = append(want, f)
 				}
 			}
@@ -59,9 +57,9 @@ func TestTreeAgreesWithMatches(t *testing.T) {
 		}
 		for f := range filterList {
 			var got, want []string
-			topics.topicsOf(f, func(p string) bool { got = append(got, p); return true })
+			topics.TopicsOf(f, func(p string) bool { got = append(got, p); return true })
 			for p := range topicList {
-				if types.Matches(f, p) {
+				if Matches(f, p) {
 					want = append(want, p)
 				}
 			}
@@ -72,7 +70,7 @@ func TestTreeAgreesWithMatches(t *testing.T) {
 			}
 		}
 		for f := range filterList {
-			filters.remove(f)
+			filters.Remove(f)
 		}
 		if len(filters.root.children) != 0 {
 			t.Fatalf("nodes left after everything was removed: %v", filters.root.children)

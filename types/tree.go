@@ -1,17 +1,19 @@
-package listener
+package types
 
 import "strings"
 
-// maxLevels is how many levels the topics and filters of a tree may have. A
+// MaxLevels is how many levels the topics and filters of a Tree may have. A
 // filter of 65,535 slashes would take megabytes.
-const maxLevels = 200
+const MaxLevels = 200
 
-// tooDeep says that path has too many levels for a tree.
-func tooDeep(path string) bool { return strings.Count(path, "/") >= maxLevels }
+// TooDeep says that path has too many levels for a Tree.
+func TooDeep(path string) bool { return strings.Count(path, "/") >= MaxLevels }
 
-// tree keeps values under topics or filters, a node per level. Its paths are
+// Tree keeps values under topics or filters, a node per level. Its paths are
 // valid and not too deep; concurrent use is the owner's business.
-type tree[V any] struct{ root treeNode[V] }
+//
+// Its zero value is empty.
+type Tree[V any] struct{ root treeNode[V] }
 
 type treeNode[V any] struct {
 	children map[string]*treeNode[V]
@@ -19,8 +21,8 @@ type treeNode[V any] struct {
 	full     bool // it has a value
 }
 
-// at returns the place of the value under path, and whether it was there.
-func (t *tree[V]) at(path string) (value *V, existed bool) {
+// At returns the place of the value under path, and whether it was there.
+func (t *Tree[V]) At(path string) (value *V, existed bool) {
 	n := &t.root
 	for more := true; more; {
 		var level string
@@ -39,8 +41,8 @@ func (t *tree[V]) at(path string) (value *V, existed bool) {
 	return &n.value, existed
 }
 
-// get returns the value under path, nil if there is none.
-func (t *tree[V]) get(path string) *V {
+// Get returns the value under path, nil if there is none.
+func (t *Tree[V]) Get(path string) *V {
 	n := &t.root
 	for more := true; more; {
 		var level string
@@ -55,8 +57,8 @@ func (t *tree[V]) get(path string) *V {
 	return &n.value
 }
 
-// remove forgets the value under path, and the nodes that only led to it.
-func (t *tree[V]) remove(path string) { t.root.remove(path) }
+// Remove forgets the value under path, and the nodes that only led to it.
+func (t *Tree[V]) Remove(path string) { t.root.remove(path) }
 
 func (n *treeNode[V]) remove(path string) {
 	level, rest, more := strings.Cut(path, "/")
@@ -75,9 +77,9 @@ func (n *treeNode[V]) remove(path string) {
 	}
 }
 
-// filtersOf visits the values whose path is a filter that selects topic
+// FiltersOf visits the values whose path is a filter that selects topic
 // [MQTT-4.7.1], [MQTT-4.7.2-1].
-func (t *tree[V]) filtersOf(topic string, visit func(V)) {
+func (t *Tree[V]) FiltersOf(topic string, visit func(V)) {
 	t.root.filtersOf(topic, !strings.HasPrefix(topic, "$"), visit)
 }
 
@@ -102,9 +104,9 @@ func (n *treeNode[V]) descend(rest string, more bool, visit func(V)) {
 	}
 }
 
-// topicsOf visits the values whose path is a topic that filter selects, until
+// TopicsOf visits the values whose path is a topic that filter selects, until
 // visit returns false.
-func (t *tree[V]) topicsOf(filter string, visit func(V) bool) {
+func (t *Tree[V]) TopicsOf(filter string, visit func(V) bool) {
 	level, rest, more := strings.Cut(filter, "/")
 	if level != "#" && level != "+" {
 		t.root.child(level, rest, more, visit)
