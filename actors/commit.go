@@ -1,7 +1,9 @@
 package actors
 
 import (
+	"errors"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
@@ -11,6 +13,10 @@ import (
 const (
 	flushBytes = 256 << 10 // collect no more than this before writing
 	writeBytes = 512 << 10 // one Write holds no more, but for one message that is larger
+
+	// maxSyncs is how many syncs are under way at once. The second is for a disk
+	// that is done before the thread that waits for it has a processor again.
+	maxSyncs = 2
 )
 
 // request is an Enqueue on its way.
@@ -37,11 +43,11 @@ type committing struct {
 	spare       []request // memory for unsynced
 	strict      []request // written, and answered only when synced, whatever the policy
 	lastWritten types.Seq
-	writes      uint64   // how many there were
-	sync        *syncing // under way
-	dirty       bool     // written and not synced, and no sync of it under way
-	timer       func()   // stops the timer of the next sync, if one runs
-	overdue     bool     // the next sync is to begin when this one ends
+	writes      uint64     // how many there were
+	syncs       []*syncing // under way, in order; see maxSyncs
+	dirty       bool       // written and not synced, and no sync of it under way
+	timer       func()     // stops the timer of the next sync, if one runs
+	overdue     bool       // the next sync is to begin when this one ends
 
 	round
 	alarmed bool               // a timer brings a flush in this round
@@ -53,6 +59,7 @@ type syncing struct {
 	upTo  types.Seq
 	write uint64 // number of the last Write that it covers
 	since time.Time
+	over  bool // it has ended, and waits for those before it
 	took  time.Duration
 	err   error
 	done  chan struct{}
@@ -96,15 +103,16 @@ func (a *queue) arm() {
 }
 
 // flush writes what was collected. While a sync is under way messages wait for
-// the next one, and on a quick disk they are written meanwhile, so that it can
-// begin at once.
+// the next one; on a quick disk it begins at once, or they are written meanwhile.
 func (a *queue) flush() {
 	a.armed = false
 	switch {
 	case a.handle == nil:
-	case a.sync != nil && a.gathers() && a.round.hurry(len(a.waiting)):
-		a.write()
-	case a.sync != nil:
+	case len(a.syncs) > 0 && a.gathers() && a.round.hurry(len(a.waiting)):
+		if a.write() {
+			a.syncBeside()
+		}
+	case len(a.syncs) > 0:
 		a.writeSettled()
 	case a.gathers() && a.awaitOthers():
 		a.writeSettled()
@@ -282,7 +290,7 @@ func (a *queue) answer(list *[]request, n int, err error) {
 func (a *queue) startSync() {
 	switch d := a.config.SyncWithin; {
 	case !a.dirty:
-	case (d == 0 || len(a.strict) > 0) && a.sync == nil:
+	case (d == 0 || len(a.strict) > 0) && len(a.syncs) == 0:
 		a.beginSync()
 	case d > 0 && a.timer == nil:
 		due := syncDue{a.life}
@@ -290,9 +298,16 @@ func (a *queue) startSync() {
 	}
 }
 
+// syncBeside syncs what was written even if a sync is under way.
+func (a *queue) syncBeside() {
+	if a.dirty && len(a.syncs) < maxSyncs {
+		a.beginSync()
+	}
+}
+
 func (a *queue) beginSync() {
 	s := &syncing{upTo: a.lastWritten, write: a.writes, since: a.config.Clock.Now(), done: make(chan struct{})}
-	a.sync, a.dirty = s, false
+	a.syncs, a.dirty = append(a.syncs, s), false
 	handle, ctx, self, clock := a.handle, a.context(), a.self, a.config.Clock
 	begun := make(chan struct{})
 	go func() {
@@ -305,13 +320,19 @@ func (a *queue) beginSync() {
 	<-begun // before those are answered who will keep the processors busy
 }
 
-// synced takes note of the end of a sync. One that this role has not started,
-// or has given up, does not count.
+// synced takes note of the end of a sync, once those before it have ended: what
+// they were for must not be lost to a failure that only they were told of. One
+// that this role has not started, or has given up, does not count.
 func (a *queue) synced(s *syncing) {
-	if s != a.sync || a.handle == nil {
-		return
+	s.over = slices.Contains(a.syncs, s)
+	for a.handle != nil && len(a.syncs) > 0 && a.syncs[0].over {
+		first := a.syncs[0]
+		a.syncs = slices.Delete(a.syncs, 0, 1)
+		a.syncedUpTo(first)
 	}
-	a.sync = nil
+}
+
+func (a *queue) syncedUpTo(s *syncing) {
 	if s.err != nil {
 		a.fail(a.storeError("sync", s.err))
 		return
@@ -324,7 +345,7 @@ func (a *queue) synced(s *syncing) {
 		var err error
 		if a.config.CommitDelay == 0 && a.round.hurry(all-covered(a.unsynced, s.write)) {
 			if err = a.writeWaiting(); err == nil {
-				a.startSync()
+				a.syncBeside()
 			}
 		}
 		a.commit(s.upTo, s.write)
@@ -354,22 +375,22 @@ func (a *queue) syncDue(m syncDue) {
 	a.timer = nil
 	switch {
 	case a.handle == nil || !a.dirty:
-	case a.sync != nil:
+	case len(a.syncs) > 0:
 		a.overdue = true
 	default:
 		a.beginSync()
 	}
 }
 
-// awaitSync waits for the sync that is under way, if any, and returns its error.
-func (a *queue) awaitSync() error {
-	s := a.sync
-	if s == nil {
-		return nil
+// awaitSyncs waits for the syncs that are under way and returns their errors.
+func (a *queue) awaitSyncs() error {
+	var errs []error
+	for _, s := range a.syncs {
+		<-s.done
+		errs = append(errs, s.err)
 	}
-	a.sync = nil
-	<-s.done
-	return s.err
+	a.syncs = nil
+	return errors.Join(errs...)
 }
 
 // answerAll answers all who wait with err.

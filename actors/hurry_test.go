@@ -12,17 +12,17 @@ import (
 // gatedQueue is a queue on a quick disk, whose syncs the test lets begin and end.
 type gatedQueue struct {
 	*Queue
-	store         *testStore
-	syncing, goOn chan struct{}
+	store   *testStore
+	syncing chan chan error // of each sync: where the test says how it ends
 }
 
 func startGatedQueue(t *testing.T) *gatedQueue {
 	s := newTestStore()
-	g := &gatedQueue{store: s, syncing: make(chan struct{}), goOn: make(chan struct{})}
+	g := &gatedQueue{store: s, syncing: make(chan chan error)}
 	s.onSync = func() error {
-		g.syncing <- struct{}{}
-		<-g.goOn
-		return nil
+		end := make(chan error)
+		g.syncing <- end
+		return <-end
 	}
 	g.Queue, _ = startQueue(t, newTestSystem(t), s, func(c *QueueConfig) { c.Clock = newTestClock() })
 	t.Cleanup(func() { s.set(func(s *testStore) { s.onSync = nil }) })
@@ -58,33 +58,75 @@ func answered(t *testing.T, answers <-chan error, n int, want error) {
 	}
 }
 
-// On a quick disk the next sync begins before those of the last are answered,
-// with what was written meanwhile; nobody is answered before his own sync.
+// unanswered says that nothing was answered yet, once the queue has done all it
+// was told.
+func (g *gatedQueue) unanswered(t *testing.T, answers <-chan error) {
+	t.Helper()
+	describe(t, g.Queue)
+	select {
+	case err := <-answers:
+		t.Errorf("answered before its turn: %v", err)
+	default:
+	}
+}
+
+// On a quick disk a second sync begins beside the first, with what was written
+// meanwhile; nobody is answered before his own sync.
 func TestQuickDiskIsKeptBusy(t *testing.T) {
 	g := startGatedQueue(t)
 	first := g.enqueue(t, 1)
-	receive(t, g.syncing, "the sync of the first one")
+	sync1 := receive(t, g.syncing, "the sync of the first one")
 	second := g.enqueue(t, 8)
-	g.goOn <- struct{}{}
-	receive(t, g.syncing, "the sync of the second group")
+	sync1 <- nil
+	sync2 := receive(t, g.syncing, "the sync of the second group")
 	answered(t, first, 1, nil)
-
 	third := g.enqueue(t, 4)
-	if writes, _, syncs := g.store.counts(); !slices.Equal(writes, []int{1, 8, 4}) || syncs != 2 {
-		t.Errorf("in the second sync: writes of %v messages and %d syncs; want [1 8 4] and 2", writes, syncs)
+	sync3 := receive(t, g.syncing, "the sync of the third group, beside it")
+	fourth := g.enqueue(t, 4)
+	if writes, _, syncs := g.store.counts(); !slices.Equal(writes, []int{1, 8, 4, 4}) || syncs != 3 {
+		t.Errorf("while two syncs are under way: writes of %v messages and %d syncs; want [1 8 4 4] and 3", writes, syncs)
 	}
-	g.goOn <- struct{}{}
-	receive(t, g.syncing, "the sync of the third group")
+	sync2 <- nil
+	sync4 := receive(t, g.syncing, "the sync of the fourth group")
 	answered(t, second, 8, nil)
-	select {
-	case err := <-third:
-		t.Errorf("answered before it was synced: %v", err)
-	default:
-	}
-	g.goOn <- struct{}{}
+	g.unanswered(t, third)
+	sync3 <- nil
 	answered(t, third, 4, nil)
-	if st := g.Status(); st.Syncs != 3 {
-		t.Errorf("the status says %d syncs, want 3", st.Syncs)
+	g.unanswered(t, fourth)
+	sync4 <- nil
+	answered(t, fourth, 4, nil)
+	if st := g.Status(); st.Syncs != 4 {
+		t.Errorf("the status says %d syncs, want 4", st.Syncs)
+	}
+}
+
+// Of two syncs the one that ends first answers nobody before the other has
+// ended well.
+func TestSyncsEndInOrder(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		first error
+	}{
+		{"well", nil},
+		{"the earlier one fails", errors.New("input/output error")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			g := startGatedQueue(t)
+			zero := g.enqueue(t, 1)
+			sync1 := receive(t, g.syncing, "the first sync")
+			first := g.enqueue(t, 8)
+			sync1 <- nil
+			sync2 := receive(t, g.syncing, "the sync of the first group")
+			answered(t, zero, 1, nil)
+			second := g.enqueue(t, 4)
+			sync3 := receive(t, g.syncing, "the sync of the second group")
+			g.store.set(func(s *testStore) { s.onSync = nil })
+			sync3 <- nil
+			g.unanswered(t, second)
+			sync2 <- test.first
+			answered(t, first, 8, test.first)
+			answered(t, second, 4, test.first)
+		})
 	}
 }
 
@@ -93,20 +135,22 @@ func TestQuickDiskIsKeptBusy(t *testing.T) {
 func TestWriteThatFailsAfterASync(t *testing.T) {
 	g := startGatedQueue(t)
 	first := g.enqueue(t, 1)
-	receive(t, g.syncing, "the sync of the first one")
+	sync1 := receive(t, g.syncing, "the sync of the first one")
 	second := g.enqueue(t, 8)
-	g.goOn <- struct{}{}
-	receive(t, g.syncing, "the sync of the second group")
+	sync1 <- nil
+	sync2 := receive(t, g.syncing, "the sync of the second group")
 	answered(t, first, 1, nil)
-	third := g.enqueue(t, 4)  // written
+	third := g.enqueue(t, 4) // written
+	sync3 := receive(t, g.syncing, "the sync of the third group")
 	fourth := g.enqueue(t, 1) // too few to be written meanwhile
 	full := errors.New("disk full")
 	g.store.set(func(s *testStore) {
 		s.onWrit = func(persistence.Commit) error { return full }
 		s.onSync = nil
 	})
-	g.goOn <- struct{}{}
+	sync2 <- nil
 	answered(t, second, 8, nil)
+	sync3 <- nil
 	answered(t, third, 4, full)
 	answered(t, fourth, 1, full)
 	g.store.set(func(s *testStore) { s.onWrit = nil })

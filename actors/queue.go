@@ -226,7 +226,7 @@ func (a *queue) stopping() {
 		a.write()
 	}
 	if a.handle != nil {
-		err := a.awaitSync()
+		err := a.awaitSyncs()
 		if err == nil { // else the next answer could be a wrong yes
 			err = a.handle.Sync(a.context())
 		}

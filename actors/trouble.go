@@ -48,7 +48,7 @@ func (a *queue) fail(why error) {
 	}
 	if handle := a.handle; handle != nil {
 		a.handle = nil
-		_ = a.awaitSync() // it makes no difference any more
+		_ = a.awaitSyncs() // it makes no difference any more
 		a.publishClosed(handle.State())
 		if err := handle.Close(a.context()); err != nil && !again {
 			a.config.Logger.Error("closing the queue failed", "error", err)

@@ -33,11 +33,14 @@ type medium struct {
 	follows uint64            // the segment before the first that this run appended to
 	first   uint64            // that one
 
-	syncing sync.Mutex // held by the one Sync, Drop or Close that is under way
+	// syncing is held by the Sync, Drop or Close that is under way, and shared by
+	// Syncs of nothing but the active segment.
+	syncing sync.RWMutex
 
 	mu       sync.Mutex // guards what follows; never held while something is synced
 	active   written
 	dirty    bool      // something was appended to active since it was synced
+	syncs    int       // by syncActive, that are under way
 	full     []written // to be synced, and then sealed
 	newName  bool      // the directory is to be synced
 	appended bool      // something was appended at all
@@ -46,23 +49,50 @@ type medium struct {
 	failed   error
 }
 
-// written is a segment that this run appended to, and a descriptor of our own.
+// written is a segment that this run appended to, and descriptors of our own:
+// two, for as many syncs at once. The kernel tells each descriptor once that
+// writing has failed; shared, it would tell only one of two syncs.
 type written struct {
-	id   uint64
-	file *os.File
+	id    uint64
+	files [2]*os.File
+	idle  chan *os.File // those that are not being synced
+}
+
+// openWritten opens a segment that this run appends to.
+func openWritten(dir string, id uint64) (written, error) {
+	w := written{id: id, idle: make(chan *os.File, 2)}
+	for i := range w.files {
+		f, err := os.OpenFile(segmentFile(dir, id, dataSuffix), os.O_RDWR, 0)
+		if err != nil {
+			return written{}, errors.Join(err, w.close())
+		}
+		w.files[i] = f
+		w.idle <- f
+	}
+	return w, nil
+}
+
+func (w *written) close() error {
+	var errs []error
+	for _, f := range w.files {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 var _ journal.Medium = (*medium)(nil)
 
 // newMedium takes over what the source has.
-func newMedium(s *source, db *database, active uint64, file *os.File) *medium {
+func newMedium(s *source, db *database, active written) *medium {
 	m := &medium{
 		dir: s.dir, db: db, disk: s.disk, closed: s.closed, lock: s.lock,
 		max:     s.segmentSize - entryHeaderMax - keySize,
 		fullAt:  min(s.fullAt, s.segmentSize),
 		sealer:  sealer{dir: s.dir, logger: s.o.Logger},
-		follows: s.lastID(), first: active,
-		active: written{active, file},
+		follows: s.lastID(), first: active.id,
+		active: active,
 	}
 	for _, seg := range s.segments {
 		m.older = append(m.older, journal.Segment{ID: seg.id, Bytes: seg.used})
@@ -107,27 +137,64 @@ func (m *medium) landed() (unsynced int, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if id := m.db.active(); id != m.active.id {
-		file, err := os.OpenFile(segmentFile(m.dir, id, dataSuffix), os.O_RDWR, 0)
+		active, err := openWritten(m.dir, id)
 		if err != nil {
 			return 0, err
 		}
-		if err := file.Chmod(0o600); err != nil { // NutsDB made it
-			return 0, errors.Join(err, file.Close())
+		if err := active.files[0].Chmod(0o600); err != nil { // NutsDB made it
+			return 0, errors.Join(err, active.close())
 		}
 		m.older = append(m.older, journal.Segment{ID: m.active.id, Bytes: m.used})
 		m.full = append(m.full, m.active)
-		m.active, m.newName = written{id, file}, true
+		m.active, m.newName = active, true
 	}
 	m.used = m.db.used()
 	m.dirty, m.appended = true, true
 	return len(m.full), nil
 }
 
-// Sync implements journal.Medium.
+// Sync implements journal.Medium. Two at once keep the disk busy while the
+// processor is on its way from the one to the other.
 func (m *medium) Sync() error {
+	if done, err := m.syncActive(); done {
+		return err
+	}
 	m.syncing.Lock()
 	defer m.syncing.Unlock()
 	return m.syncAll()
+}
+
+// syncActive syncs the active segment if nothing else is to be synced.
+func (m *medium) syncActive() (done bool, err error) {
+	m.syncing.RLock()
+	defer m.syncing.RUnlock()
+	m.mu.Lock()
+	failed, idle := m.failed, m.active.idle
+	alone := failed == nil && len(m.full) == 0 && !m.newName && len(m.found) == 0 && len(m.strays) == 0
+	needed := m.dirty || m.syncs > 0 // what was appended may be in one that is under way
+	if alone && needed {
+		m.dirty = false
+		m.syncs++
+	}
+	m.mu.Unlock()
+	switch {
+	case failed != nil:
+		return true, failed
+	case !alone:
+		return false, nil
+	case !needed:
+		return true, nil
+	}
+	file := <-idle
+	err = m.disk.sync(file)
+	idle <- file
+	m.mu.Lock()
+	m.syncs--
+	m.mu.Unlock()
+	if err != nil {
+		return true, m.fail("sync", err)
+	}
+	return true, m.failure() // of the other one, which may have been for what this one was to sync, too
 }
 
 // syncAll syncs what is not synced. The caller holds syncing.
@@ -149,12 +216,12 @@ func (m *medium) syncAll() error {
 	err := m.syncFound(found)
 	for _, w := range full {
 		if err == nil {
-			err = m.disk.sync(w.file)
+			err = m.disk.sync(w.files[0])
 		}
-		err = errors.Join(err, w.file.Close())
+		err = errors.Join(err, w.close())
 	}
 	if dirty && err == nil {
-		err = m.disk.sync(active.file)
+		err = m.disk.sync(active.files[0])
 	}
 	if newName && err == nil {
 		err = m.disk.syncNames(m.dir)
@@ -270,7 +337,7 @@ func (m *medium) Drop(below uint64) (reclaimed int64, err error) {
 func (m *medium) drop(id uint64) error {
 	m.mu.Lock()
 	if len(m.full) > 0 && m.full[0].id == id { // need not be synced any more
-		m.full[0].file.Close()
+		m.full[0].close()
 		m.full = m.full[1:]
 	}
 	m.mu.Unlock()
@@ -308,7 +375,7 @@ func (m *medium) Close() error {
 	m.failed = fmt.Errorf("%s: %w", m.dir, types.ErrClosed)
 	m.mu.Unlock()
 	for _, w := range append(m.full, m.active) {
-		w.file.Close()
+		w.close()
 	}
 	if closing := m.db.close(); !poisoned { // else it is not news that it is not well
 		err = errors.Join(err, closing)

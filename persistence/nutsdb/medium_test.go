@@ -359,6 +359,43 @@ func TestMediumSyncErrorIsFinal(t *testing.T) {
 	openDir(t, dir, testSegment).keysOf(t)
 }
 
+// Two syncs go on at once, each with a descriptor of its own, for the kernel
+// tells of a failed write once per descriptor. One that finds nothing new still
+// waits for the disk, while what it answers for is on its way there.
+func TestMediumSyncsBesideASync(t *testing.T) {
+	src := testSource(t.TempDir(), testSegment)
+	if _, err := src.Inspect(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := src.Start(context.Background(), persistence.EncodeStoreRecord(testStore))
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendKeys(t, m, 1, 1)
+	mustSync(t, m)
+	begun, goOn := make(chan *os.File), make(chan struct{})
+	m.(*medium).disk.sync = func(f *os.File) error {
+		begun <- f
+		<-goOn
+		return nil
+	}
+	appendKeys(t, m, 2, 2)
+	var syncs sync.WaitGroup
+	for range 2 {
+		syncs.Go(func() { mustSync(t, m) })
+	}
+	if first, second := <-begun, <-begun; first == second {
+		t.Error("both use the same descriptor")
+	}
+	close(goOn)
+	syncs.Wait()
+	mustSync(t, m) // nothing is left to be synced, or it would never end
+	m.(*medium).disk.sync = realDisk.sync
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // NutsDB fails between two segments: no panic, no hanging Close, no lock left.
 func TestMediumRotationFails(t *testing.T) {
 	dir := t.TempDir()

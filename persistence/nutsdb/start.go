@@ -43,19 +43,22 @@ func (s *source) start(ctx context.Context, record []byte) (*medium, error) {
 	if err := s.prepareBucket(); err != nil {
 		return nil, err
 	}
-	file, err := createSegment(segmentFile(s.dir, active, dataSuffix), s.segmentSize)
+	if err := createSegment(segmentFile(s.dir, active, dataSuffix), s.segmentSize); err != nil {
+		return nil, err
+	}
+	w, err := openWritten(s.dir, active)
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.open(active, file, record)
+	m, err := s.open(w, record)
 	if err != nil {
-		return nil, errors.Join(err, file.Close())
+		return nil, errors.Join(err, w.close())
 	}
 	return m, nil
 }
 
 // open sets the store record and opens the database.
-func (s *source) open(active uint64, file *os.File, record []byte) (*medium, error) {
+func (s *source) open(active written, record []byte) (*medium, error) {
 	store := storeFile{s.segmentSize, record}
 	if !bytes.Equal(store.encode(), s.store.encode()) {
 		if err := writeDurably(filepath.Join(s.dir, storeName), store.encode()); err != nil {
@@ -69,10 +72,10 @@ func (s *source) open(active uint64, file *os.File, record []byte) (*medium, err
 	if err != nil {
 		return nil, err
 	}
-	if got := db.active(); got != active {
+	if got := db.active(); got != active.id {
 		return nil, errors.Join(errors.New("the database appends to another segment than it was given"), db.close())
 	}
-	return newMedium(s, db, active, file), nil
+	return newMedium(s, db, active), nil
 }
 
 // next is the number of the segment to be appended to, above each that was.
@@ -167,13 +170,10 @@ func (s *source) prepareBucket() error {
 }
 
 // createSegment creates an empty segment.
-func createSegment(path string, size int64) (*os.File, error) {
+func createSegment(path string, size int64) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := f.Truncate(size); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+	return errors.Join(f.Truncate(size), f.Close())
 }
