@@ -65,6 +65,7 @@ func QueueStatusOf(s persistence.State) types.QueueStatus {
 		Expired:            left[types.Expired],
 		Cleared:            left[types.Cleared],
 		Dead:               left[types.Dead],
+		DeadPending:        s.Dead,
 		Quarantined:        left[types.Quarantined],
 		BytesWritten:       s.BytesWritten,
 		DuplicatesPossible: s.DuplicatesPossible,

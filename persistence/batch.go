@@ -70,7 +70,7 @@ type Encoder struct {
 func (e *Encoder) Encode(b *Batch) []byte {
 	e.reset()
 	h := Header{
-		Major: Major, Minor: Minor, Kind: b.Kind, Store: b.Store, LSN: b.LSN,
+		Major: Major, Kind: b.Kind, Store: b.Store, LSN: b.LSN,
 		First: b.First, Last: b.Last, Count: uint32(len(b.Records)),
 	}
 	if b.Rewritten {
@@ -88,6 +88,7 @@ func (e *Encoder) Encode(b *Batch) []byte {
 	}
 	if b.Delta != nil {
 		h.Flags |= FlagDelta
+		h.Minor = b.Delta.minor()
 		e.messages, e.scratch = b.Delta.encode(e.messages[:0], e.scratch)
 		e.out = append(e.out, sectionDelta)
 		e.out = appendSized(e.out, e.messages)

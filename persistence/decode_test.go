@@ -215,7 +215,13 @@ func randomBatch(r *rand.Rand) *Batch {
 			d.Done.Add(Range{first, next - 2})
 			if r.IntN(4) == 0 {
 				d.Released.Add(Range{first, first})
-				d.Abandoned = append(d.Abandoned, Done{Range{first, next - 2}, types.Reason(r.IntN(types.Reasons))})
+				d.Abandoned = append(d.Abandoned, Done{Range: Range{first, next - 2}, Reason: types.Reason(r.IntN(types.Reasons))})
+			}
+			if r.IntN(8) == 0 {
+				d.Dead.Add(Range{first, next - 2}, text(3))
+			}
+			if r.IntN(8) == 0 {
+				d.Freed.Add(Range{first, next - 2})
 			}
 		}
 		if r.IntN(3) == 0 {

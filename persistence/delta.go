@@ -27,6 +27,10 @@ import (
 //	               (no value: the mark is removed)
 //	17 flags       uvarint: 1 closed cleanly, 2 written without syncing each commit
 //	19 suspect     uvarint seq: up to here messages may have been delivered before
+//	20 dead        dead letters, since version 1.1: uvarint count of texts, per
+//	               text uvarint length, bytes; then per run: as above, then the
+//	               text, an index
+//	22 freed       runs: these are dead letters no longer; since version 1.1
 //
 // A number that is 0 and a set that is empty are left out.
 type Delta struct {
@@ -39,6 +43,16 @@ type Delta struct {
 	Marks                []Mark
 	Clean, Lazy          bool
 	Suspect              types.Seq
+	Dead                 Letters // they have left, and are kept
+	Freed                Ranges  // of earlier dead letters: not kept any longer
+}
+
+// minor is the minor version of the format that an entry with d needs.
+func (d *Delta) minor() uint8 {
+	if d.Dead.Count() > 0 || len(d.Freed) > 0 {
+		return 1
+	}
+	return 0
 }
 
 // Field tags.
@@ -55,6 +69,8 @@ const (
 	fieldMarks     = 15
 	fieldFlags     = 17
 	fieldSuspect   = 19
+	fieldDead      = 20
+	fieldFreed     = 22
 )
 
 // fields writes the fields of a delta: each is put together in buf, so that its
@@ -106,6 +122,8 @@ func (d *Delta) encode(out, buf []byte) (encoded, room []byte) {
 	}
 	f.number(fieldFlags, flags)
 	f.number(fieldSuspect, uint64(d.Suspect))
+	f.add(fieldDead, appendLetters(f.buf, &d.Dead))
+	f.add(fieldFreed, appendRuns(f.buf, d.Freed))
 	return f.out, f.buf
 }
 
@@ -190,6 +208,10 @@ func (d *Delta) field(tag uint64, f *reader) (known bool) {
 		d.Clean, d.Lazy = flags&1 != 0, flags&2 != 0
 	case fieldSuspect:
 		d.Suspect = f.seq()
+	case fieldDead:
+		d.Dead = f.letters()
+	case fieldFreed:
+		d.Freed = f.runs()
 	default:
 		return false
 	}
@@ -233,7 +255,7 @@ func (r *reader) abandoned() []Done {
 		if int(reason) >= types.Reasons {
 			reason = types.Dropped // a later version knows more of them
 		}
-		out = append(out, Done{run, reason})
+		out = append(out, Done{Range: run, Reason: reason})
 		previous = run.Last
 	}
 	return out

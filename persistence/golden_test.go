@@ -19,8 +19,9 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 var goldenStore = StoreID{0: 0x10, 15: 0x1f}
 
-// goldenEntries are entries with everything that version 1.0 writes. Their files
-// are never changed: each version reads them for ever (S7.5).
+// goldenEntries are entries with everything that version 1.0 writes, and behind
+// them what version 1.1 added. Their files are never changed: each version reads
+// them for ever (S7.5).
 func goldenEntries() map[string]*Batch {
 	at := func(ms int64) time.Time { return time.UnixMilli(1_700_000_000_000 + ms) }
 	all := make([]byte, 256)
@@ -61,7 +62,7 @@ func goldenEntries() map[string]*Batch {
 				Next: 1006, Floor: 5, Removal: 5, Clock: 1_700_000_000_123,
 				Counters: Counters{Accepted: 1005, Left: [types.Reasons]uint64{types.Sent: 5, types.Cleared: 4}},
 				Done:     few, Released: Ranges{{1002, 1002}, {1004, 1004}},
-				Abandoned: []Done{{Range{1000, 1001}, types.Expired}, {Range{1002, 1002}, types.Cleared}},
+				Abandoned: []Done{{Range: Range{1000, 1001}, Reason: types.Expired}, {Range: Range{1002, 1002}, Reason: types.Cleared}},
 				Marks:     []Mark{{Key: "session", Value: []byte{1, 2, 3}}, {Key: "gone"}},
 			},
 		},
@@ -76,9 +77,24 @@ func goldenEntries() map[string]*Batch {
 				Next: 1 << 18, Floor: 101, Removal: 90, Clock: 1_700_000_000_456, Age: 3_600_000,
 				Counters: Counters{Accepted: 1 << 18, Left: [types.Reasons]uint64{1, 2, 3, 4, 5, 6}},
 				Done:     scattered, Released: Ranges{{200, 210}},
-				Abandoned: []Done{{Range{205, 220}, types.Dropped}},
+				Abandoned: []Done{{Range: Range{205, 220}, Reason: types.Dropped}},
 				Marks:     []Mark{{Key: "client_id", Value: []byte("mqttdb-plant-0123abcd")}, {Key: "tombstone/7", Value: []byte{0}}},
 				Clean:     true, Lazy: true, Suspect: 250,
+			},
+		},
+		"dead": {
+			LSN: 22, Store: goldenStore, Kind: KindBatch, First: 1007, Last: 1007,
+			Records: []Record{{Seq: 1007, Entry: Entry{Message: types.Message{Topic: "a", Payload: []byte("again"), QoS: 1}, Enqueued: at(2)}}},
+			Delta: &Delta{
+				Next: 1008, Floor: 9, Removal: 9, Counters: Counters{Accepted: 1007, Left: [types.Reasons]uint64{types.Sent: 6, types.Dead: 3}},
+				Done: few, Dead: letters(Letter{Range{7, 8}, "the broker ended 10 links with it first in line"}, Letter{Range{12, 12}, ""}), Freed: Ranges{{2, 2}, {5, 6}},
+			},
+		},
+		"dead-state": {
+			LSN: 23, Store: goldenStore, Kind: KindState,
+			Delta: &Delta{
+				Next: 1008, Floor: 101, Removal: 101, Counters: Counters{Accepted: 1007, Left: [types.Reasons]uint64{types.Dead: 5}},
+				Dead: letters(Letter{Range{1, 1}, "too large"}, Letter{Range{7, 9}, "nö"}, Letter{Range{100, 100}, "too large"}),
 			},
 		},
 		"empty-state": {LSN: 1, Store: goldenStore, Kind: KindState, Delta: &Delta{Next: 1}},
@@ -107,8 +123,18 @@ func TestGoldenEntries(t *testing.T) {
 	}
 }
 
+func letters(list ...Letter) (l Letters) {
+	for _, x := range list {
+		l.Add(x.Range, x.Why)
+	}
+	return l
+}
+
 func TestGoldenStoreRecord(t *testing.T) {
-	b := golden(t, "store-record.bin", EncodeStoreRecord(goldenStore))
+	if id, err := DecodeStoreRecord(stored(t, "store-record.bin")); err != nil || id != goldenStore { // version 1.0
+		t.Errorf("that of version 1.0 reads as %x, %v", id, err)
+	}
+	b := golden(t, "store-record-1.1.bin", EncodeStoreRecord(goldenStore))
 	id, err := DecodeStoreRecord(b)
 	if err != nil || id != goldenStore {
 		t.Errorf("it reads as %x, %v", id, err)
@@ -121,13 +147,18 @@ func TestGoldenStoreRecord(t *testing.T) {
 // golden returns what the file holds, and with -update writes it first.
 func golden(t *testing.T, name string, content []byte) []byte {
 	t.Helper()
-	path := filepath.Join("testdata", "golden", name)
 	if *update {
-		if err := os.WriteFile(path, content, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join("testdata", "golden", name), content, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b, err := os.ReadFile(path)
+	return stored(t, name)
+}
+
+// stored returns what a golden file holds.
+func stored(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", "golden", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +189,12 @@ func dump(b *Batch) string {
 			p("mark %q %x", m.Key, m.Value)
 		}
 		p("clean %t lazy %t suspect %d", d.Clean, d.Lazy, d.Suspect)
+		for l := range d.Dead.All() {
+			p("dead %v %q", l.Range, l.Why)
+		}
+		if len(d.Freed) > 0 {
+			p("freed %v", []Range(d.Freed))
+		}
 	}
 	return out.String()
 }

@@ -9,12 +9,13 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// The version of the format that this code writes. A reader refuses a higher
+// The version of the format that this code writes, at most: an entry carries the
+// lowest minor version that has all that is in it. A reader refuses a higher
 // major version; a higher minor version only adds sections and fields that an
 // older reader may skip.
 const (
 	Major = 1
-	Minor = 0
+	Minor = 1
 )
 
 // HeaderSize is the length of the header of every entry, in bytes.

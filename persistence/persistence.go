@@ -47,7 +47,7 @@ type Queue interface {
 	// Write appends c as one entry: after a crash all of it is there or nothing.
 	// It returns the seq of the first message (later ones follow without gaps),
 	// 0 if there is none. What is written survives the death of the process;
-	// Sync makes it survive power loss. The slices of c are not used after the
+	// Sync makes it survive power loss, and a Write of dead letters does. The slices of c are not used after the
 	// return, but for those of its messages, which nobody may modify.
 	//
 	// The error wraps types.ErrTooLarge if c does not fit into one entry (some
@@ -83,6 +83,13 @@ type Compacter interface {
 	Compact(ctx context.Context, maxBytes int64) (Compaction, error)
 }
 
+// DeadReader is a Queue that keeps dead letters.
+type DeadReader interface {
+	// ReadDead is Read for dead letters. Those that turn out to be unreadable are
+	// passed over, and are no longer kept.
+	ReadDead(ctx context.Context, buf []Record, after types.Seq, max Limit) ([]Record, error)
+}
+
 // Compaction says what one call of Compact did.
 type Compaction struct {
 	Rewritten int64 // bytes of live messages that were written again
@@ -102,6 +109,10 @@ type Commit struct {
 	Abandoned []Done
 
 	Marks []Mark
+
+	// Freed are dead letters that need not be kept any longer. A number that this
+	// commit makes a dead letter may be among them.
+	Freed Ranges
 }
 
 // Entry is a message to be stored.
@@ -118,13 +129,19 @@ type Record struct {
 	Released  bool         // a PUBREC for it was journalled
 	Abandoned bool         // its handshake is to be finished, it is not to be published
 	Why       types.Reason // that it was abandoned for
+	Cause     string       // of a dead letter: what its Done said
 }
 
-// Done says that a range of messages left the queue, and how.
+// Done says that a range of messages left the queue, and how. Those that leave
+// as types.Dead are kept as dead letters until they are freed.
 type Done struct {
 	Range  Range
 	Reason types.Reason
+	Cause  string // of dead letters: what an operator is told; MaxCause bytes at most are kept
 }
+
+// MaxCause is how much is kept of why a message was set aside, in bytes.
+const MaxCause = 256
 
 // Mark is a small named value that is stored beside the messages: the state of
 // a session, a cursor, a packet id, a tombstone. An empty Value removes it.
@@ -147,6 +164,7 @@ type State struct {
 	Floor    types.Seq // all numbers up to here are done
 	Done     Set       // done above Floor
 	Released Ranges    // above Floor, not done
+	Dead     uint64    // dead letters: done, and kept
 	Counters Counters
 
 	Bytes         uint64    // stored size of the pending messages, nearly

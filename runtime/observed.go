@@ -16,7 +16,10 @@ type observed struct {
 	tracker *tracker
 }
 
-var _ persistence.Compacter = (*observed)(nil)
+var (
+	_ persistence.Compacter  = (*observed)(nil)
+	_ persistence.DeadReader = (*observed)(nil)
+)
 
 // Write implements persistence.Queue.
 func (o *observed) Write(ctx context.Context, c persistence.Commit) (types.Seq, error) {
@@ -31,6 +34,16 @@ func (o *observed) Write(ctx context.Context, c persistence.Commit) (types.Seq, 
 func (o *observed) Read(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {
 	defer o.reading()()
 	return o.Queue.Read(ctx, buf, after, limit)
+}
+
+// ReadDead implements persistence.DeadReader.
+func (o *observed) ReadDead(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {
+	d, ok := o.Queue.(persistence.DeadReader)
+	if !ok {
+		return buf, nil
+	}
+	defer o.reading()()
+	return d.ReadDead(ctx, buf, after, limit)
 }
 
 // Compact implements persistence.Compacter.

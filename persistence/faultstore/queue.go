@@ -21,8 +21,9 @@ type queue struct {
 }
 
 var (
-	_ persistence.Queue     = (*queue)(nil)
-	_ persistence.Compacter = (*queue)(nil)
+	_ persistence.Queue      = (*queue)(nil)
+	_ persistence.Compacter  = (*queue)(nil)
+	_ persistence.DeadReader = (*queue)(nil)
 )
 
 // Write implements persistence.Queue.
@@ -70,6 +71,19 @@ func (q *queue) Read(ctx context.Context, buf []persistence.Record, after types.
 	read := buf
 	err := q.store.do(ctx, Call{Op: Read, Queue: q.name}, func() (err error) {
 		read, err = q.Queue.Read(ctx, buf, after, limit)
+		return err
+	})
+	return read, err
+}
+
+// ReadDead implements persistence.DeadReader, as a Read. If the queue within does
+// not, there are none.
+func (q *queue) ReadDead(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {
+	read := buf
+	err := q.store.do(ctx, Call{Op: Read, Queue: q.name}, func() (err error) {
+		if d, ok := q.Queue.(persistence.DeadReader); ok {
+			read, err = d.ReadDead(ctx, buf, after, limit)
+		}
 		return err
 	})
 	return read, err

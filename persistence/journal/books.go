@@ -24,6 +24,7 @@ type books struct {
 	done      persistence.Set                   // above floor
 	released  persistence.Ranges                // above floor, not done
 	abandoned [types.Reasons]persistence.Ranges // above floor, not done
+	dead      persistence.Letters
 	counters  persistence.Counters
 	marks     map[string][]byte
 	markBytes int
@@ -34,7 +35,10 @@ type books struct {
 // check says whether the state has room for c.
 func (b *books) check(c persistence.Commit) error {
 	const run = 24 // bytes that one may take, at most
-	size := b.done.Size() + run*(len(b.released)+len(c.Released)+len(c.Done)+len(c.Abandoned)) + b.markBytes
+	size := b.done.Size() + b.dead.Size() + run*(len(b.released)+len(c.Released)+len(c.Done)+len(c.Abandoned)) + b.markBytes
+	for _, d := range c.Done {
+		size += min(len(d.Cause), persistence.MaxCause)
+	}
 	for _, rs := range b.abandoned {
 		size += run * len(rs)
 	}
@@ -56,10 +60,10 @@ func (b *books) accept(n uint64) {
 // apply takes the changes of c and returns them as a delta, nil if there are
 // none.
 func (b *books) apply(c persistence.Commit) *persistence.Delta {
-	if len(c.Done) == 0 && len(c.Released) == 0 && len(c.Abandoned) == 0 && len(c.Marks) == 0 {
+	if len(c.Done) == 0 && len(c.Released) == 0 && len(c.Abandoned) == 0 && len(c.Marks) == 0 && len(c.Freed) == 0 {
 		return nil
 	}
-	d := &persistence.Delta{Marks: c.Marks}
+	d := &persistence.Delta{Marks: c.Marks, Freed: c.Freed}
 	for _, a := range c.Abandoned {
 		for r := range b.open(a.Range) {
 			for _, fresh := range b.abandon(r, a.Reason) {
@@ -76,8 +80,14 @@ func (b *books) apply(c persistence.Commit) *persistence.Delta {
 	}
 	for _, done := range c.Done {
 		r := b.given(done.Range)
+		if done.Reason == types.Dead {
+			b.keep(r, causeOf(done), &d.Dead)
+		}
 		b.counters.Left[done.Reason] += b.finish(r)
 		d.Done.Add(r)
+	}
+	for _, r := range c.Freed {
+		b.dead.Remove(r)
 	}
 	b.mark(c.Marks)
 	b.raiseFloor()
@@ -118,6 +128,31 @@ func (b *books) finish(r persistence.Range) uint64 {
 	}
 	b.forget(r)
 	return b.done.Add(r)
+}
+
+// keep makes those of r that are not done dead letters, and adds them to fresh.
+func (b *books) keep(r persistence.Range, cause string, fresh *persistence.Letters) {
+	for r := range b.done.Missing(r) {
+		b.dead.Add(r, cause)
+		fresh.Add(r, cause)
+	}
+}
+
+// causeOf is what is kept of the cause of d.
+func causeOf(d persistence.Done) string {
+	if len(d.Cause) <= persistence.MaxCause {
+		return d.Cause
+	}
+	return strings.ToValidUTF8(d.Cause[:persistence.MaxCause], "")
+}
+
+// needs says whether a message is still needed: it is pending or a dead letter.
+func (b *books) needs(q types.Seq) bool {
+	if q > b.floor && q < b.next && !b.done.Contains(q) {
+		return true
+	}
+	_, dead := b.dead.Why(q)
+	return dead
 }
 
 // forget ends the handshakes of r.
@@ -209,13 +244,19 @@ func (b *books) replay(d *persistence.Delta) {
 			b.released.Add(r)
 		}
 	}
+	for l := range d.Dead.All() {
+		b.dead.Add(l.Range, l.Why)
+	}
+	for _, r := range d.Freed {
+		b.dead.Remove(r)
+	}
 	b.mark(d.Marks)
 	b.raiseFloor()
 }
 
 // whole returns the state as a delta on nothing.
 func (b *books) whole() *persistence.Delta {
-	d := &persistence.Delta{Done: b.done, Released: b.released}
+	d := &persistence.Delta{Done: b.done, Released: b.released, Dead: b.dead}
 	b.stamp(d)
 	for reason, rs := range b.abandoned {
 		for _, r := range rs {
@@ -251,7 +292,7 @@ func (b *books) state() persistence.State {
 	return persistence.State{
 		StoreID: b.store, Next: b.next, Floor: b.floor,
 		Done: b.done.Snapshot(), Released: slices.Clone(b.released),
-		Counters: b.counters, DuplicatesPossible: b.suspect != 0,
+		Dead: b.dead.Count(), Counters: b.counters, DuplicatesPossible: b.suspect != 0,
 	}
 }
 

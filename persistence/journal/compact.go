@@ -68,7 +68,7 @@ func (q *Queue) rewrite(ctx context.Context, i, j int) (int64, error) {
 			return 0, q.wrap("compact", err)
 		}
 		for _, r := range records {
-			if r.Seq > q.books.floor && !q.books.done.Contains(r.Seq) {
+			if q.books.needs(r.Seq) {
 				b.Records = append(b.Records, r)
 			}
 		}
@@ -82,8 +82,9 @@ func (q *Queue) rewrite(ctx context.Context, i, j int) (int64, error) {
 		}
 		replacement = []span{{
 			first: b.First, last: b.Last, key: b.LSN, segment: segment, size: uint32(size),
-			count: uint32(len(b.Records)), live: uint32(len(b.Records)), since: b.Records[0].Enqueued.UnixMilli(),
+			count: uint32(len(b.Records)), since: b.Records[0].Enqueued.UnixMilli(),
 		}}
+		replacement[0].look(&q.books)
 	}
 	q.pass.after = b.Last
 	q.mu.Lock()
@@ -98,7 +99,7 @@ func (q *Queue) rewrite(ctx context.Context, i, j int) (int64, error) {
 func (q *Queue) forget() (more bool, err error) {
 	q.mu.Lock()
 	q.disk.added = 0
-	if q.index.dead > 0 {
+	if q.index.empty > 0 {
 		q.disk.garbage = q.index.bury(q.disk.garbage)
 	}
 	q.mu.Unlock()

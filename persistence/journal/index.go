@@ -20,7 +20,8 @@ type span struct {
 	since       int64  // Unix ms: when a message of it was accepted; 0: unknown
 	size        uint32 // of the entry, in bytes
 	count       uint32 // messages in it
-	live        uint32 // of them not done
+	live        uint32 // of them needed: pending, or dead letters
+	dead        uint32 // of the live ones: dead letters
 	delta       bool   // it also carries a delta
 }
 
@@ -30,6 +31,21 @@ func (s span) liveBytes() uint64 {
 		return 0
 	}
 	return uint64(s.size) * uint64(s.live) / uint64(s.count)
+}
+
+// pendingBytes is the part of the entry whose messages are pending, nearly.
+func (s span) pendingBytes() uint64 {
+	if s.count == 0 {
+		return 0
+	}
+	return uint64(s.size) * uint64(s.live-s.dead) / uint64(s.count)
+}
+
+// look counts what b needs of the messages of s.
+func (s *span) look(b *books) {
+	pending := min(b.pending(s.run()), uint64(s.count))
+	s.dead = uint32(min(b.dead.Within(s.run()), uint64(s.count)-pending))
+	s.live = uint32(pending) + s.dead
 }
 
 func (s span) run() persistence.Range { return persistence.Range{First: s.first, Last: s.last} }
@@ -42,9 +58,10 @@ func (s span) entry() entry { return entry{s.key, s.segment, s.delta} }
 // index finds the batch that holds a number. Its spans are in order of their
 // runs, which do not overlap.
 type index struct {
-	spans []span
-	live  uint64 // sum of liveBytes
-	dead  int    // spans without live messages
+	spans   []span
+	live    uint64 // sum of liveBytes
+	pending uint64 // sum of pendingBytes
+	empty   int    // spans without live messages
 }
 
 // search returns the position of the first span that ends at seq or later.
@@ -60,9 +77,10 @@ func (x *index) add(s span) {
 
 func (x *index) account(s span, sign int) {
 	if s.live == 0 {
-		x.dead += sign
+		x.empty += sign
 	} else {
 		x.live += uint64(sign) * s.liveBytes()
+		x.pending += uint64(sign) * s.pendingBytes()
 	}
 }
 
@@ -75,7 +93,7 @@ func (x *index) settle(runs iter.Seq[persistence.Range], b *books) {
 		for ; i < len(x.spans) && x.spans[i].first <= r.Last; i++ {
 			s := &x.spans[i]
 			x.account(*s, -1)
-			s.live = uint32(min(b.pending(s.run()), uint64(s.count)))
+			s.look(b)
 			x.account(*s, +1)
 		}
 		next = i
@@ -102,14 +120,14 @@ func (x *index) bury(garbage []entry) []entry {
 		}
 		return s.live == 0
 	})
-	x.dead = 0
+	x.empty = 0
 	return garbage
 }
 
-// oldest is when the oldest live message was accepted, nearly.
+// oldest is when the oldest pending message was accepted, nearly.
 func (x *index) oldest() time.Time {
 	for i := range x.spans {
-		if s := &x.spans[i]; s.live > 0 {
+		if s := &x.spans[i]; s.live > s.dead {
 			if s.since == 0 {
 				break
 			}

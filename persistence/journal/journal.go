@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,8 +81,9 @@ type Queue struct {
 }
 
 var (
-	_ persistence.Queue     = (*Queue)(nil)
-	_ persistence.Compacter = (*Queue)(nil)
+	_ persistence.Queue      = (*Queue)(nil)
+	_ persistence.Compacter  = (*Queue)(nil)
+	_ persistence.DeadReader = (*Queue)(nil)
 )
 
 // Write implements persistence.Queue.
@@ -89,7 +91,7 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 	if err := q.failed(); err != nil {
 		return 0, err
 	}
-	if len(c.Messages) == 0 && len(c.Done) == 0 && len(c.Released) == 0 && len(c.Abandoned) == 0 && len(c.Marks) == 0 {
+	if len(c.Messages) == 0 && len(c.Done) == 0 && len(c.Released) == 0 && len(c.Abandoned) == 0 && len(c.Marks) == 0 && len(c.Freed) == 0 {
 		return 0, nil
 	}
 	if err := q.check(c); err != nil {
@@ -130,10 +132,16 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 	if b.Delta != nil {
 		q.disk.deltas++
 		q.index.settle(b.Delta.Done.All(), &q.books)
+		q.index.settle(slices.Values(c.Freed), &q.books)
 	}
 	q.mu.Unlock()
 	if err := q.follow(segment); err != nil {
 		return 0, err
+	}
+	if b.Delta != nil && b.Delta.Dead.Count() > 0 {
+		// What comes later says that they are done, but not that they are kept: it
+		// must not survive a power cut alone.
+		return b.First, q.Sync(ctx)
 	}
 	return b.First, q.keepUp(ctx, n)
 }
@@ -142,7 +150,7 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 // the state.
 func (q *Queue) check(c persistence.Commit) error {
 	const around = 80 // what a message, a mark or a run takes beside its bytes, at most
-	size := persistence.HeaderSize + around*(1+len(c.Done)+len(c.Released)+len(c.Abandoned))
+	size := persistence.HeaderSize + around*(1+len(c.Done)+len(c.Released)+len(c.Abandoned)+len(c.Freed))
 	for i := range c.Messages {
 		m := &c.Messages[i].Message
 		if m.QoS > 2 {
@@ -155,6 +163,7 @@ func (q *Queue) check(c persistence.Commit) error {
 			if int(d.Reason) >= types.Reasons {
 				return fmt.Errorf("%w: it left for %v", types.ErrInvalidMessage, d.Reason)
 			}
+			size += min(len(d.Cause), persistence.MaxCause)
 		}
 	}
 	for _, m := range c.Marks {
@@ -249,7 +258,7 @@ func (q *Queue) State() persistence.State {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.books.state()
-	s.Bytes, s.Oldest = q.index.live, q.index.oldest()
+	s.Bytes, s.Oldest = q.index.pending, q.index.oldest()
 	s.BytesWritten, s.DiskBytes = q.disk.written, q.disk.total()
 	s.CompactionDue = q.disk.added >= manyEntries
 	return s

@@ -33,8 +33,8 @@ type pass struct {
 func (q *Queue) plan() pass {
 	size := uint64(q.o.SegmentSize)
 	p := pass{
-		active: true, after: q.books.floor,
-		full: max(size/16, min(size/2, 8<<10)), // 512 KiB of 8 MiB; a segment in tests is smaller
+		active: true,
+		full:   max(size/16, min(size/2, 8<<10)), // 512 KiB of 8 MiB; a segment in tests is smaller
 		// 16 KiB of 8 MiB: what surrounds the messages of a larger batch is not
 		// worth the space that its old copy takes until its segment goes.
 		small: max(size/512, min(size/8, 1<<10)),

@@ -31,6 +31,10 @@ func (q *Queue) giveUp(ctx context.Context, i int, why error) error {
 	for _, gap := range held.Missing(bad.run()) {
 		c.Done = append(c.Done, persistence.Done{Range: gap, Reason: types.Quarantined})
 		lost += q.books.pending(gap)
+		if dead := q.books.dead.Within(gap); dead > 0 {
+			c.Freed.Add(gap)
+			lost += dead
+		}
 	}
 	q.o.Logger.Error("a batch is unreadable and was set aside", "queue", q.o.Name,
 		"first", bad.first, "last", bad.last, "messages_lost", lost, "older_copies", len(instead), "error", why)
@@ -54,7 +58,7 @@ func (q *Queue) uncover(s span) ([]span, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		c.live = uint32(min(q.books.pending(c.run()), uint64(c.count)))
+		c.look(&q.books)
 		readable = append(readable, c)
 	}
 	instead, covered := layer(readable)

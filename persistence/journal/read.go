@@ -16,14 +16,26 @@ const mostAtOnce = 1024
 
 // Read implements persistence.Queue.
 func (q *Queue) Read(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {
-	after = max(after, q.books.floor)
+	return q.read(ctx, buf, after, limit, false)
+}
+
+// ReadDead implements persistence.DeadReader.
+func (q *Queue) ReadDead(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {
+	return q.read(ctx, buf, after, limit, true)
+}
+
+// read reads what is pending, or the dead letters.
+func (q *Queue) read(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit, dead bool) ([]persistence.Record, error) {
+	if !dead {
+		after = max(after, q.books.floor)
+	}
 	if there := int(q.books.next - 1 - after); limit.Records > 0 && there > 0 {
 		buf = slices.Grow(buf, min(limit.Records, there, mostAtOnce))
 	}
 	bytes, n := int64(0), 0
 	for i := q.index.search(after + 1); i < len(q.index.spans); {
 		s := &q.index.spans[i]
-		if s.live == 0 {
+		if dead && s.dead == 0 || !dead && s.live == s.dead {
 			i++
 			continue
 		}
@@ -32,14 +44,21 @@ func (q *Queue) Read(ctx context.Context, buf []persistence.Record, after types.
 			if err := q.giveUp(ctx, i, err); err != nil {
 				return buf, err
 			}
-			after = max(after, q.books.floor) // it may have risen
-			continue                          // with what lies there now
+			if !dead {
+				after = max(after, q.books.floor) // it may have risen
+			}
+			continue // with what lies there now
 		} else if err != nil {
 			return buf, q.wrap("read", err)
 		}
 		from := sort.Search(len(records), func(k int) bool { return records[k].Seq > after })
 		for _, r := range records[from:] {
-			if q.books.done.Contains(r.Seq) {
+			if cause, set := "", false; dead {
+				if cause, set = q.books.dead.Why(r.Seq); !set {
+					continue
+				}
+				r.Cause = cause
+			} else if q.books.done.Contains(r.Seq) {
 				continue
 			}
 			size := int64(r.Message.Size())
@@ -117,7 +136,7 @@ func (q *Queue) since(records []persistence.Record) int64 {
 // wanted next, so that State can tell its age.
 func (q *Queue) lookAtOldest() {
 	for i := range q.index.spans {
-		if s := &q.index.spans[i]; s.live > 0 {
+		if s := &q.index.spans[i]; s.live > s.dead {
 			_, _ = q.cached(s) // Read will say what is wrong with it
 			return
 		}

@@ -178,7 +178,7 @@ func (q *Queue) recoverIndex(f found, stateless bool) {
 	spans := make([]span, 0, len(f.batches))
 	for _, h := range f.batches {
 		q.books.next = max(q.books.next, h.Last+1)
-		if h.Last <= q.books.floor {
+		if h.Last <= q.books.floor && q.books.dead.Within(persistence.Range{First: h.First, Last: h.Last}) == 0 {
 			q.disk.garbage = append(q.disk.garbage, h.entry)
 			continue
 		}
@@ -231,6 +231,13 @@ func (r *recovery) writeOff(stateless bool) {
 	if !stateless {
 		b.counters.Left[types.Quarantined] += r.lost
 	}
+	var letters []persistence.Range
+	for l := range b.dead.All() {
+		letters = append(letters, held.Missing(l.Range)...)
+	}
+	for _, run := range letters {
+		r.lost += b.dead.Remove(run)
+	}
 }
 
 // fillHoles makes the numbers done that a rewritten batch speaks for and does
@@ -239,7 +246,7 @@ func (r *recovery) writeOff(stateless bool) {
 func (r *recovery) fillHoles(damaged bool) {
 	b := &r.q.books
 	for _, s := range r.q.index.spans {
-		if !s.sparse() || !damaged && b.pending(s.run()) <= uint64(s.count) {
+		if !s.sparse() || !damaged && b.pending(s.run())+b.dead.Within(s.run()) <= uint64(s.count) {
 			continue
 		}
 		records, err := r.q.load(s)
@@ -252,6 +259,7 @@ func (r *recovery) fillHoles(damaged bool) {
 		}
 		for _, hole := range held.Missing(s.run()) {
 			r.finish(hole)
+			b.dead.Remove(hole)
 		}
 	}
 }

@@ -81,6 +81,14 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 			c.More = true
 			return c, true
 		}}},
+		{"loses dead letters", "dead letters are kept until they are freed", flaw{letters: func(r []persistence.Record) []persistence.Record { return r[:0] }}},
+		{"loses why letters are dead", "dead letters are kept until they are freed", flaw{letters: func(r []persistence.Record) []persistence.Record {
+			for i := range r {
+				r[i].Cause = ""
+			}
+			return r
+		}}},
+		{"keeps dead letters for ever", "random histories, killed at every step", flaw{write: func(c *persistence.Commit) { c.Freed = nil }}},
 		{"sorts marks the wrong way", "marks come in order", flaw{marks: true}},
 		{"changes when it is asked too much", "what is too large is refused and no more", flaw{eager: true}},
 	} {
@@ -139,6 +147,7 @@ type flaw struct {
 	write    func(*persistence.Commit)
 	change   func(*persistence.Entry)
 	read     func(last, fresh []persistence.Record, l persistence.Limit) []persistence.Record
+	letters  func([]persistence.Record) []persistence.Record
 	compact  func(persistence.Compaction) (c persistence.Compaction, really bool)
 	lazySync bool // Sync does nothing
 	weakKill bool // a kill is a power cut
@@ -249,6 +258,15 @@ func (q *flawedQueue) Read(ctx context.Context, buf []persistence.Record, after 
 		fresh = q.flaw.read(q.last, fresh, l)
 		q.last = fresh
 		got = append(got[:n:n], fresh...)
+	}
+	return got, err
+}
+
+func (q *flawedQueue) ReadDead(ctx context.Context, buf []persistence.Record, after types.Seq, l persistence.Limit) ([]persistence.Record, error) {
+	n := len(buf)
+	got, err := q.Queue.(persistence.DeadReader).ReadDead(ctx, buf, after, l)
+	if q.flaw.letters != nil {
+		got = append(got[:n], q.flaw.letters(got[n:])...)
 	}
 	return got, err
 }

@@ -22,18 +22,26 @@ type model struct {
 
 	released  map[types.Seq]bool
 	abandoned map[types.Seq]types.Reason
+	dead      map[types.Seq]letter
+}
+
+// letter is a dead letter.
+type letter struct {
+	persistence.Entry
+	cause string
 }
 
 func newModel() *model {
 	return &model{
 		next: 1, pending: map[types.Seq]persistence.Entry{}, ever: map[types.Seq]persistence.Entry{}, marks: map[string]string{},
-		released: map[types.Seq]bool{}, abandoned: map[types.Seq]types.Reason{},
+		released: map[types.Seq]bool{}, abandoned: map[types.Seq]types.Reason{}, dead: map[types.Seq]letter{},
 	}
 }
 
 func (m *model) clone() *model {
 	c := *m
 	c.pending, c.ever, c.marks = maps.Clone(m.pending), maps.Clone(m.ever), maps.Clone(m.marks)
+	c.dead = maps.Clone(m.dead)
 	c.released, c.abandoned = maps.Clone(m.released), maps.Clone(m.abandoned)
 	return &c
 }
@@ -60,12 +68,20 @@ func (m *model) apply(c persistence.Commit) {
 	}
 	for _, d := range c.Done {
 		for s := d.Range.First; s <= d.Range.Last; s++ {
-			if _, ok := m.pending[s]; ok {
+			if e, ok := m.pending[s]; ok {
+				if d.Reason == types.Dead {
+					m.dead[s] = letter{e, d.Cause}
+				}
 				delete(m.pending, s)
 				delete(m.released, s)
 				delete(m.abandoned, s)
 				m.left[d.Reason]++
 			}
+		}
+	}
+	for _, r := range c.Freed {
+		for s := r.First; s <= r.Last; s++ {
+			delete(m.dead, s)
 		}
 	}
 	for _, k := range c.Marks {
@@ -95,6 +111,7 @@ func (m *model) check(t testing.TB, q persistence.Queue, when string) {
 				m.released[r.Seq], abandoned, why)
 		}
 	}
+	m.checkDead(t, q, when)
 	marks := map[string]string{}
 	for k, v := range q.Marks("") {
 		marks[k] = string(v)
@@ -110,6 +127,20 @@ func (m *model) check(t testing.TB, q persistence.Queue, when string) {
 		t.Fatalf("%s: claims damage", when)
 	}
 	books(t, st, when)
+}
+
+// checkDead compares the dead letters.
+func (m *model) checkDead(t testing.TB, q persistence.Queue, when string) {
+	t.Helper()
+	got, want := readDead(t, q), slices.Sorted(maps.Keys(m.dead))
+	if len(got) != len(want) || q.State().Dead != uint64(len(want)) {
+		t.Fatalf("%s: %d dead letters, %d as its state says; want %d", when, len(got), q.State().Dead, len(want))
+	}
+	for i, r := range got {
+		if l := m.dead[r.Seq]; r.Seq != want[i] || !sameEntry(r.Entry, l.Entry) || r.Cause != l.cause {
+			t.Fatalf("%s: dead letter %d is %v %q, want %d %v", when, i, r, r.Cause, want[i], l)
+		}
+	}
 }
 
 // jump takes over that numbers were left out, if that is to be (S2.3).
@@ -164,8 +195,12 @@ func (m *model) randomCommit(r *rand.Rand) persistence.Commit {
 				first = slices.Min(slices.Collect(maps.Keys(m.pending)))
 			}
 			last := first + types.Seq(r.IntN(30))
-			c.Done = append(c.Done, persistence.Done{Range: persistence.Range{First: first, Last: last}, Reason: types.Reason(r.IntN(types.Reasons))})
+			c.Done = append(c.Done, persistence.Done{Range: persistence.Range{First: first, Last: last}, Reason: types.Reason(r.IntN(types.Reasons)), Cause: fmt.Sprint("cause ", r.IntN(3))})
 		}
+	}
+	if len(m.dead) > 0 && r.IntN(3) == 0 {
+		first := slices.Min(slices.Collect(maps.Keys(m.dead))) + types.Seq(r.IntN(20))
+		c.Freed.Add(persistence.Range{First: first, Last: first + types.Seq(r.IntN(8))})
 	}
 	if m.next > 1 && r.IntN(4) == 0 {
 		first := 1 + types.Seq(r.Uint64N(uint64(m.next)))
@@ -247,6 +282,9 @@ func testPowerCuts(t testing.TB, h Harness) {
 			for _, rec := range readAll(t, q) {
 				m.pending[rec.Seq], m.ever[rec.Seq] = rec.Entry, rec.Entry
 			}
+			for _, rec := range readDead(t, q) {
+				m.dead[rec.Seq], m.ever[rec.Seq] = letter{rec.Entry, rec.Cause}, rec.Entry
+			}
 			synced := m.clone()
 			for range 25 {
 				switch r.IntN(6) {
@@ -289,6 +327,21 @@ func checkCut(t testing.TB, q persistence.Queue, synced, latest *model, when str
 	for seq := range synced.pending {
 		if _, still := latest.pending[seq]; still && !got[seq] {
 			t.Fatalf("%s: message %d was synced and is lost", when, seq)
+		}
+	}
+	dead := map[types.Seq]bool{}
+	for _, r := range readDead(t, q) {
+		dead[r.Seq] = true
+		if e, ok := latest.ever[r.Seq]; !ok || !sameEntry(r.Entry, e) || got[r.Seq] {
+			t.Fatalf("%s: dead letter %d is not what was written, or pending (%t): %v", when, r.Seq, got[r.Seq], r)
+		}
+	}
+	for seq := range latest.dead { // set aside now or before, and not freed: it is there in any case
+		if _, known := synced.ever[seq]; known && !dead[seq] && !got[seq] {
+			t.Fatalf("%s: message %d was synced, and is lost as a dead letter", when, seq)
+		}
+		if _, before := synced.dead[seq]; before && !dead[seq] {
+			t.Fatalf("%s: dead letter %d was synced, and is none", when, seq)
 		}
 	}
 	st := q.State()

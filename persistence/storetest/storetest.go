@@ -75,6 +75,7 @@ var checks = []check{
 	{"everything of a commit is there at once", testCommit},
 	{"handshakes are remembered until they are done", testHandshakes},
 	{"marks come in order", testMarks},
+	{"dead letters are kept until they are freed", testDead},
 	{"what is too large is refused and no more", testTooLarge},
 	{"a second open is refused", testInUse},
 	{"after close nothing is taken", testClosed},
@@ -133,6 +134,26 @@ func readAll(t testing.TB, q persistence.Queue) []persistence.Record {
 				t.Fatalf("read: message %d came behind %d", r.Seq, after)
 			}
 			after = r.Seq
+		}
+	}
+}
+
+// readDead reads all dead letters.
+func readDead(t testing.TB, q persistence.Queue) []persistence.Record {
+	t.Helper()
+	reader, ok := q.(persistence.DeadReader)
+	if !ok {
+		t.Fatal("it keeps no dead letters")
+	}
+	var out []persistence.Record
+	for after := types.Seq(0); ; after = out[len(out)-1].Seq {
+		n := len(out)
+		var err error
+		if out, err = reader.ReadDead(t.Context(), out, after, persistence.Limit{Records: 7}); err != nil {
+			t.Fatalf("read dead letters: %v", err)
+		}
+		if len(out) == n {
+			return out
 		}
 	}
 }
