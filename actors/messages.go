@@ -80,6 +80,10 @@ type (
 	// the queue fails. Answer, now and whenever the store was opened anew: Opened.
 	Attach struct{ Connection Ref[ConnectionMessage] }
 
+	// Configure changes what of a QueueConfig can change while the queue runs:
+	// the fields of the same names.
+	Configure struct{ CommitDelay, CompactionInterval time.Duration }
+
 	// Describe asks how the queue does, behind all that it was told before.
 	// Answer: its status, with the error that keeps it from storing, if any.
 	Describe struct{ Reply Reply[types.QueueStatus] }
@@ -110,6 +114,7 @@ func (Settle) queueMessage()    {}
 func (Clear) queueMessage()     {}
 func (Compact) queueMessage()   {}
 func (Attach) queueMessage()    {}
+func (Configure) queueMessage() {}
 func (Describe) queueMessage()  {}
 func (recalled) queueMessage()  {}
 func (caughtUp) queueMessage()  {}

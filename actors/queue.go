@@ -194,6 +194,10 @@ func (a *queue) receive(m QueueMessage) {
 		a.clearNext(m)
 	case Compact:
 		a.compact(m)
+	case Configure:
+		a.config.CommitDelay = m.CommitDelay
+		a.config.CompactionInterval = m.CompactionInterval
+		a.config.Compactor.Tell(Watch{a.queue, m.CompactionInterval})
 	case Describe:
 		m.Reply.answer(a.queue.Status(), a.trouble)
 	case reopen:

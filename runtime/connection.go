@@ -35,9 +35,11 @@ type settings struct {
 	routes *config.Routes
 }
 
-// configure makes cfg the settings of c.
-func (c *Connection) configure(cfg config.Connection) {
-	c.current.Store(&settings{cfg, cfg.Routes()})
+func newSettings(cfg config.Connection) *settings { return &settings{cfg, cfg.Routes()} }
+
+// forQueue is what a queue that runs can be told.
+func (s *settings) forQueue() actors.Configure {
+	return actors.Configure{CommitDelay: s.CommitDelay, CompactionInterval: s.CompactionInterval}
 }
 
 // config is how c is configured at present; it must not be modified.
@@ -49,13 +51,12 @@ func (c *Connection) routes() *config.Routes { return c.current.Load().routes }
 // Name is the name of the connection.
 func (c *Connection) Name() string { return c.name }
 
-// startConnection starts the queue of a connection, which does not dial before
-// its wire is started. It fails if the store is not ours to open; any other
-// trouble of the store is left to the queue, which tries again. With an error it
-// may return a connection all the same, which is to be stopped.
-func (rt *Runtime) startConnection(ctx context.Context, cfg config.Connection) (*Connection, error) {
-	c := &Connection{rt: rt, name: cfg.Name}
-	c.configure(cfg)
+// startQueue starts the queue of c, and not yet what dials. It fails if the store
+// is not ours to open; any other trouble of the store is left to the queue, which
+// tries again. A queue that was started all the same is to be stopped then.
+func (c *Connection) startQueue(ctx context.Context, s *settings) error {
+	c.current.Store(s)
+	rt, cfg := c.rt, &s.Connection
 	store := rt.o.Durable
 	if cfg.Persist.Outgoing == config.Off {
 		store = rt.o.Volatile
@@ -74,15 +75,15 @@ func (rt *Runtime) startConnection(ctx context.Context, cfg config.Connection) (
 		Logger:             rt.o.Logger,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	_, trouble := actors.Ask(ctx, c.queue.Ref, func(r actors.Reply[types.QueueStatus]) actors.QueueMessage {
 		return actors.Describe{Reply: r}
 	})
 	if fatal(trouble) {
-		return c, trouble
+		return trouble
 	}
-	return c, ctx.Err()
+	return ctx.Err()
 }
 
 // fatal says whether it is of no use to try again.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 
+	"github.com/mqttdb/mqttdb/actors"
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -87,10 +88,8 @@ func (c *Connection) open(ctx context.Context, store persistence.Store, name str
 	return &observed{q, &c.tracker}, nil
 }
 
+// identify reads the client id that was made for c, or makes it if it is needed.
 func (c *Connection) identify(ctx context.Context, q persistence.Queue) error {
-	if c.config().ClientID != "" {
-		return nil
-	}
 	for key, value := range q.Marks(clientIDMark) {
 		if key == clientIDMark {
 			id := string(value)
@@ -98,10 +97,10 @@ func (c *Connection) identify(ctx context.Context, q persistence.Queue) error {
 			return nil
 		}
 	}
-	var random [4]byte
-	rand.Read(random[:]) // never fails
-	id := fmt.Sprintf("mqttdb-%s-%s", c.name, hex.EncodeToString(random[:]))
-	mark := persistence.Mark{Key: clientIDMark, Value: []byte(id)}
+	if c.config().ClientID != "" {
+		return nil
+	}
+	mark, id := c.makeClientID()
 	if _, err := q.Write(ctx, persistence.Commit{Marks: []persistence.Mark{mark}}); err != nil {
 		return err
 	}
@@ -109,5 +108,30 @@ func (c *Connection) identify(ctx context.Context, q persistence.Queue) error {
 		return err
 	}
 	c.clientID.Store(&id)
+	return nil
+}
+
+// makeClientID makes one, and the mark that keeps it.
+func (c *Connection) makeClientID() (persistence.Mark, string) {
+	var random [4]byte
+	rand.Read(random[:]) // never fails
+	id := fmt.Sprintf("mqttdb-%s-%s", c.name, hex.EncodeToString(random[:]))
+	return persistence.Mark{Key: clientIDMark, Value: []byte(id)}, id
+}
+
+// needClientID makes the client id if c, which runs, is now configured without
+// one, and was not before.
+func (c *Connection) needClientID(ctx context.Context) error {
+	if c.config().ClientID != "" || c.clientID.Load() != nil {
+		return nil
+	}
+	mark, id := c.makeClientID()
+	_, err := actors.Ask(ctx, c.queue.Ref, func(r actors.Reply[actors.Noted]) actors.QueueMessage {
+		return actors.Note{Marks: []persistence.Mark{mark}, Sync: true, Reply: r}
+	})
+	if err != nil {
+		return fmt.Errorf("store the client id of %s: %w", c.name, err)
+	}
+	c.clientID.CompareAndSwap(nil, &id)
 	return nil
 }

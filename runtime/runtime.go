@@ -46,14 +46,16 @@ type Options struct {
 
 // Runtime runs connections. It may be used concurrently.
 type Runtime struct {
-	config    config.Config // as it was at the start: what a running program cannot change
+	config    config.Config // as it was at the start, for what cannot be changed since
 	o         Options
 	system    *actors.System
 	compactor actors.Ref[actors.CompactorMessage]
 	lineup    atomic.Pointer[lineup]
+	reload    reload
 	local     local
 	board     board
 	closing   sync.Once
+	ending    chan struct{} // closed when Close begins
 	closed    chan struct{}
 	closeErr  error
 }
@@ -69,7 +71,8 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	rt := &Runtime{config: o.Config, o: o, closed: make(chan struct{})}
+	rt := &Runtime{config: o.Config, o: o, ending: make(chan struct{}), closed: make(chan struct{})}
+	rt.reload.init(o.Config)
 	rt.lineup.Store(newLineup())
 	rt.system = actors.NewSystem(actors.SystemOptions{Host: o.System, Name: o.SystemName, Logger: o.Logger})
 	if err := rt.start(ctx); err != nil {
@@ -86,9 +89,10 @@ func (rt *Runtime) start(ctx context.Context) error {
 	next := newLineup()
 	rt.lineup.Store(next) // nobody has rt yet; close stops what was started
 	for _, cfg := range rt.config.Connections {
-		c, err := rt.startConnection(ctx, cfg)
-		if c != nil {
-			next.add(c, c.current.Load())
+		c, settings := &Connection{rt: rt, name: cfg.Name}, newSettings(cfg)
+		err := c.startQueue(ctx, settings)
+		if c.queue != nil {
+			next.add(c, settings)
 		}
 		if err == nil {
 			err = c.startWire()
@@ -126,15 +130,20 @@ func (rt *Runtime) findOrphans(ctx context.Context) ([]types.Status, error) {
 		if s.Pending() == 0 {
 			continue
 		}
-		rt.o.Logger.Warn("messages are pending for a connection that is not configured; they are kept",
-			"conn", conn, "pending", s.Pending())
-		orphans = append(orphans, types.Status{
-			Name: conn, State: types.Offline, Orphan: true,
-			Hint:     "messages wait for a connection of this name: configure it, or remove its directory while the gateway is stopped",
-			Outgoing: actors.QueueStatusOf(s),
-		})
+		orphans = append(orphans, rt.orphan(conn, actors.QueueStatusOf(s)))
 	}
 	return orphans, nil
+}
+
+// orphan describes a queue with messages that no connection is configured for.
+func (rt *Runtime) orphan(name string, outgoing types.QueueStatus) types.Status {
+	rt.o.Logger.Warn("messages are pending for a connection that is not configured; they are kept",
+		"conn", name, "pending", outgoing.Pending)
+	return types.Status{
+		Name: name, State: types.Offline, Orphan: true,
+		Hint:     "messages wait for a connection of this name: configure it, or remove its directory while the gateway is stopped",
+		Outgoing: outgoing,
+	}
 }
 
 // Connection returns the named connection, nil if there is none; what is asked
@@ -192,6 +201,8 @@ func (rt *Runtime) Drain(ctx context.Context) error {
 // everything. What was not sent stays stored. A host's actor system goes on.
 func (rt *Runtime) Close(ctx context.Context) error {
 	rt.closing.Do(func() {
+		close(rt.ending)
+		rt.reload.end(ctx)
 		rt.closeErr = rt.close(ctx)
 		close(rt.closed)
 	})
@@ -224,13 +235,14 @@ func (rt *Runtime) close(ctx context.Context) error {
 // may lose what it is just writing.
 func (rt *Runtime) closeStores(ctx context.Context) error {
 	closed := make(chan error, 1)
+	running := append(rt.connections(), rt.reload.leaving()...)
 	go func() {
-		for _, c := range rt.connections() {
+		for _, c := range running {
 			<-c.queue.Gone()
 		}
 		closed <- errors.Join(rt.o.Durable.Close(), rt.o.Volatile.Close())
 	}()
-	for _, c := range rt.connections() {
+	for _, c := range running {
 		select {
 		case <-c.queue.Gone():
 			continue

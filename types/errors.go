@@ -37,6 +37,10 @@ var (
 	// the configuration.
 	ErrUnknownConnection = errors.New("no such connection")
 
+	// ErrNeedsRestart is returned for a change of the configuration that a running
+	// program cannot make.
+	ErrNeedsRestart = errors.New("cannot be changed while mqttdb runs: restart it, or change it back")
+
 	// ErrInterrupted answers callers whose request was under way when its
 	// actor failed; whether the message was stored is not known.
 	ErrInterrupted = errors.New("interrupted: the queue restarted; the message may or may not be stored")

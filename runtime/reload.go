@@ -1,0 +1,314 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mqttdb/mqttdb/actors"
+	"github.com/mqttdb/mqttdb/broker"
+	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// Reloaded says what a Reload did, by the names of connections, each list in
+// order. What is in none of them was not touched.
+type Reloaded struct {
+	Added   []string `json:"added"`
+	Removed []string `json:"removed"` // those with messages became orphans
+	Changed []string `json:"changed"`
+}
+
+// reload keeps one Reload from meeting another, or the end.
+type reload struct {
+	turn   chan struct{} // holds a token while nobody changes anything
+	config config.Config // the present one; whoever has the token may use it
+
+	mu   sync.Mutex
+	gone []*Connection // removed, perhaps not stopped yet
+}
+
+func (r *reload) init(cfg config.Config) {
+	r.config = cfg
+	r.turn = make(chan struct{}, 1)
+	r.turn <- struct{}{}
+}
+
+// begin waits for the turn.
+func (rt *Runtime) beginReload(ctx context.Context) error {
+	select {
+	case <-rt.ending:
+		return types.ErrClosed
+	default:
+	}
+	select {
+	case <-rt.reload.turn:
+		return nil
+	case <-rt.ending:
+		return types.ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another reload to end: %w", ctx.Err())
+	}
+}
+
+// end lets the one under way end, as long as ctx allows; none begins any more.
+func (r *reload) end(ctx context.Context) {
+	select {
+	case <-r.turn:
+	case <-ctx.Done():
+	}
+}
+
+// leaving lists the connections that were removed and may still be at work.
+func (r *reload) leaving() []*Connection {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.gone)
+}
+
+func (r *reload) leave(c *Connection) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gone = slices.DeleteFunc(r.gone, func(c *Connection) bool {
+		select {
+		case <-c.queue.Gone():
+			return true
+		default:
+			return false
+		}
+	})
+	r.gone = append(r.gone, c)
+}
+
+// Reload makes the runtime what cfg, which need not have its defaults, describes:
+// connections are added and removed, the others get their new settings.
+//
+// All or nothing: if cfg is not valid, asks for something that takes a restart
+// (types.ErrNeedsRestart: data_dir, max_message_size, persist, sync), or if the
+// store of a connection to add is not ours to open, the error says so and nothing
+// has changed. Then routes change for all connections at the same moment.
+//
+// A connection whose settings are the same is not touched. One whose routes
+// changed keeps its link. For other changes what is in flight may finish, for at
+// most two seconds or half of what ctx leaves; then the link is made anew. Queues
+// go on all the time: nothing is lost, and at QoS 1 only what was in flight may
+// arrive twice. A connection that is removed with messages pending becomes an
+// orphan (see Status); one that comes back finds its messages. What is asked of a
+// *Connection that was removed fails with types.ErrClosed.
+//
+// An error of ctx means that the change goes on, but has not ended yet.
+func (rt *Runtime) Reload(ctx context.Context, cfg config.Config) (Reloaded, error) {
+	if err := cfg.SetDefaultsAndValidate(); err != nil {
+		return Reloaded{}, err
+	}
+	if err := rt.beginReload(ctx); err != nil {
+		return Reloaded{}, fmt.Errorf("reload: %w", err)
+	}
+	p, err := rt.plan(&cfg)
+	if err == nil {
+		err = rt.openAdded(ctx, p)
+	}
+	if err != nil {
+		rt.reload.turn <- struct{}{}
+		return Reloaded{}, err
+	}
+	within := finishTime
+	if deadline, ok := ctx.Deadline(); ok {
+		within = min(within, time.Until(deadline)/2)
+	}
+	done := make(chan error, 1)
+	go func() {
+		err := rt.carryOut(p, within)
+		rt.reload.config = cfg
+		rt.reload.turn <- struct{}{}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return p.result, err
+	case <-ctx.Done():
+		return p.result, fmt.Errorf("the new configuration counts, but old links or queues have not ended yet: %w", ctx.Err())
+	}
+}
+
+// finishTime is how long what is in flight may take when a link is replaced.
+const finishTime = 2 * time.Second
+
+// plan is what a Reload is going to do.
+type plan struct {
+	next    *lineup
+	added   []change
+	changed []change
+	removed []*Connection
+	result  Reloaded
+}
+
+// change is a connection that is added, or gets new settings.
+type change struct {
+	*Connection
+	settings *settings
+	dialer   broker.Dialer // of the new link; nil: the link stays
+	tell     bool          // the queue is to be told
+}
+
+// plan finds out what leads from the present configuration to cfg. It changes
+// nothing.
+func (rt *Runtime) plan(cfg *config.Config) (*plan, error) {
+	differences := make(map[string][]config.Change)
+	for _, d := range config.Compare(&rt.reload.config, cfg) {
+		differences[d.Connection] = append(differences[d.Connection], d)
+	}
+	now := rt.lineup.Load()
+	p := &plan{next: newLineup(), result: Reloaded{Added: []string{}, Removed: []string{}, Changed: []string{}}}
+	refused := refuse(nil, differences[""])
+	for _, conn := range cfg.Connections {
+		c := change{Connection: now.named(conn.Name), settings: newSettings(conn)}
+		if c.Connection != nil {
+			refused = refuse(refused, differences[conn.Name])
+		}
+		if err := rt.need(&c, differences[conn.Name]); err != nil {
+			return nil, err
+		}
+		switch {
+		case c.Connection == nil:
+			c.Connection = &Connection{rt: rt, name: conn.Name}
+			p.added = append(p.added, c)
+			p.result.Added = append(p.result.Added, conn.Name)
+		case len(differences[conn.Name]) > 0:
+			p.result.Changed = append(p.result.Changed, conn.Name)
+			p.changed = append(p.changed, c)
+		default:
+			p.changed = append(p.changed, c) // functions may be others
+		}
+		p.next.add(c.Connection, c.settings)
+	}
+	if len(refused) > 0 {
+		return nil, fmt.Errorf("%s: %w", strings.Join(refused, ", "), types.ErrNeedsRestart)
+	}
+	for _, c := range now.connections() {
+		if p.next.named(c.name) == nil {
+			p.removed = append(p.removed, c)
+			p.result.Removed = append(p.result.Removed, c.name)
+		}
+	}
+	for _, list := range [][]string{p.result.Added, p.result.Removed, p.result.Changed} {
+		slices.Sort(list)
+	}
+	return p, nil
+}
+
+// refuse adds to refused what of differences takes a restart.
+func refuse(refused []string, differences []config.Change) []string {
+	for _, d := range differences {
+		if e, _ := effectOf(d.Pattern); e == byRestart {
+			refused = append(refused, d.Path)
+		}
+	}
+	return refused
+}
+
+// need finds out what c needs for its differences to count.
+func (rt *Runtime) need(c *change, differences []config.Change) error {
+	link := c.Connection == nil
+	for _, d := range differences {
+		switch e, _ := effectOf(d.Pattern); e {
+		case byLink:
+			link = true
+		case byQueue:
+			c.tell = true
+		}
+	}
+	if !link {
+		return nil
+	}
+	var err error
+	if c.dialer, err = rt.o.Dialer(c.settings.Connection); err != nil {
+		return fmt.Errorf("connections.%s: %w", c.settings.Name, err)
+	}
+	return nil
+}
+
+// openAdded starts the queues of the connections that are added, or none.
+func (rt *Runtime) openAdded(ctx context.Context, p *plan) error {
+	for i, c := range p.added {
+		err := c.startQueue(ctx, c.settings)
+		if err == nil {
+			continue
+		}
+		err = fmt.Errorf("start connection %s: %w", c.name, err)
+		for _, started := range p.added[:i+1] {
+			if started.queue != nil {
+				rt.reload.leave(started.Connection)
+				err = errors.Join(err, started.stop(ctx, 0))
+			}
+		}
+		return err
+	}
+	return nil
+}
+
+// carryOut does what p says; nothing can go wrong any more but that the end of
+// something takes long.
+func (rt *Runtime) carryOut(p *plan, within time.Duration) error {
+	for _, o := range rt.lineup.Load().orphans {
+		if p.next.named(o.Name) == nil {
+			p.next.orphans = append(p.next.orphans, o)
+		}
+	}
+	for _, c := range p.removed {
+		rt.reload.leave(c)
+	}
+	for _, c := range p.changed {
+		c.current.Store(c.settings)
+	}
+	rt.replace(p.next)
+	errs := make([]error, len(p.removed)+len(p.changed))
+	var wg sync.WaitGroup
+	for i, c := range p.removed {
+		wg.Go(func() { errs[i] = c.stop(context.Background(), within) })
+	}
+	for i, c := range p.changed {
+		if c.tell {
+			c.queue.Tell(c.settings.forQueue())
+		}
+		if c.dialer != nil {
+			wg.Go(func() { errs[len(p.removed)+i] = c.hangUp(within) })
+		}
+	}
+	wg.Wait() // first all of them: a new link may have the client id of an old one
+	for _, c := range slices.Concat(p.changed, p.added) {
+		if c.dialer != nil {
+			errs = append(errs, c.needClientID(context.Background()), c.connect(c.dialer))
+		}
+	}
+	rt.exile(p.removed)
+	rt.board.changed()
+	rt.o.Logger.Info("reloaded", "added", p.result.Added, "removed", p.result.Removed, "changed", p.result.Changed)
+	return errors.Join(errs...)
+}
+
+// hangUp ends the link of c.
+func (c *Connection) hangUp(within time.Duration) error {
+	old := c.wire.present()
+	if err := old.finish(context.Background(), within); err != nil {
+		return fmt.Errorf("end the link of %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// exile makes orphans of the removed connections that have messages.
+func (rt *Runtime) exile(removed []*Connection) {
+	now := rt.lineup.Load()
+	next := newLineup()
+	next.members, next.orphans = now.members, slices.Clone(now.orphans)
+	for _, c := range removed {
+		if s := c.queue.State(); s.Pending() > 0 {
+			next.orphans = append(next.orphans, rt.orphan(c.name, actors.QueueStatusOf(s)))
+		}
+	}
+	rt.replace(next)
+}
