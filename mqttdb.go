@@ -35,6 +35,7 @@ var (
 	ErrInterrupted       = types.ErrInterrupted
 	ErrInUse             = types.ErrInUse
 	ErrNewerFormat       = types.ErrNewerFormat
+	ErrNeedsRestart      = types.ErrNeedsRestart
 )
 
 type (
@@ -47,6 +48,9 @@ type (
 
 	// Publication is a message that was handed over.
 	Publication = runtime.Publication
+
+	// Reloaded says what a Reload did.
+	Reloaded = runtime.Reloaded
 
 	// ActorSystem is a protoactor-go actor system.
 	ActorSystem = runtime.ActorSystem
@@ -75,17 +79,21 @@ type Config struct {
 }
 
 // DB is a running mqttdb. It may be used concurrently.
-type DB struct{ *runtime.Runtime }
+type DB struct {
+	*runtime.Runtime
+	policies *policies
+}
 
 // Open starts the connections of c. It returns an error if c is invalid or a
 // store cannot be opened: errors wrap ErrInUse and ErrNewerFormat where those
 // apply, and a config.Error says which field is wrong.
 func Open(ctx context.Context, c Config) (*DB, error) {
-	cfg := config.Config{DataDir: c.DataDir, Connections: c.Connections, MaxMessageSize: c.MaxMessageSize}
+	cfg := c.config()
 	if err := cfg.SetDefaultsAndValidate(); err != nil {
 		return nil, err
 	}
-	o, err := options(c, cfg)
+	p := newPolicies(cfg)
+	o, err := options(c, cfg, p)
 	if err != nil {
 		return nil, err
 	}
@@ -93,5 +101,28 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{rt}, nil
+	return &DB{rt, p}, nil
+}
+
+// config is the part of c that can be written in a file.
+func (c *Config) config() config.Config {
+	return config.Config{DataDir: c.DataDir, Connections: c.Connections, MaxMessageSize: c.MaxMessageSize}
+}
+
+// Reload changes what runs to what c describes: it adds and removes connections,
+// and gives the others their new settings, all or nothing. See
+// runtime.Runtime.Reload for what is promised; what cannot change while the
+// program runs is refused with ErrNeedsRestart. Logger, System, SystemName, Store
+// and Hooks stay as they were at Open.
+func (db *DB) Reload(ctx context.Context, c Config) (Reloaded, error) {
+	cfg := c.config()
+	if err := cfg.SetDefaultsAndValidate(); err != nil {
+		return Reloaded{}, err
+	}
+	for _, conn := range cfg.Connections {
+		if db.Connection(conn.Name) == nil {
+			db.policies.set(conn)
+		}
+	}
+	return db.Runtime.Reload(ctx, cfg)
 }

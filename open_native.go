@@ -34,14 +34,10 @@ type Hooks struct {
 }
 
 // options chooses the technologies of a native program.
-func options(c Config, cfg config.Config) (runtime.Options, error) {
-	lazy := make(map[string]bool)
-	for i := range cfg.Connections {
-		lazy[cfg.Connections[i].Name+"/outgoing"] = cfg.Connections[i].Sync != config.Always
-	}
+func options(c Config, cfg config.Config, p *policies) (runtime.Options, error) {
 	durable := c.Store
 	if durable == nil {
-		store, err := nutsdb.Open(cfg.DataDir, nutsdb.Options{Logger: c.Logger, Lazy: func(queue string) bool { return lazy[queue] }})
+		store, err := nutsdb.Open(cfg.DataDir, nutsdb.Options{Logger: c.Logger, Lazy: p.lazy})
 		if err != nil {
 			return runtime.Options{}, err
 		}

@@ -29,15 +29,7 @@ func newHouse() *house { return &house{store: memory.New(memory.Options{}), brok
 // open starts a runtime; it is closed at the end of the test.
 func (h *house) open(t testing.TB, connections ...config.Connection) *runtime.Runtime {
 	t.Helper()
-	for i := range connections {
-		if connections[i].Broker == "" {
-			connections[i].Broker = "mqtt://loopback"
-		}
-		if connections[i].ClientID == "" {
-			connections[i].ClientID = connections[i].Name
-		}
-	}
-	cfg := config.Config{Connections: connections}
+	cfg := config.Config{Connections: named(connections)}
 	if err := cfg.SetDefaultsAndValidate(); err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +47,19 @@ func (h *house) open(t testing.TB, connections ...config.Connection) *runtime.Ru
 	}
 	t.Cleanup(func() { closeRuntime(t, rt) })
 	return rt
+}
+
+// named fills in what every connection needs.
+func named(connections []config.Connection) []config.Connection {
+	for i := range connections {
+		if connections[i].Broker == "" {
+			connections[i].Broker = "mqtt://loopback"
+		}
+		if connections[i].ClientID == "" {
+			connections[i].ClientID = connections[i].Name
+		}
+	}
+	return connections
 }
 
 func closeRuntime(t testing.TB, rt *runtime.Runtime) {

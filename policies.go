@@ -1,0 +1,37 @@
+package mqttdb
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/mqttdb/mqttdb/config"
+)
+
+// policies says how the queues of each connection are synced, to a store that
+// opens them. That of a connection does not change while it runs.
+type policies struct {
+	mu   sync.Mutex
+	sync map[string]config.Sync // by connection
+}
+
+func newPolicies(cfg config.Config) *policies {
+	p := &policies{sync: make(map[string]config.Sync)}
+	for _, c := range cfg.Connections {
+		p.set(c)
+	}
+	return p
+}
+
+func (p *policies) set(c config.Connection) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sync[c.Name] = c.Sync
+}
+
+// lazy says whether the commits of a queue are not synced one by one.
+func (p *policies) lazy(queue string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	connection, _, _ := strings.Cut(queue, "/")
+	return p.sync[connection] != config.Always
+}
