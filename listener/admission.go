@@ -6,8 +6,8 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// arrive takes a publish that was read.
-func (s *session) arrive(p publish) {
+// pending is what a publish that was read becomes.
+func (s *session) pending(p publish) *pending {
 	e := &pending{session: s, publish: p}
 	switch {
 	case p.large:
@@ -16,23 +16,41 @@ func (s *session) arrive(p publish) {
 		e.settled, e.refused = true, refusedNotAllowed
 		e.message.Payload = nil
 	}
-	s.server.stats.received.Add(1)
-	s.mu.Lock()
-	if s.ending != nil { // too late: the writer may be gone
-		s.mu.Unlock()
+	return e
+}
+
+// arrive takes the publishes that were read into the books. They wait for
+// admit.
+func (s *session) arrive() {
+	if len(s.arrived) == 0 {
 		return
 	}
-	what := s.intake.arrive(e)
-	if what == recorded {
-		s.out.replies = appendAck(s.out.replies, packets.Pubrec, p.id, 0, s.version)
+	s.server.stats.received.Add(uint64(len(s.arrived)))
+	again := false
+	s.mu.Lock()
+	if s.ending == nil { // else too late: the writer may be gone
+		for _, p := range s.arrived {
+			if s.intake.arrive(p) == recorded {
+				s.out.replies = appendAck(s.out.replies, packets.Pubrec, p.id, 0, s.version)
+				again = true
+			}
+		}
 	}
 	s.mu.Unlock()
-	switch what {
-	case fresh:
-		s.admit()
-	case recorded:
+	if again {
 		s.signal()
 	}
+	clear(s.arrived)
+	s.arrived = s.arrived[:0]
+	if cap(s.arrived) > maxBatch {
+		s.arrived = nil
+	}
+}
+
+// handOn gives what was read to the Sink.
+func (s *session) handOn() {
+	s.arrive()
+	s.admit()
 }
 
 // admit hands to the Sink what may go there now, in order. Whoever made that
@@ -47,29 +65,46 @@ func (s *session) admit() {
 	s.admits = true
 	full := s.intake.full()
 	for !s.waits {
-		p := s.intake.turn()
-		if p == nil {
+		s.batch = s.intake.turn(s.batch[:0])
+		s.answerable()
+		if len(s.batch) == 0 {
 			break
 		}
-		if p.settled {
-			s.signal()
-			continue
-		}
 		s.mu.Unlock()
-		took := s.server.options.Sink.Publish(p.message, s.origin(p), p.done, s.roomFunc)
+		taken := s.hand()
 		s.mu.Lock()
 		full = full || s.intake.full() // the reader may have come meanwhile
-		if !took {
-			s.intake.putBack(p)
+		if taken < len(s.batch) {
+			s.intake.putBack(len(s.batch) - taken)
 			if s.ending != nil && !s.ending.polite { // meanwhile: see endLocked
 				s.intake.forsake(false)
 			}
 			s.waits, s.hasRoom = !s.hasRoom, false
 		}
+		clear(s.batch)
 	}
 	s.admits = false
 	if full && !s.intake.full() {
 		s.drain()
+	}
+}
+
+// hand gives the batch to the Sink and returns how many it has taken.
+func (s *session) hand() int {
+	for _, p := range s.batch {
+		s.passages = append(s.passages, types.Passage{Message: p.message, Origin: s.origin(p), Done: p.done})
+	}
+	taken := s.server.options.Sink.Publish(s.passages, s.roomFunc)
+	clear(s.passages)
+	s.passages = s.passages[:0]
+	return taken
+}
+
+// answerable wakes the writer if there is something to be answered. The lock is
+// held.
+func (s *session) answerable() {
+	if s.intake.answers.len() > 0 && s.intake.answers.front().settled {
+		s.signal()
 	}
 }
 

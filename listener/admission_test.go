@@ -1,7 +1,10 @@
 package listener
 
 import (
+	"bufio"
+	"encoding/binary"
 	"fmt"
+	"net"
 	"slices"
 	"testing"
 
@@ -70,12 +73,12 @@ type hastySink struct {
 	calls int
 }
 
-func (s *hastySink) Publish(m types.Message, o types.Origin, done func(error), room func()) bool {
+func (s *hastySink) Publish(messages []types.Passage, room func()) int {
 	if s.calls++; s.calls%2 == 1 {
 		room()
-		return false
+		return 0
 	}
-	return s.testSink.Publish(m, o, done, room)
+	return s.testSink.Publish(messages, room)
 }
 
 func TestRoomBeforeTheAnswerThatThereIsNone(t *testing.T) {
@@ -178,8 +181,8 @@ type gateSink struct {
 	entered, open chan struct{}
 }
 
-func (s *gateSink) Publish(m types.Message, o types.Origin, done func(error), room func()) bool {
-	if string(m.Payload) == "first" {
+func (s *gateSink) Publish(messages []types.Passage, room func()) int {
+	if string(messages[0].Message.Payload) == "first" {
 		s.mu.Lock()
 		full := s.full
 		s.mu.Unlock()
@@ -188,7 +191,7 @@ func (s *gateSink) Publish(m types.Message, o types.Origin, done func(error), ro
 			<-s.open
 		}
 	}
-	return s.testSink.Publish(m, o, done, room)
+	return s.testSink.Publish(messages, room)
 }
 
 // A read-ahead that becomes full, and has room again, while others are handed to
@@ -220,4 +223,62 @@ func TestReadAheadFullForAMoment(t *testing.T) {
 		sink.release(nil)
 	}
 	c.expect(ackPacket(pubackKind, 1), ackPacket(pubackKind, 2), ackPacket(pubackKind, 3))
+}
+
+// countingSink counts the calls.
+type countingSink struct {
+	testSink
+	calls []int // messages of each
+}
+
+func (s *countingSink) Publish(messages []types.Passage, room func()) int {
+	s.set(func() { s.calls = append(s.calls, len(messages)) })
+	return s.testSink.Publish(messages, room)
+}
+
+// Publishes that arrive together are handed on together; those beyond receive_max, and those behind one that is refused, later.
+func TestPublishesAreHandedOnTogether(t *testing.T) {
+	tests := []struct {
+		name       string
+		receiveMax int
+		topic5     string // of the fifth
+		calls      string
+	}{
+		{"all", 100, "t", "[10]"},
+		{"receive_max", 4, "t", "[4 4 2]"},
+		{"a topic of ours", 100, "$SYS/x", "[4 5]"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			sink := &countingSink{}
+			s, _ := start(t, Options{Sink: sink, ReceiveMax: test.receiveMax})
+			client, server := net.Pipe() // what is written in one piece is read in one piece
+			go s.serve(server)
+			c := &rawClient{t: t, Conn: client, r: bufio.NewReader(client), version: mqtt311}
+			defer client.Close()
+			go client.Write(connectPacket(mqtt311, "c", "", 60))
+			c.read()
+			var all []byte
+			for i := range 10 {
+				topic := "t"
+				if i == 4 {
+					topic = test.topic5
+				}
+				all = append(all, publishPacket(mqtt311, topic, []byte{byte(i)}, 1, uint16(i+1), false, false)...)
+			}
+			go client.Write(all)
+			for acks := uint16(0); acks < 10; {
+				if first, body := c.read(); first == 0x40 {
+					if acks++; binary.BigEndian.Uint16(body) != acks {
+						t.Errorf("acknowledged %x, want %d", body, acks)
+					}
+				}
+			}
+			sink.set(func() {
+				if got := fmt.Sprint(sink.calls); got != test.calls {
+					t.Errorf("calls with %s messages, want %s", got, test.calls)
+				}
+			})
+		})
+	}
 }

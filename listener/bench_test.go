@@ -44,10 +44,12 @@ func newGroupSink(b *testing.B) *groupSink {
 	return s
 }
 
-func (s *groupSink) Publish(_ types.Message, _ types.Origin, done func(error), _ func()) bool {
+func (s *groupSink) Publish(messages []types.Passage, _ func()) int {
 	s.mu.Lock()
-	s.next = append(s.next, done)
-	first := len(s.next) == 1
+	first := len(s.next) == 0
+	for i := range messages {
+		s.next = append(s.next, messages[i].Done)
+	}
 	s.mu.Unlock()
 	if first {
 		select {
@@ -55,14 +57,16 @@ func (s *groupSink) Publish(_ types.Message, _ types.Origin, done func(error), _
 		default:
 		}
 	}
-	return true
+	return len(messages)
 }
 
 type instantSink struct{}
 
-func (instantSink) Publish(_ types.Message, _ types.Origin, done func(error), _ func()) bool {
-	done(nil)
-	return true
+func (instantSink) Publish(messages []types.Passage, _ func()) int {
+	for i := range messages {
+		messages[i].Done(nil)
+	}
+	return len(messages)
 }
 
 // BenchmarkPublish measures 64 clients that publish 200 bytes at QoS 1, with

@@ -32,10 +32,13 @@ func (f *fifo[T]) pop() T {
 }
 
 // unpush takes back what was pushed last.
-func (f *fifo[T]) unpush() {
+func (f *fifo[T]) unpush() T {
 	var none T
 	f.count--
-	f.ring[(f.first+f.count)&(len(f.ring)-1)] = none
+	last := &f.ring[(f.first+f.count)&(len(f.ring)-1)]
+	v := *last
+	*last = none
+	return v
 }
 
 // unpop puts v in front.

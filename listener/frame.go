@@ -86,6 +86,19 @@ func (r *packetReader) wait() error {
 	return nil
 }
 
+// ready says whether the next packet is here, so that reading it does not wait.
+func (r *packetReader) ready() bool {
+	b, _ := r.buf.Peek(min(r.buf.Buffered(), 5))
+	length := 0
+	for i := 1; i < len(b); i++ {
+		length |= int(b[i]&127) << (7 * (i - 1))
+		if b[i] < 128 {
+			return r.buf.Buffered() >= 1+i+length
+		}
+	}
+	return len(b) == 5 // which is malformed
+}
+
 // next reads a fixed header and checks what can be checked of it.
 func (r *packetReader) next() (header, error) {
 	if r.buf.Buffered() == 0 {

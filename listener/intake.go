@@ -14,6 +14,9 @@ const (
 	// maxHeld is how many bytes of messages a client may have between the Sink
 	// and the acknowledgement; one message is always allowed.
 	maxHeld = 1 << 20
+
+	// maxBatch is how many publishes are handed to the Sink at once.
+	maxBatch = 32
 )
 
 // intake keeps the books of the publishes of one client: what waits for its
@@ -107,34 +110,42 @@ func (in *intake) hash(m *types.Message) uint64 {
 // full says that nothing more may be read.
 func (in *intake) full() bool { return in.aheadBytes >= maxAhead }
 
-// turn moves the next publish to the answers and returns it; nil if none may go
-// now.
-func (in *intake) turn() *pending {
-	if in.ahead.len() == 0 {
-		return nil
+// turn moves the next publishes to the answers, and appends those to batch that
+// the Sink is to get, which is all up to one that is settled already.
+func (in *intake) turn(batch []*pending) []*pending {
+	for in.ahead.len() > 0 {
+		p := in.ahead.front()
+		if len(batch) == maxBatch || p.settled && len(batch) > 0 {
+			break
+		}
+		if p.message.QoS > 0 && in.unanswered >= in.receiveMax || in.held > 0 && in.held+p.size() > maxHeld {
+			break
+		}
+		in.ahead.pop()
+		in.aheadBytes -= p.size()
+		in.answers.push(p)
+		in.held += p.size()
+		if p.message.QoS > 0 {
+			in.unanswered++
+		}
+		if !p.settled {
+			batch = append(batch, p)
+		}
 	}
-	p := in.ahead.front()
-	if p.message.QoS > 0 && in.unanswered >= in.receiveMax || in.held > 0 && in.held+p.size() > maxHeld {
-		return nil
-	}
-	in.ahead.pop()
-	in.aheadBytes -= p.size()
-	in.answers.push(p)
-	in.held += p.size()
-	if p.message.QoS > 0 {
-		in.unanswered++
-	}
-	return p
+	return batch
 }
 
-// putBack undoes the last turn: the Sink had no room.
-func (in *intake) putBack(p *pending) {
-	in.answers.unpush()
-	in.ahead.unpop(p)
-	in.aheadBytes += p.size()
-	in.held -= p.size()
-	if p.message.QoS > 0 {
-		in.unanswered--
+// putBack undoes the last turn for so many publishes: the Sink has not taken
+// them.
+func (in *intake) putBack(n int) {
+	for range n {
+		p := in.answers.unpush()
+		in.ahead.unpop(p)
+		in.aheadBytes += p.size()
+		in.held -= p.size()
+		if p.message.QoS > 0 {
+			in.unanswered--
+		}
 	}
 }
 

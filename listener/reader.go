@@ -8,9 +8,16 @@ import (
 const maxFilters = 10_000
 
 // read takes the client's packets until there is a reason to end the session,
-// which it returns.
+// which it returns. Publishes that arrived together are handed on together.
 func (s *session) read() error {
+	defer s.handOn()
 	for {
+		if !s.in.ready() {
+			s.handOn()
+			if err := s.throttle(); err != nil {
+				return err
+			}
+		}
 		h, err := s.in.next()
 		if err != nil {
 			return err
@@ -20,17 +27,15 @@ func (s *session) read() error {
 			if err != nil {
 				return err
 			}
-			s.arrive(p)
-		} else {
-			body, err := s.in.body(h.length)
-			if err != nil {
-				return err
-			}
-			if err := s.handle(h.kind, body); err != nil {
-				return err
-			}
+			s.arrived = append(s.arrived, s.pending(p))
+			continue
 		}
-		if err := s.throttle(); err != nil {
+		body, err := s.in.body(h.length)
+		if err != nil {
+			return err
+		}
+		s.arrive() // what came before it
+		if err := s.handle(h.kind, body); err != nil {
 			return err
 		}
 	}

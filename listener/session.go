@@ -37,14 +37,17 @@ type session struct {
 	source    string          // of the origin of its QoS 2 messages
 	roomFunc  func()          // s.room, made once
 	filters   map[string]bool // subscribed to; of the reader
+	arrived   []*pending      // read, and not in the books yet; of the reader
 
-	mu      sync.Mutex
-	intake  intake
-	out     outgoing
-	ending  *ending // nil while it lives
-	admits  bool    // a goroutine is in admit
-	waits   bool    // the Sink had no room, or the session before us is not done
-	hasRoom bool    // room came before we knew that we wait for it
+	mu       sync.Mutex
+	intake   intake
+	out      outgoing
+	ending   *ending         // nil while it lives
+	admits   bool            // a goroutine is in admit
+	batch    []*pending      // what that goroutine gives to the Sink
+	passages []types.Passage // the same, as the Sink gets it
+	waits    bool            // the Sink had no room, or the session before us is not done
+	hasRoom  bool            // room came before we knew that we wait for it
 
 	wake    chan struct{} // 1 deep: the writer has something to do
 	drained chan struct{} // 1 deep: there may be room for what the reader reads

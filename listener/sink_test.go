@@ -34,7 +34,17 @@ type testSink struct {
 	changed chan struct{} // closed and replaced at each change
 }
 
-func (s *testSink) Publish(m types.Message, origin types.Origin, done func(error), room func()) bool {
+func (s *testSink) Publish(messages []types.Passage, room func()) int {
+	for i, p := range messages {
+		if !s.publish(p.Message, p.Origin, p.Done, room) {
+			return i
+		}
+	}
+	return len(messages)
+}
+
+// publish takes one message.
+func (s *testSink) publish(m types.Message, origin types.Origin, done func(error), room func()) bool {
 	s.mu.Lock()
 	defer s.note()
 	if s.full {

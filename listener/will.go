@@ -21,7 +21,8 @@ func (s *session) publishWill() {
 	}
 	room := make(chan struct{}, 1)
 	done := make(chan error, 1)
-	for !server.options.Sink.Publish(m, types.Origin{}, func(err error) { done <- err }, func() { room <- struct{}{} }) {
+	passage := []types.Passage{{Message: m, Done: func(err error) { done <- err }}}
+	for server.options.Sink.Publish(passage, func() { room <- struct{}{} }) == 0 {
 		select {
 		case <-room:
 		case <-server.abandoned:

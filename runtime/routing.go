@@ -11,18 +11,11 @@ import (
 )
 
 // Passage is a message on its way into the queues that it belongs to.
-type Passage struct {
-	Message types.Message
-	Origin  types.Origin
-
-	// Done is called exactly once, from any goroutine, when the message is
-	// committed everywhere or was refused. It must not block.
-	Done func(error)
-}
+type Passage = types.Passage
 
 // Route is RouteAll for one message: it says whether that was taken.
 func (rt *Runtime) Route(m types.Message, origin types.Origin, done func(error), room func()) bool {
-	return rt.RouteAll([]Passage{{m, origin, done}}, room) == 1
+	return rt.RouteAll([]Passage{{Message: m, Origin: origin, Done: done}}, room) == 1
 }
 
 // RouteAll is what the local broker does with messages of one client, in their

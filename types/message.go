@@ -38,6 +38,16 @@ type Origin struct {
 	ID     uint64
 }
 
+// Passage is a message on its way into the queues that it belongs to.
+type Passage struct {
+	Message Message
+	Origin  Origin
+
+	// Done is called exactly once, from any goroutine, when the message is
+	// committed everywhere or was refused. It must not block.
+	Done func(error)
+}
+
 // Size is the room that m takes in memory and, nearly, on disk: in bytes.
 func (m Message) Size() int { return len(m.Topic) + len(m.Payload) + len(m.Properties) + 16 }
 

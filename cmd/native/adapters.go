@@ -13,8 +13,8 @@ import (
 type sink struct{ db *mqttdb.DB }
 
 // Publish implements listener.Sink.
-func (s sink) Publish(m types.Message, origin types.Origin, done func(error), room func()) bool {
-	return s.db.Route(m, origin, done, room)
+func (s sink) Publish(messages []types.Passage, room func()) int {
+	return s.db.RouteAll(messages, room)
 }
 
 // api is the runtime as the HTTP API sees it.

@@ -38,17 +38,22 @@ func newUpstream(ctx context.Context, prefix string) (*upstream, error) {
 }
 
 // Publish implements listener.Sink.
-func (u *upstream) Publish(m types.Message, _ types.Origin, done func(error), _ func()) bool {
+func (u *upstream) Publish(messages []types.Passage, _ func()) int {
 	u.mu.Lock()
-	u.delivered++
-	if text, ok := strings.CutPrefix(string(m.Payload), u.prefix); ok && m.Topic == readingTopic {
-		if n, err := strconv.ParseUint(text, 10, 64); err == nil {
-			u.saw(n)
+	for i := range messages {
+		u.delivered++
+		m := &messages[i].Message
+		if text, ok := strings.CutPrefix(string(m.Payload), u.prefix); ok && m.Topic == readingTopic {
+			if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+				u.saw(n)
+			}
 		}
 	}
 	u.mu.Unlock()
-	done(nil)
-	return true
+	for i := range messages {
+		messages[i].Done(nil)
+	}
+	return len(messages)
 }
 
 // saw counts a number of the sensor.
