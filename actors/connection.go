@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,9 +14,23 @@ import (
 )
 
 // ConnectionConfig says which broker a queue is drained into, and how. Name,
-// Dialer and Queue must be set.
+// Queue, and Brokers or Dialer must be set.
 type ConnectionConfig struct {
-	Name   string
+	Name string
+
+	// Brokers are those to link to. Each attempt goes through them in this
+	// order, until one takes us; while that is another than the first, the first
+	// is looked at every FailBack (30 s if 0), at growing intervals if it does not
+	// last, and linked to again when it can be reached.
+	Brokers  []Broker
+	FailBack time.Duration
+
+	// SharedSession says that the brokers are one cluster: what one knows of our
+	// session, all do.
+	SharedSession bool
+
+	// Dialer stands for one broker that is always the same, if there are no
+	// Brokers: its session is used as it is found.
 	Dialer broker.Dialer
 
 	// Options is asked before each attempt, so that credentials are read again.
@@ -30,6 +43,9 @@ type ConnectionConfig struct {
 
 	Window      int   // messages in flight at most; 100 if 0
 	WindowBytes int64 // their bytes at most, and those of what is fetched ahead; 1 MiB if 0
+
+	Birth *types.Message // published on each new link, before all others; nil: nothing
+	Close *types.Message // published before each DISCONNECT; nil: nothing
 
 	MaxQoS      types.QoS // messages leave with at most this
 	ClearRetain bool      // messages leave without the retain flag
@@ -48,6 +64,12 @@ type ConnectionConfig struct {
 func (c *ConnectionConfig) setDefaults() {
 	if c.Options == nil {
 		c.Options = func(context.Context) (broker.ConnectOptions, error) { return broker.ConnectOptions{}, nil }
+	}
+	if len(c.Brokers) == 0 {
+		c.Brokers = []Broker{{Dialer: c.Dialer}}
+	}
+	if c.FailBack <= 0 {
+		c.FailBack = 30 * time.Second
 	}
 	if c.Window <= 0 {
 		c.Window = 100
@@ -90,8 +112,8 @@ type Connection struct {
 func SpawnConnection(s *System, c ConnectionConfig) (*Connection, error) {
 	c.setDefaults()
 	h := &Connection{}
-	h.status.Store(&ConnectionStatus{State: types.Offline, Since: c.Clock.Now()})
-	k := &connectionKeeper{config: c, handle: h, backoff: c.Backoff, paused: c.Paused, granted: make(map[broker.Filter]bool)}
+	h.status.Store(&ConnectionStatus{State: types.Offline, Since: c.Clock.Now(), Broker: c.Brokers[0].Name})
+	k := &connectionKeeper{config: c, handle: h, backoff: c.Backoff, paused: c.Paused, granted: make(map[string]types.QoS)}
 	ref, err := spawn(s, c.Name, func(self Ref[ConnectionMessage]) role[ConnectionMessage] { return newConnection(k, self) }, k.giveBack)
 	if err != nil {
 		return nil, err
@@ -111,10 +133,12 @@ type connectionKeeper struct {
 	paused  bool
 	ended   bool // by Finish
 
-	store   persistence.StoreID // of the queue
-	sent    types.Seq           // the highest seq that a link was ever given by this process
-	granted map[broker.Filter]bool
+	store   persistence.StoreID  // of the queue
+	sent    types.Seq            // the highest seq that a link was ever given by this process
+	granted map[string]types.QoS // what the broker has granted to the session: filter → QoS that was asked for
 	suspect suspect
+	fight   fight
+	returns returning
 }
 
 // giveBack answers for what the connection will never come to.
@@ -136,7 +160,8 @@ type connection struct {
 
 	dialing
 	sending
-	finishing
+	parting
+	subscribing
 }
 
 var _ role[ConnectionMessage] = (*connection)(nil)
@@ -194,8 +219,16 @@ func (c *connection) receive(m ConnectionMessage) {
 		c.resume()
 	case Finish:
 		c.finish(m)
-	case finishDue:
-		c.finishDue()
+	case leaveDue:
+		c.leaveDue(m)
+	case trying:
+		c.trying(m)
+	case lookDue:
+		c.lookDue(m)
+	case looked:
+		c.looked(m)
+	case calm:
+		c.calm(m)
 	}
 	c.pull()
 	c.handle.inFlight.Store(int64(c.window.open))
@@ -217,6 +250,8 @@ func (c *connection) happened(e broker.Event) {
 		c.config.Inbound.Tell(Arrived{c.link, e.Packets})
 	case broker.Subscribed:
 		c.subscribed(e)
+	case broker.Unsubscribed:
+		c.unsubscribed(e)
 	case broker.Down:
 		c.down(e.Err)
 	}
@@ -247,23 +282,6 @@ func (c *connection) opened(m Opened) {
 	}
 }
 
-func (c *connection) pause() {
-	if c.ended || c.paused {
-		return
-	}
-	c.paused = true
-	c.hangUp(true)
-	c.become(types.Paused, nil)
-}
-
-func (c *connection) resume() {
-	if c.ended || !c.paused {
-		return
-	}
-	c.paused = false
-	c.dial()
-}
-
 // interrupted implements role: the link is given up, for what it carries is no
 // longer known.
 func (c *connection) interrupted(current ConnectionMessage) {
@@ -280,39 +298,4 @@ func (c *connection) stopping() {
 	c.hangUp(true)
 	c.answerFinish(nil)
 	c.become(types.Offline, nil)
-}
-
-// subscribe asks for the filters that the broker has not granted yet [S4.1].
-func (c *connection) subscribe() {
-	if !c.session.Present {
-		clear(c.granted)
-	}
-	c.asked = slices.DeleteFunc(slices.Clone(c.config.Filters), func(f broker.Filter) bool { return c.granted[f] })
-	if len(c.asked) == 0 {
-		return
-	}
-	if err := c.link.Subscribe(subscribeID, c.asked); err != nil {
-		c.config.Logger.Warn("subscribing failed", "error", err)
-	}
-}
-
-// subscribeID is the packet id of SUBSCRIBE: messages do not use it [S3.1].
-const subscribeID = packetIDs + 1
-
-// refusedFilter is what SUBACK says instead of a QoS [MQTT-3.9.3].
-const refusedFilter = 0x80
-
-func (c *connection) subscribed(e broker.Subscribed) {
-	if e.ID != subscribeID {
-		return
-	}
-	for i, code := range e.Codes[:min(len(e.Codes), len(c.asked))] {
-		f := c.asked[i]
-		if code < refusedFilter {
-			c.granted[f] = true
-			continue
-		}
-		c.config.Logger.Warn("the broker refuses a subscription", "filter", f.Topic)
-		c.note("the broker refuses the subscription to "+f.Topic, "check what the broker allows this user")
-	}
 }

@@ -12,6 +12,7 @@ type ConnectionStatus struct {
 	State       types.State
 	Since       time.Time // when it came into that state
 	NextAttempt time.Time // zero: none is planned
+	Broker      string    // the name of the one that it is linked to, was last, or is being dialed
 	LastError   string    // why there is no link, or what is wrong with the one there is
 	Hint        string    // what an operator can do about it
 
@@ -30,7 +31,10 @@ func (h *Connection) Status() ConnectionStatus {
 // become makes a change of state public.
 func (c *connection) become(state types.State, why error) {
 	old := c.handle.status.Load()
-	s := ConnectionStatus{State: state, Since: old.Since}
+	s := ConnectionStatus{State: state, Since: old.Since, Broker: old.Broker}
+	if state == types.Online {
+		s.Broker = c.config.Brokers[c.at].Name
+	}
 	if state != old.State {
 		s.Since = c.config.Clock.Now()
 	}

@@ -71,7 +71,7 @@ type conversation struct {
 	box   chan ConnectionMessage
 
 	dials  chan struct{}
-	result chan dialed
+	result chan result
 	events func(broker.Event)
 	fetch  Fetch
 	status ConnectionStatus
@@ -79,7 +79,7 @@ type conversation struct {
 }
 
 func newConversation(t *testing.T) *conversation {
-	c := &conversation{t: t, clock: newTestClock(), box: make(chan ConnectionMessage, 1000), dials: make(chan struct{}, 1), result: make(chan dialed), bad: map[types.Seq]bool{}}
+	c := &conversation{t: t, clock: newTestClock(), box: make(chan ConnectionMessage, 1000), dials: make(chan struct{}, 1), result: make(chan result), bad: map[types.Seq]bool{}}
 	c.self = Ref[ConnectionMessage]{&address{name: "test", post: func(m any) { c.box <- m.(ConnectionMessage) }}}
 	queue := &Queue{Ref: Ref[QueueMessage]{&address{post: c.toldQueue}}}
 	inbound := Ref[InboundMessage]{&address{post: func(m any) { c.says("inbound: %T", m) }}}
@@ -91,7 +91,7 @@ func newConversation(t *testing.T) *conversation {
 	config.setDefaults()
 	handle := &Connection{Ref: c.self}
 	handle.status.Store(&ConnectionStatus{State: types.Offline, Since: c.clock.Now()})
-	c.k = &connectionKeeper{config: config, handle: handle, backoff: config.Backoff, granted: map[broker.Filter]bool{}}
+	c.k = &connectionKeeper{config: config, handle: handle, backoff: config.Backoff, granted: map[string]types.QoS{}}
 	c.conn = newConnection(c.k, c.self)
 	return c
 }
@@ -198,11 +198,11 @@ func (c *conversation) happens(words []string) {
 	case "start":
 		c.conn.started()
 	case "accept":
-		c.dialEnds(dialed{link: &testLink{conversation: c}, session: broker.Session{MaxQoS: 2, Present: len(args) > 0}})
+		c.dialEnds(result{link: &testLink{conversation: c}, session: broker.Session{MaxQoS: 2, Present: len(args) > 0}})
 	case "refuse":
-		c.dialEnds(dialed{err: &broker.RefusedError{Code: byte(c.number(args[0]))}})
+		c.dialEnds(result{err: &broker.RefusedError{Code: byte(c.number(args[0]))}})
 	case "fail":
-		c.dialEnds(dialed{err: errors.New(strings.Join(args, " "))})
+		c.dialEnds(result{err: errors.New(strings.Join(args, " "))})
 	case "down":
 		var err error
 		if len(args) > 0 {
@@ -280,7 +280,7 @@ func (c *conversation) number(s string) types.Seq {
 }
 
 // dialed ends the attempt to dial, and waits until the connection was told.
-func (c *conversation) dialEnds(d dialed) {
+func (c *conversation) dialEnds(d result) {
 	select {
 	case c.result <- d:
 	case <-time.After(testPatience):

@@ -12,15 +12,18 @@ import (
 
 // dialing is the part of a connection that gets and loses links.
 type dialing struct {
-	cancel  func() // ends the attempt under way
-	waiting bool   // for the next attempt
-	stop    func() // stops the timer of that
+	cancel   func() // ends the attempt, or the look at the first broker, that is under way
+	waiting  bool   // for the next attempt
+	stop     func() // stops the timer of that
+	stopLook func() // stops the timer of the next look at the first broker
+	stopCalm func() // stops the timer that ends the talk of a fight
 
 	link    broker.Link // nil: there is none
 	session broker.Session
+	at      int            // index of the broker that it leads to
+	client  string         // the client id
 	early   []broker.Event // told before Dial returned
-	asked   []broker.Filter
-	up      time.Time // since when there is a link
+	up      time.Time      // since when there is a link
 }
 
 // A link that lived this long makes the next wait a short one again.
@@ -30,29 +33,24 @@ const stableLink = 10 * time.Second
 func (c *connection) dial() {
 	c.rest()
 	c.attempt++
-	ctx, cancel := context.WithTimeout(context.Background(), c.config.DialTimeout)
+	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
 	c.become(types.Connecting, nil)
-	go func(attempt uint64, self Ref[ConnectionMessage], config *ConnectionConfig) {
+	a := attempt{number: c.attempt, self: c.self, config: &c.config, first: c.returns.next}
+	c.returns.next = 0
+	go func() {
 		defer cancel()
-		d := dialed{attempt: attempt}
-		var o broker.ConnectOptions
-		if o, d.err = config.Options(ctx); d.err == nil {
-			d.link, d.session, d.err = config.Dialer.Dial(ctx, o, func(e broker.Event) { self.Tell(linkEvent{attempt, e}) })
-		}
-		self.Tell(d)
-	}(c.attempt, c.self, &c.config)
+		a.self.Tell(dialed{a.number, a.run(ctx)})
+	}()
 }
 
 // rest ends what was to lead to the next link.
 func (c *connection) rest() {
-	if c.cancel != nil {
-		c.cancel()
-		c.cancel = nil
-	}
-	if c.stop != nil {
-		c.stop()
-		c.stop = nil
+	for _, end := range []*func(){&c.cancel, &c.stop, &c.stopLook, &c.stopCalm} {
+		if *end != nil {
+			(*end)()
+			*end = nil
+		}
 	}
 	c.waiting = false
 	c.early = nil
@@ -68,15 +66,24 @@ func (c *connection) dialed(m dialed) {
 		return
 	case m.err != nil:
 		c.rest()
+		c.fight.unreached()
 		c.retry(types.Backoff, m.err)
 		return
 	}
 	c.cancel = nil
 	c.link, c.session, c.up = m.link, m.session, c.config.Clock.Now()
+	c.at, c.client, c.marked = m.broker, m.client, m.marked
+	if m.marked {
+		c.granted = m.granted
+	}
 	c.begin()
 	c.become(types.Online, nil)
+	c.elsewhere(m.failed)
+	c.lookLater()
+	c.tellFight()
 	c.config.Inbound.Tell(Linked{c.link, c.session.Present})
 	c.subscribe()
+	c.announce(c.config.Birth, birthID)
 	early := c.early
 	c.early = nil
 	for _, e := range early {
@@ -86,27 +93,50 @@ func (c *connection) dialed(m dialed) {
 	}
 }
 
+// tellFight says, as long as that has to be assumed, that somebody else takes our
+// session.
+func (c *connection) tellFight() {
+	left := c.fight.until().Sub(c.config.Clock.Now())
+	if left <= 0 {
+		return
+	}
+	c.note("the broker has ended one link after the other", fightHint(c.client))
+	over := calm{c.attempt}
+	c.stopCalm = c.config.Clock.AfterFunc(left, func() { c.self.Tell(over) })
+}
+
+// calm ends the talk of a fight.
+func (c *connection) calm(m calm) {
+	if m.attempt == c.attempt && c.link != nil && !c.leaving {
+		c.become(types.Online, nil)
+	}
+}
+
 // down takes note that the link is gone.
 func (c *connection) down(err error) {
 	if err == nil {
 		err = errors.New("the link was closed")
 	}
+	parting := c.leaving
+	c.rest()
 	c.loseLink()
-	switch {
-	case c.ended:
-		c.answerFinish(nil)
-		c.become(types.Offline, nil)
-	default:
-		c.suspect.lost()
-		c.retry(types.Backoff, c.suspect.explain(err, c.config.Name))
+	if parting {
+		c.left()
+		return
 	}
+	c.suspect.lost()
+	c.fight.lost(c.config.Clock.Now(), err, c.suspect.links > 0)
+	c.retry(types.Backoff, c.fight.explain(c.suspect.explain(err, c.config.Name), c.client))
 }
 
 // hangUp ends the link, or the attempt to get one; what they still tell does
 // not count.
 func (c *connection) hangUp(graceful bool) {
 	c.rest()
-	link := c.link
+	link, closing := c.link, c.closing
+	if link != nil && graceful && !closing {
+		c.announce(c.config.Close, closeID)
+	}
 	c.loseLink()
 	c.attempt++
 	if link != nil {
@@ -118,8 +148,12 @@ func (c *connection) hangUp(graceful bool) {
 func (c *connection) loseLink() {
 	if c.link != nil && c.config.Clock.Now().Sub(c.up) >= stableLink {
 		c.backoff.Reset()
+		if c.at == 0 {
+			c.returns.moves = 0
+		}
 	}
 	c.link = nil
+	c.stay()
 	c.end()
 }
 
@@ -140,10 +174,13 @@ func (c *connection) retry(state types.State, why error) {
 	c.config.Logger.Info("no link", about...)
 }
 
-// stalled gives up a link on which nothing is acknowledged.
+// stalled gives up a link on which nothing is acknowledged. The next attempt
+// begins with another broker, if there is one: this one answers the phone.
 func (c *connection) stalled() {
 	err := fmt.Errorf("nothing was acknowledged for %v", c.config.StallTimeout)
+	next, moves := (c.at+1)%len(c.config.Brokers), c.returns.moves
 	c.hangUp(false)
+	c.returns = returning{next: next, moves: moves}
 	c.retry(types.Stalled, err)
 	c.note(err.Error(), "the broker is connected and silent: look at its load, its disk and its limits")
 }

@@ -187,7 +187,8 @@ type (
 	// Answer, to the queue: recalled.
 	Recall struct{ token uint64 }
 
-	// Pause closes the link until Resume.
+	// Pause stops sending, lets what is in flight finish for some seconds, and
+	// closes the link properly until Resume. The state is then Paused.
 	Pause struct{}
 
 	// Resume undoes Pause.
@@ -211,9 +212,7 @@ type (
 	}
 	dialed struct {
 		attempt uint64
-		link    broker.Link
-		session broker.Session
-		err     error
+		result
 	}
 	linkEvent struct {
 		attempt uint64
@@ -221,7 +220,22 @@ type (
 	}
 	attemptDue  struct{ attempt uint64 }
 	progressDue struct{ attempt uint64 }
-	finishDue   struct{}
+	leaveDue    struct{ number uint64 }
+	calm        struct{ attempt uint64 } // nobody took the session over for a while
+
+	// trying says which of the brokers is being dialed.
+	trying struct {
+		attempt uint64
+		broker  int
+	}
+
+	// lookDue says that it is time to look whether the first broker is there
+	// again; looked says whether it is.
+	lookDue struct{ attempt uint64 }
+	looked  struct {
+		attempt uint64
+		err     error
+	}
 )
 
 func (Available) connectionMessage()   {}
@@ -237,7 +251,11 @@ func (dialed) connectionMessage()      {}
 func (linkEvent) connectionMessage()   {}
 func (attemptDue) connectionMessage()  {}
 func (progressDue) connectionMessage() {}
-func (finishDue) connectionMessage()   {}
+func (leaveDue) connectionMessage()    {}
+func (calm) connectionMessage()        {}
+func (trying) connectionMessage()      {}
+func (lookDue) connectionMessage()     {}
+func (looked) connectionMessage()      {}
 
 // InboundMessage is what an inbound actor understands.
 type InboundMessage interface{ inboundMessage() }

@@ -61,8 +61,8 @@ func (c *connection) pull() {
 	if c.link == nil {
 		return
 	}
-	if c.ended {
-		c.tryFinish()
+	if c.leaving {
+		c.tryLeave()
 		return
 	}
 	c.send()
@@ -148,9 +148,7 @@ func (c *connection) send() {
 
 // publish makes the packet of a stored message.
 func (c *connection) publish(r *persistence.Record) broker.Publish {
-	m := r.Message
-	m.QoS = min(m.QoS, highestQoS, c.config.MaxQoS, c.session.MaxQoS)
-	m.Retain = m.Retain && !c.config.ClearRetain
+	m := c.carried(r.Message)
 	p := broker.Publish{Tag: uint64(r.Seq), Message: m}
 	if m.QoS > 0 {
 		p.ID = packetID(r.Seq)
@@ -228,7 +226,7 @@ func (c *connection) watch() {
 }
 
 func (c *connection) progressDue(m progressDue) {
-	if m.attempt != c.attempt || c.link == nil {
+	if m.attempt != c.attempt || c.link == nil || c.leaving {
 		return
 	}
 	c.watching = false

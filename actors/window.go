@@ -80,6 +80,9 @@ func (w *window) add(seq types.Seq, size int, qos types.QoS) {
 // acked takes note of an acknowledgement. It returns the message that it
 // finishes; false if there is none, or not yet.
 func (w *window) acked(a broker.Ack) (types.Seq, bool) {
+	if a.ID == birthID || a.ID == closeID {
+		return 0, false // nobody waits for these
+	}
 	s := w.byID(a.ID)
 	switch {
 	case s == nil:

@@ -19,3 +19,10 @@ type Conn interface {
 // Network makes a Conn. Which broker and how is its own business: it may try
 // several addresses, read certificates again, go through a proxy.
 type Network func(ctx context.Context) (Conn, error)
+
+// Prober is a Dialer that can find out whether its broker can be reached without
+// opening a link, which could take the place of the one that there is.
+type Prober interface {
+	// Probe returns nil if a Network to the broker comes about.
+	Probe(ctx context.Context) error
+}

@@ -5,6 +5,10 @@ import (
 	"fmt"
 )
 
+// ErrHungUp says that the broker, or something on the way to it, has ended the
+// link without saying why.
+var ErrHungUp = errors.New("the broker closed the connection")
+
 // RefusedError says that the broker answered CONNECT and refused us
 // [MQTT-3.2.2.3].
 type RefusedError struct {

@@ -45,7 +45,19 @@ type Dialer struct {
 	buffers sync.Pool // of *[]byte, for writers
 }
 
-var _ broker.Dialer = (*Dialer)(nil)
+var (
+	_ broker.Dialer = (*Dialer)(nil)
+	_ broker.Prober = (*Dialer)(nil)
+)
+
+// Probe implements broker.Prober.
+func (d *Dialer) Probe(ctx context.Context) error {
+	conn, err := d.Network(ctx)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
 
 // Dial implements broker.Dialer. Events may be told before it returns. With
 // MQTT 3.1, which does not say whether the broker has kept the session,

@@ -13,7 +13,7 @@ import (
 func (l *link) read() {
 	err := l.receive()
 	if errors.Is(err, io.EOF) {
-		err = errors.New("the broker closed the connection")
+		err = &broker.HintedError{Err: broker.ErrHungUp, Advice: "the broker's log says why"}
 	}
 	l.end(err)
 }

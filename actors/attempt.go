@@ -1,0 +1,176 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/mqttdb/mqttdb/broker"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// Broker is one of those that a connection may link to.
+type Broker struct {
+	// Name is its address for people to read, without credentials. Sessions are
+	// told apart by it [S3.4]; where it is "", they are used as they are found.
+	Name   string
+	Dialer broker.Dialer
+}
+
+// attempt goes through the brokers once, beside the actor, until one takes us.
+type attempt struct {
+	number uint64
+	self   Ref[ConnectionMessage]
+	config *ConnectionConfig
+	first  int // index of the broker to begin with
+}
+
+// result is what came of an attempt.
+type result struct {
+	link    broker.Link // nil: nobody took us
+	session broker.Session
+	broker  int                  // index of the one that took us
+	client  string               // the client id
+	marked  bool                 // what is granted is stored
+	granted map[string]types.QoS // that is so: what is granted
+	failed  error                // why the first broker did not, if another one did
+	err     error
+}
+
+// run tries one broker after the other.
+func (a *attempt) run(ctx context.Context) result {
+	var failures roundError
+	var first error
+	for i := range a.config.Brokers {
+		at := (a.first + i) % len(a.config.Brokers)
+		if len(a.config.Brokers) > 1 {
+			a.self.Tell(trying{a.number, at})
+		}
+		r, local := a.try(ctx, at)
+		switch {
+		case r.err == nil:
+			r.failed = first
+			return r
+		case local || ctx.Err() != nil || len(a.config.Brokers) == 1:
+			return r
+		}
+		failures = append(failures, fmt.Errorf("%s: %w", a.config.Brokers[at].Name, r.err))
+		if at == 0 {
+			first = r.err
+		}
+	}
+	return result{err: failures}
+}
+
+// try asks one broker. local says that an error is one of ours, so that there is
+// no use in asking another one.
+func (a *attempt) try(ctx context.Context, at int) (r result, local bool) {
+	ctx, cancel := context.WithTimeout(ctx, a.config.DialTimeout)
+	defer cancel()
+	r.broker = at
+	b := a.config.Brokers[at]
+	o, err := a.config.Options(ctx)
+	if err != nil {
+		r.err = err
+		return r, true
+	}
+	r.client = o.ClientID
+	if b.Name != "" && !o.CleanSession {
+		if local, r.err = a.ready(ctx, b, o, &r); r.err != nil {
+			return r, local
+		}
+	}
+	r.link, r.session, r.err = b.Dialer.Dial(ctx, o, func(e broker.Event) { a.self.Tell(linkEvent{a.number, e}) })
+	return r, false
+}
+
+// ready sees to it that the session which the broker may have kept for us is the
+// one that the queue knows: else it is ended by a clean CONNECT, and the mark
+// says so before the next one [S3.4].
+func (a *attempt) ready(ctx context.Context, b Broker, o broker.ConnectOptions, r *result) (local bool, err error) {
+	marks, err := Ask(ctx, a.config.Queue.Ref, func(r Reply[Marks]) QueueMessage { return ReadMarks{markSession, r} })
+	if err != nil {
+		return true, fmt.Errorf("read what is stored of the session: %w", err)
+	}
+	r.marked = true
+	var cluster []Broker
+	if a.config.SharedSession {
+		cluster = a.config.Brokers
+	}
+	wanted := sessionMark{b.Name, o.ClientID, marks.Store}
+	why := sessionOf(marks).differs(wanted, cluster)
+	if why == "" {
+		r.granted = grantedBy(marks.List)
+		return false, nil
+	}
+	a.config.Logger.Info("the session begins anew: a clean one is asked for first", "broker", b.Name, "because", why)
+	if err := endSession(ctx, b.Dialer, o); err != nil {
+		return false, err
+	}
+	_, err = Ask(ctx, a.config.Queue.Ref, func(r Reply[Noted]) QueueMessage {
+		return Note{Marks: wanted.marks(marks.List), Sync: true, Reply: r}
+	})
+	if err != nil {
+		return true, fmt.Errorf("store which session it is: %w", err)
+	}
+	r.granted = make(map[string]types.QoS)
+	return false, nil
+}
+
+// endSession lets the broker forget what it has kept for us, by a CONNECT that
+// asks for a clean session [MQTT-3.1.2-6]. It returns when that link is gone.
+func endSession(ctx context.Context, d broker.Dialer, o broker.ConnectOptions) error {
+	o.CleanSession, o.Will = true, nil
+	gone := make(chan struct{})
+	link, _, err := d.Dial(ctx, o, func(e broker.Event) {
+		if _, down := e.(broker.Down); down {
+			close(gone)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	link.Close(true)
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		link.Close(false)
+		return fmt.Errorf("wait for the link of a clean session to end: %w", context.Cause(ctx))
+	}
+}
+
+// roundError says why none of several brokers took us.
+type roundError []error
+
+func (e roundError) Error() string {
+	texts := make([]string, len(e))
+	for i, err := range e {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Unwrap lets the causes be found.
+func (e roundError) Unwrap() []error { return e }
+
+// look says whether the broker can be reached: with a session of its own, which
+// is to be a clean one when we come, by a CONNECT; within a cluster that would
+// end the link that there is, and a network connection has to do.
+func (a *attempt) look(ctx context.Context, b Broker) error {
+	ctx, cancel := context.WithTimeout(ctx, a.config.DialTimeout)
+	defer cancel()
+	if a.config.SharedSession {
+		p, ok := b.Dialer.(broker.Prober)
+		if !ok {
+			return errors.ErrUnsupported
+		}
+		return p.Probe(ctx)
+	}
+	o, err := a.config.Options(ctx)
+	if err != nil {
+		return err
+	}
+	return endSession(ctx, b.Dialer, o)
+}

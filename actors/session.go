@@ -1,0 +1,90 @@
+package actors
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mqttdb/mqttdb/broker"
+	"github.com/mqttdb/mqttdb/persistence"
+)
+
+// The mark of a session [S3.4] is several marks of the queue, each with what its
+// name says:
+//
+//	session/broker           the name of the broker that has it (Broker.Name)
+//	session/client_id        the client id that it is kept under
+//	session/store            the id of the store that the mark is in, 16 bytes
+//	session/filter/<filter>  one byte, the QoS: a filter that was granted
+const (
+	markSession  = "session/"
+	markBroker   = "session/broker"
+	markClientID = "session/client_id"
+	markStore    = "session/store"
+	markFilter   = "session/filter/"
+)
+
+// sessionMark says whose session with whom it is.
+type sessionMark struct {
+	broker   string
+	clientID string
+	store    persistence.StoreID
+}
+
+// sessionOf reads the mark; it is the zero mark if there is none.
+func sessionOf(m Marks) sessionMark {
+	var s sessionMark
+	for _, mark := range m.List {
+		switch mark.Key {
+		case markBroker:
+			s.broker = string(mark.Value)
+		case markClientID:
+			s.clientID = string(mark.Value)
+		case markStore:
+			copy(s.store[:], mark.Value)
+		}
+	}
+	return s
+}
+
+// differs says why a session that is marked as s may not be used as wanted; ""
+// if it may. Brokers of one cluster are one.
+func (s sessionMark) differs(wanted sessionMark, cluster []Broker) string {
+	switch {
+	case s == sessionMark{}:
+		return "nothing is known of a session with the broker"
+	case s.store != wanted.store:
+		return "what is known of the session belongs to another store"
+	case s.clientID != wanted.clientID:
+		return fmt.Sprintf("the client id is %q and no longer %q", wanted.clientID, s.clientID)
+	case s.broker == wanted.broker:
+		return ""
+	}
+	for _, b := range cluster {
+		if b.Name == s.broker {
+			return ""
+		}
+	}
+	return fmt.Sprintf("the last session was with %s", s.broker)
+}
+
+// marks is what stores s in place of what there is.
+func (s sessionMark) marks(old []persistence.Mark) []persistence.Mark {
+	var list []persistence.Mark
+	for _, m := range old {
+		list = append(list, persistence.Mark{Key: m.Key})
+	}
+	return append(list,
+		persistence.Mark{Key: markBroker, Value: []byte(s.broker)},
+		persistence.Mark{Key: markClientID, Value: []byte(s.clientID)},
+		persistence.Mark{Key: markStore, Value: s.store[:]})
+}
+
+func filterMark(f broker.Filter) persistence.Mark {
+	return persistence.Mark{Key: markFilter + f.Topic, Value: []byte{byte(f.QoS)}}
+}
+
+// cutFilterMark returns the filter that m is about, if it is about one.
+func cutFilterMark(m persistence.Mark) (filter string, ok bool) {
+	filter, ok = strings.CutPrefix(m.Key, markFilter)
+	return filter, ok && len(m.Value) == 1
+}
