@@ -57,7 +57,7 @@ func newHouse(t testing.TB, change func(*QueueConfig, *ConnectionConfig)) *house
 	qc.Compactor, qc.CompactionInterval = h.compactor, time.Millisecond
 	h.queue, err = SpawnQueue(h.sys, qc)
 	fatal()
-	h.inbound, err = SpawnInbound(h.sys, InboundConfig{Name: "cloud/inbound", Handle: func(m types.Message) { h.arrived <- m }})
+	h.inbound, err = SpawnInbound(h.sys, InboundConfig{Name: "cloud/inbound", Deliver: func(m types.Message) { h.arrived <- m }})
 	fatal()
 	cc.Queue, cc.Inbound = h.queue, h.inbound.Ref
 	h.conn, err = SpawnConnection(h.sys, cc)

@@ -52,7 +52,7 @@ func TestInbound(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			handled := ""
-			in, err := SpawnInbound(newTestSystem(t), InboundConfig{Name: "in", Handle: func(m types.Message) { handled += string(m.Payload) }})
+			in, err := SpawnInbound(newTestSystem(t), InboundConfig{Name: "in", Deliver: func(m types.Message) { handled += string(m.Payload) }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +74,7 @@ func TestInbound(t *testing.T) {
 // the session.
 func TestInboundSession(t *testing.T) {
 	handled := make(chan string, 10)
-	in, err := SpawnInbound(newTestSystem(t), InboundConfig{Name: "in", Handle: func(m types.Message) { handled <- string(m.Payload) }})
+	in, err := SpawnInbound(newTestSystem(t), InboundConfig{Name: "in", Deliver: func(m types.Message) { handled <- string(m.Payload) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestInboundSession(t *testing.T) {
 // A handler that fails: nothing of that batch is acknowledged, and the link is
 // closed so that the broker sends it again.
 func TestInboundHandlerThatPanics(t *testing.T) {
-	in, err := SpawnInbound(newTestSystem(t), InboundConfig{Name: "in", Handle: func(types.Message) { panic("a bug") }})
+	in, err := SpawnInbound(newTestSystem(t), InboundConfig{Name: "in", Deliver: func(types.Message) { panic("a bug") }})
 	if err != nil {
 		t.Fatal(err)
 	}

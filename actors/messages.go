@@ -273,10 +273,17 @@ type (
 		Link    broker.Link
 		Packets []broker.Inbound
 	}
+
+	answeredSome struct{}
+	roomMade     struct{}
+	retryDue     struct{}
 )
 
-func (Linked) inboundMessage()  {}
-func (Arrived) inboundMessage() {}
+func (Linked) inboundMessage()       {}
+func (Arrived) inboundMessage()      {}
+func (answeredSome) inboundMessage() {}
+func (roomMade) inboundMessage()     {}
+func (retryDue) inboundMessage()     {}
 
 // LogValue keeps payloads out of logs.
 func (m Arrived) LogValue() slog.Value { return slog.IntValue(len(m.Packets)) }

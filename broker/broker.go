@@ -52,6 +52,13 @@ type Link interface {
 	Close(graceful bool)
 }
 
+// Holder is a Link that can let the broker wait. Hold(true) returns at once, and
+// nothing more is read until Hold(false); what was read before is still told.
+// Meanwhile the broker is not taken for dead for being silent.
+type Holder interface {
+	Hold(on bool)
+}
+
 // ConnectOptions says how to greet the broker.
 type ConnectOptions struct {
 	ClientID     string

@@ -19,11 +19,13 @@ import (
 type Connection struct {
 	rt      *Runtime
 	name    string
+	source  string // of the origin of what its broker sends (S6.2)
 	current atomic.Pointer[settings]
 	queue   *actors.Queue
 	wire    wire
 	tracker tracker
 	refused atomic.Uint64
+	noted   atomic.Int64 // when a refusal was logged last
 
 	clientID atomic.Pointer[string] // that was made and stored; nil until the store was opened
 }
@@ -47,6 +49,10 @@ func (c *Connection) config() *config.Connection { return &c.current.Load().Conn
 
 // routes maps messages as c is configured at present.
 func (c *Connection) routes() *config.Routes { return c.current.Load().routes }
+
+func (rt *Runtime) newConnection(name string) *Connection {
+	return &Connection{rt: rt, name: name, source: rt.id + "/" + name}
+}
 
 // Name is the name of the connection.
 func (c *Connection) Name() string { return c.name }
@@ -126,13 +132,6 @@ func (c *Connection) connectOptions(ctx context.Context) (broker.ConnectOptions,
 		Protocol:     broker.Protocol(cfg.Protocol.Level()),
 		MaxPacket:    int(c.rt.config.MaxMessageSize) + types.MaxTopic + 16,
 	}, nil
-}
-
-// arrived hands on a message that came from the broker.
-func (c *Connection) arrived(m types.Message) {
-	if local, ok := c.routes().Delivers(m); ok {
-		c.rt.local.hand(local)
-	}
 }
 
 // Status describes the connection and its queue.

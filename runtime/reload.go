@@ -175,7 +175,7 @@ func (rt *Runtime) plan(cfg *config.Config) (*plan, error) {
 		}
 		switch {
 		case c.Connection == nil:
-			c.Connection = &Connection{rt: rt, name: conn.Name}
+			c.Connection = rt.newConnection(conn.Name)
 			p.added = append(p.added, c)
 			p.result.Added = append(p.result.Added, conn.Name)
 		case len(differences[conn.Name]) > 0:

@@ -132,7 +132,13 @@ func (rt *Runtime) add(r *routing, l *lineup, from *Connection, p *Passage) erro
 		}
 		if err := entry.Message.Check(int(rt.config.MaxMessageSize)); err != nil {
 			c.refused.Add(1)
-			return err
+			if from == nil {
+				return err
+			}
+			// The broker that it came from must not wait for ever, nor do without
+			// the others.
+			c.note(from, p.Message.Topic, err)
+			continue
 		}
 		if entry.Enqueued.IsZero() {
 			entry.Enqueued = rt.now()
@@ -145,10 +151,13 @@ func (rt *Runtime) add(r *routing, l *lineup, from *Connection, p *Passage) erro
 // forwards says whether m is for the broker of c, and returns it as it is to be
 // queued. from is the connection that it came from, nil for a local client.
 func (c *member) forwards(m types.Message, from *Connection) (types.Message, bool) {
-	if from != nil {
+	switch from {
+	case nil:
+		return c.settings.routes.Forwards(m)
+	case c.Connection: // never back to where it came from (S6.1)
 		return m, false
 	}
-	return c.settings.routes.Forwards(m)
+	return m, false
 }
 
 // aim makes the newest part of r go to a queue, as entry; see cargo for stored.

@@ -5,6 +5,7 @@ package runtime
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,6 +47,7 @@ type Options struct {
 
 // Runtime runs connections. It may be used concurrently.
 type Runtime struct {
+	id        string        // drawn at the start
 	config    config.Config // as it was at the start, for what cannot be changed since
 	o         Options
 	system    *actors.System
@@ -71,7 +73,7 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	rt := &Runtime{config: o.Config, o: o, ending: make(chan struct{}), closed: make(chan struct{})}
+	rt := &Runtime{id: rand.Text()[:16], config: o.Config, o: o, ending: make(chan struct{}), closed: make(chan struct{})}
 	rt.reload.init(o.Config)
 	rt.lineup.Store(newLineup())
 	rt.system = actors.NewSystem(actors.SystemOptions{Host: o.System, Name: o.SystemName, Logger: o.Logger})
@@ -89,7 +91,7 @@ func (rt *Runtime) start(ctx context.Context) error {
 	next := newLineup()
 	rt.lineup.Store(next) // nobody has rt yet; close stops what was started
 	for _, cfg := range rt.config.Connections {
-		c, settings := &Connection{rt: rt, name: cfg.Name}, newSettings(cfg)
+		c, settings := rt.newConnection(cfg.Name), newSettings(cfg)
 		err := c.startQueue(ctx, settings)
 		if c.queue != nil {
 			next.add(c, settings)

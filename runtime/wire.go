@@ -111,7 +111,8 @@ func (c *Connection) connect(dialer broker.Dialer) error {
 	}
 	if len(filters) > 0 && c.wire.ends.inbound == nil {
 		inbound, err := actors.SpawnInbound(c.rt.system, actors.InboundConfig{
-			Name: c.name + "/inbound", Handle: c.arrived, Logger: c.rt.o.Logger,
+			Name: c.name + "/inbound", Accept: c.accept, Store: c.store, Deliver: c.rt.local.hand,
+			Changed: c.rt.board.changed, Logger: c.rt.o.Logger,
 		})
 		if err != nil {
 			return err

@@ -80,6 +80,9 @@ func (l *link) stopKeepalive() {
 // beat is what the timer calls.
 func (l *link) beat() {
 	k := &l.keepalive
+	if l.onHold() != nil { // what the broker says is not read
+		k.heard(time.Now())
+	}
 	k.mu.Lock()
 	if k.stopped {
 		k.mu.Unlock()

@@ -38,6 +38,7 @@ type link struct {
 	down    bool           // the link has ended
 	asked   map[uint16]int // SUBSCRIBE and UNSUBSCRIBE without answer: id → number of filters, 0 for UNSUBSCRIBE
 	giveUp  *time.Timer    // ends a graceful Close that takes too long
+	held    chan struct{}  // closed by what ends a Hold; nil: there is none
 
 	keepalive keepalive
 	bye       atomic.Bool // DISCONNECT was written
@@ -184,6 +185,7 @@ func (l *link) Close(graceful bool) {
 	}
 	if l.send("close", 2, func(out []byte) []byte {
 		l.closing = true
+		l.unhold()
 		l.giveUp = time.AfterFunc(l.closeTimeout, func() { l.end(nil) })
 		return append(out, packets.Disconnect<<4, 0)
 	}) == nil {
@@ -226,6 +228,7 @@ func (l *link) end(err error) {
 		return
 	}
 	l.down = true
+	l.unhold()
 	l.out, l.asked = nil, nil
 	if l.closing {
 		err = nil

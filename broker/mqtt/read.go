@@ -20,14 +20,12 @@ func (l *link) read() {
 
 // receive tells what arrives until it cannot any more. What arrived whole
 // before an error is told.
-//
-// S8.1: holding back PUBLISHes while acknowledgements go on belongs between
-// decode and batch.add.
 func (l *link) receive() error {
 	for {
 		if err := l.tellArrived(); err != nil {
 			return err
 		}
+		l.awaitRelease()
 		if err := l.in.fill(); err != nil {
 			return fmt.Errorf("read from the broker: %w", err)
 		}
