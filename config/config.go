@@ -94,6 +94,7 @@ func (c *Config) check(p *problems) {
 		c.Connections[i].check(p, connectionPath(c.Connections, i))
 	}
 	checkClientIDs(p, c.Connections)
+	checkRelays(p, c.Connections)
 }
 
 func (l *Local) setDefaults() {

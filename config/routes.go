@@ -18,7 +18,7 @@ type Forward struct {
 	RemotePrefix string        `yaml:"remote_prefix"`
 	QoS          QoS           `yaml:"qos"`      // default: keep that of the message
 	TTL          time.Duration `yaml:"ttl"`      // after which it is not worth sending; 0s: always worth it
-	Relay        bool          `yaml:"relay"`    // also what came from another connection
+	Relay        bool          `yaml:"relay"`    // also what came from another connection, but never back to it
 	Envelope     Envelope      `yaml:"envelope"` // default none
 }
 
@@ -76,10 +76,25 @@ func (r *Routes) Forwards(m types.Message) (types.Message, bool) {
 		}
 		return r.connection.Outgoing(m), true
 	}
+	return r.first(m, func(*Forward) bool { return true })
+}
+
+// Relays is Forwards for a message that came from another connection, under its
+// local topic: only entries with Relay count, the others are passed over.
+func (r *Routes) Relays(m types.Message) (types.Message, bool) {
+	return r.first(m, func(f *Forward) bool { return f.Relay })
+}
+
+// first applies the first entry of Forward that counts and matches.
+func (r *Routes) first(m types.Message, counts func(*Forward) bool) (types.Message, bool) {
 	for i, f := range r.forward {
+		entry := &r.connection.Forward[i]
+		if !counts(entry) {
+			continue
+		}
 		if topic, ok := f.apply(m.Topic); ok {
 			m.Topic = topic
-			m.QoS = r.connection.Forward[i].QoS.Of(m.QoS)
+			m.QoS = entry.QoS.Of(m.QoS)
 			return r.connection.Outgoing(m), true
 		}
 	}
@@ -139,18 +154,20 @@ func (r route) apply(topic string) (string, bool) {
 }
 
 func (c *Connection) checkRoutes(p *problems, path string) {
-	locals, remotes := map[string]int{}, map[string]int{}
+	locals, remotes := map[string][]int{}, map[string]int{}
 	for i, f := range c.Forward {
 		at := fmt.Sprintf("%s.forward[%d]", path, i)
 		checkRoute(p, at, f.Topic, f.LocalPrefix, f.RemotePrefix)
 		f.QoS.check(p, at+".qos", true)
 		p.duration(at+".ttl", f.TTL, 0, 10*365*24*time.Hour)
 		checkChoice(p, at+".envelope", f.Envelope)
-		if first, ok := locals[f.LocalPrefix+f.Topic]; ok {
-			p.add(at, fmt.Sprintf("is never used: forward[%d] selects the same topics", first), "remove one of them")
-		} else {
-			locals[f.LocalPrefix+f.Topic] = i
+		for _, first := range locals[f.LocalPrefix+f.Topic] {
+			if c.Forward[first].Relay || !f.Relay { // else it is for what comes from other connections
+				p.add(at, fmt.Sprintf("is never used: forward[%d] selects the same topics", first), "remove one of them")
+				break
+			}
 		}
+		locals[f.LocalPrefix+f.Topic] = append(locals[f.LocalPrefix+f.Topic], i)
 	}
 	for i, s := range c.Subscribe {
 		at := fmt.Sprintf("%s.subscribe[%d]", path, i)

@@ -157,7 +157,7 @@ func (c *member) forwards(m types.Message, from *Connection) (types.Message, boo
 	case c.Connection: // never back to where it came from (S6.1)
 		return m, false
 	}
-	return m, false
+	return c.settings.routes.Relays(m)
 }
 
 // aim makes the newest part of r go to a queue, as entry; see cargo for stored.
