@@ -68,7 +68,8 @@ type ConnectOptions struct {
 	KeepAlive    time.Duration
 	Will         *types.Message // nil: none
 	Protocol     Protocol
-	MaxPacket    int // largest packet that is read whole, in bytes, 0: 8 MiB; what is longer is read past and told as Oversized
+	Bridge       bool // say with bit 7 of the protocol level that this is a bridge, as mosquitto's do: it keeps retain flags, and sends nothing back
+	MaxPacket    int  // largest packet that is read whole, in bytes, 0: 8 MiB; what is longer is read past and told as Oversized
 }
 
 // Protocol is a version of MQTT, as its protocol level [MQTT-3.1.2.2].

@@ -9,6 +9,10 @@ import (
 // link without saying why.
 var ErrHungUp = errors.New("the broker closed the connection")
 
+// ErrNoAnswer says that the broker closed the connection instead of answering
+// CONNECT.
+var ErrNoAnswer = errors.New("the broker closed the connection without an answer to CONNECT")
+
 // RefusedError says that the broker answered CONNECT and refused us
 // [MQTT-3.2.2.3].
 type RefusedError struct {

@@ -35,7 +35,10 @@ func TestRelayCircles(t *testing.T) {
 		{"localhost is 127.0.0.1", twoWays(func(a, b *Connection) { a.Broker, b.Broker = "mqtt://localhost", "mqtt://127.0.0.1" }),
 			"a.subscribe[0] → b.forward[0] → a.subscribe[0]"},
 		{"one broker on two ports is two", twoWays(func(a, b *Connection) { b.Broker = "mqtt://one:1884" }), ""},
-		{"one broker, apart by prefix", twoWays(func(a, b *Connection) { b.Broker, b.Forward[0].RemotePrefix = "mqtt://one", "relayed/"; a.Forward = nil }), ""},
+		{"one broker, apart by prefix", twoWays(func(a, b *Connection) {
+			b.Broker, b.Forward[0].RemotePrefix = "mqtt://one", "relayed/"
+			a.Forward = nil
+		}), ""},
 		{"without relay nothing goes round", twoWays(func(a, b *Connection) { b.Broker, b.Forward[0].Relay = "mqtt://one", false; a.Forward = nil }), ""},
 		{"a bridge in both directions on the same topics", twoWays(func(a, b *Connection) {
 			for _, c := range []*Connection{a, b} {

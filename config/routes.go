@@ -124,6 +124,10 @@ func (r *Routes) Filters() []Filter {
 	return filters
 }
 
+// Echo says whether the broker would send back some of what is forwarded to it,
+// unless it knows that this is a bridge.
+func (r *Routes) Echo() bool { return len(r.connection.echoes()) > 0 }
+
 // delivered says whether messages of the broker may arrive on the local topic.
 func (r *Routes) delivered(topic string) bool {
 	for _, s := range r.connection.Subscribe {
@@ -188,15 +192,26 @@ func (c *Connection) checkRoutes(p *problems, path string) {
 // checkEchoes complains where the broker would send back what is forwarded to
 // it (S6.1).
 func (c *Connection) checkEchoes(p *problems, path string) {
+	for _, e := range c.echoes() {
+		p.add(fmt.Sprintf("%s.forward[%d]", path, e.forward),
+			fmt.Sprintf("the broker would send back what is forwarded, since subscribe[%d] asks for the same topics", e.subscribe),
+			"give one of them a remote_prefix or another topic, or set bridge: true if the broker knows of bridges")
+	}
+}
+
+// echo is a pair of entries that select the same topics at the broker.
+type echo struct{ forward, subscribe int }
+
+func (c *Connection) echoes() []echo {
+	var list []echo
 	for i, f := range c.Forward {
 		for j, s := range c.Subscribe {
 			if overlap(f.RemotePrefix+f.Topic, s.RemotePrefix+s.Topic) {
-				p.add(fmt.Sprintf("%s.forward[%d]", path, i),
-					fmt.Sprintf("the broker would send back what is forwarded, since subscribe[%d] asks for the same topics", j),
-					"give one of them a remote_prefix or another topic")
+				list = append(list, echo{i, j})
 			}
 		}
 	}
+	return list
 }
 
 // checkRoute checks the filter on its own, so that the error names what was

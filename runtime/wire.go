@@ -105,6 +105,9 @@ func (c *Connection) connect(dialer broker.Dialer) error {
 		return nil
 	}
 	s := c.current.Load()
+	if s.Bridge {
+		dialer = &bridge{Dialer: dialer, echoes: s.routes.Echo(), log: c.rt.o.Logger.With("conn", c.name)}
+	}
 	var filters []broker.Filter
 	for _, f := range s.routes.Filters() {
 		filters = append(filters, broker.Filter{Topic: f.Topic, QoS: f.QoS})

@@ -10,6 +10,10 @@ import (
 	"github.com/mqttdb/mqttdb/broker"
 )
 
+// bridgeBit in the protocol level says that the client is a bridge: no standard,
+// but what mosquitto does and others have taken over.
+const bridgeBit = 0x80
+
 // connectPacket checks the options and builds the CONNECT [MQTT-3.1].
 func connectPacket(o broker.ConnectOptions) (*packets.ConnectPacket, error) {
 	p := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
@@ -24,6 +28,9 @@ func connectPacket(o broker.ConnectOptions) (*packets.ConnectPacket, error) {
 		return nil, fmt.Errorf("unknown MQTT protocol level %d: set protocol to 3.1.1 or 3.1", o.Protocol)
 	}
 	p.ProtocolVersion = byte(o.Protocol)
+	if o.Bridge {
+		p.ProtocolVersion |= bridgeBit
+	}
 	p.CleanSession = o.CleanSession
 	p.ClientIdentifier = o.ClientID
 	p.Keepalive = keepAliveSeconds(o.KeepAlive)

@@ -119,7 +119,7 @@ func exchange(conn broker.Conn, in *frames, o broker.ConnectOptions, connect []b
 		return session(o, flags, connack)
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return broker.Session{}, &broker.HintedError{
-			Err:    errors.New("the broker closed the connection without an answer to CONNECT"),
+			Err:    broker.ErrNoAnswer,
 			Advice: "check that this is the port of an MQTT broker, with TLS or without as the address says; some brokers hang up on a username, password or client id that they do not like",
 		}
 	case written != nil:
