@@ -41,12 +41,12 @@ func (a *queue) clear(m Clear) {
 func (a *queue) beginClear() {
 	select {
 	case <-a.connection.Gone():
-		a.connection = Ref[ConnectionMessage]{}
+		a.connection = drainer{}
 	default:
 	}
 	a.recalling = true
 	a.recalls++
-	if a.connection == (Ref[ConnectionMessage]{}) {
+	if a.connection == (drainer{}) {
 		a.recalled(recalled{token: a.recalls})
 		return
 	}

@@ -173,7 +173,7 @@ func newConnection(k *connectionKeeper, self Ref[ConnectionMessage]) *connection
 }
 
 func (c *connection) started() {
-	c.config.Queue.Tell(Attach{c.self})
+	c.config.Queue.Tell(Attach{Connection: c.self})
 	switch {
 	case c.paused:
 		c.become(types.Paused, nil)

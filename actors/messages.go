@@ -76,9 +76,13 @@ type (
 		Reply    Reply[persistence.Compaction]
 	}
 
-	// Attach names the connection that drains the queue. It is remembered when
-	// the queue fails. Answer, now and whenever the store was opened anew: Opened.
-	Attach struct{ Connection Ref[ConnectionMessage] }
+	// Attach names who drains the queue: a connection, or consumers. It is
+	// remembered when the queue fails. Answer, now and whenever the store was
+	// opened anew: Opened.
+	Attach struct {
+		Connection Ref[ConnectionMessage]
+		Consumers  Ref[ConsumersMessage]
+	}
 
 	// Configure changes what of a QueueConfig can change while the queue runs:
 	// the fields of the same names.

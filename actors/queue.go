@@ -104,7 +104,7 @@ func SpawnQueue(s *System, c QueueConfig) (*Queue, error) {
 type queueKeeper struct {
 	config     QueueConfig
 	queue      *Queue
-	connection Ref[ConnectionMessage]
+	connection drainer
 	life       uint64 // number of the role that lives
 	recalls    uint64 // how many Recalls were told
 	attempts   int    // to open the store, since it last worked
@@ -247,7 +247,7 @@ func (a *queue) stopping() {
 }
 
 func (a *queue) attach(m Attach) {
-	a.connection = m.Connection
+	a.connection = drainer{m.Connection, m.Consumers}
 	a.forgetRecall()
 	if a.handle != nil {
 		a.tellOpened()

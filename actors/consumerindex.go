@@ -1,0 +1,101 @@
+package actors
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// consumerIndex finds the subscriptions that select a topic. The actor alone
+// changes it, under the lock, and reads it without; others read it with the lock.
+type consumerIndex struct {
+	mu     sync.RWMutex
+	known  bool // what is stored was read
+	tree   types.Tree[map[*consumer]Subscription]
+	wanted []wanted // memory for the actor
+	visits uint64   // searches
+}
+
+// wanted is a consumer to whom a message belongs by its subscriptions.
+type wanted struct {
+	consumer *consumer
+	by       Subscription // with the highest QoS of those that select it
+}
+
+// wants says whether messages on topic may belong to a consumer. As long as
+// nobody knows, they may.
+func (x *consumerIndex) wants(topic string) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if !x.known {
+		return true
+	}
+	found := false
+	x.tree.FiltersOf(topic, func(list map[*consumer]Subscription) { found = found || len(list) > 0 })
+	return found
+}
+
+// set makes s a subscription of c.
+func (x *consumerIndex) set(c *consumer, s Subscription) {
+	if s.QoS == 0 {
+		x.remove(c, s.Filter)
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	list, _ := x.tree.At(s.Filter)
+	if *list == nil {
+		*list = make(map[*consumer]Subscription)
+	}
+	(*list)[c] = s
+}
+
+// remove takes a subscription of c out.
+func (x *consumerIndex) remove(c *consumer, filter string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	list := x.tree.Get(filter)
+	if list == nil {
+		return
+	}
+	delete(*list, c)
+	if len(*list) == 0 {
+		x.tree.Remove(filter)
+	}
+}
+
+// clear forgets everything.
+func (x *consumerIndex) clear(known bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.tree, x.known = types.Tree[map[*consumer]Subscription]{}, known
+}
+
+// wanting returns to whom a stored message belongs by its subscriptions, whether
+// or not they have it already. It is valid until the next call.
+func (x *consumerIndex) wanting(seq types.Seq, topic, origin string) []wanted {
+	x.wanted = x.wanted[:0]
+	x.visits++
+	only, isCopy := strings.CutPrefix(origin, copySource)
+	x.tree.FiltersOf(topic, func(list map[*consumer]Subscription) {
+		for c, s := range list {
+			if !s.selects(seq, origin, c.name) || isCopy && c.name != only {
+				continue
+			}
+			x.add(c, s)
+		}
+	})
+	return x.wanted
+}
+
+func (x *consumerIndex) add(c *consumer, s Subscription) {
+	if c.visit != x.visits {
+		c.visit, c.slot = x.visits, len(x.wanted)
+		x.wanted = append(x.wanted, wanted{c, s})
+		return
+	}
+	w := &x.wanted[c.slot]
+	w.by.KeepRetain = s.KeepRetain || w.by.KeepRetain
+	w.by.QoS = max(s.QoS, w.by.QoS) // [MQTT-3.3.5-1]
+}

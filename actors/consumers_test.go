@@ -1,0 +1,485 @@
+package actors
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// testReceiver collects what a consumer is given.
+type testReceiver struct {
+	*bell
+	got     []Delivery // guarded by the bell's lock
+	sent    int        // of them, so many have left
+	through types.Seq
+	ended   error
+}
+
+func newReceiver() *testReceiver { return &testReceiver{bell: newBell()} }
+
+func (r *testReceiver) Deliver(list []Delivery, through types.Seq) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.got, r.through = append(r.got, list...), through
+	r.cond.Broadcast()
+}
+
+func (r *testReceiver) Recall() types.Seq {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sent == len(r.got) {
+		return all
+	}
+	r.got = r.got[:r.sent]
+	return r.last()
+}
+
+// last is the number of the last message that has left.
+func (r *testReceiver) last() types.Seq {
+	if r.sent == 0 {
+		return 0
+	}
+	return r.got[r.sent-1].Seq
+}
+
+func (r *testReceiver) Ended(why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = why
+	r.cond.Broadcast()
+}
+
+// payloads waits for n messages and returns what is in them.
+func (r *testReceiver) payloads(t testing.TB, n int) []string {
+	t.Helper()
+	r.wait(t, fmt.Sprintf("%d messages", n), func() bool { return len(r.got) >= n })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []string
+	for _, d := range r.got {
+		list = append(list, string(d.Message.Payload))
+	}
+	return list
+}
+
+// desk is a queue with its consumers.
+type desk struct {
+	t     testing.TB
+	sys   *System
+	store *testStore
+	queue *Queue
+	*Consumers
+	once sync.Once
+}
+
+func startDesk(t testing.TB, s *testStore, clock Clock) *desk {
+	t.Helper()
+	d := &desk{t: t, sys: newTestSystem(t), store: s}
+	var err error
+	d.queue, err = SpawnQueue(d.sys, QueueConfig{Name: "_local/outgoing", Open: s.opener("_local/outgoing"), ReopenAfter: 2 * time.Millisecond, Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Consumers, err = SpawnConsumers(d.sys, ConsumersConfig{Name: "_local/consumers", Queue: d.queue, Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.stop)
+	return d
+}
+
+func (d *desk) stop() {
+	d.once.Do(func() {
+		stop(d.t, d.Consumers.Ref)
+		stop(d.t, d.queue.Ref)
+	})
+}
+
+func (d *desk) join(name string, r Receiver, messages int) Joined {
+	d.t.Helper()
+	j, err := Ask(soon(d.t), d.Ref, func(reply Reply[Joined]) ConsumersMessage {
+		return Join{Name: name, Expiry: time.Hour, Receiver: r, Messages: messages, Bytes: 1 << 20, Reply: reply}
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return j
+}
+
+func (d *desk) subscribe(token Token, qos types.QoS, filters ...string) {
+	d.t.Helper()
+	var list []Subscription
+	for _, f := range filters {
+		list = append(list, Subscription{Filter: f, QoS: qos})
+	}
+	if _, err := Ask(soon(d.t), d.Ref, func(r Reply[[]bool]) ConsumersMessage { return Subscribe{token, list, r} }); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// acknowledge returns when it is recorded.
+func (d *desk) acknowledge(token Token, seqs ...types.Seq) {
+	d.t.Helper()
+	if _, err := Ask(soon(d.t), d.Ref, func(r Reply[Noted]) ConsumersMessage {
+		return Acknowledge{Consumer: token, Done: seqs, Reply: r}
+	}); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// settled waits until the queue has so many pending messages.
+func (d *desk) pending(n uint64) {
+	d.t.Helper()
+	for end := time.Now().Add(testPatience); ; {
+		if d.queue.Status().Pending == n {
+			return
+		}
+		if time.Now().After(end) {
+			d.t.Fatalf("%d are pending, want %d", d.queue.Status().Pending, n)
+		}
+		d.acknowledge(d.join("probe", newReceiver(), 1).Token)
+		if _, err := Ask(soon(d.t), d.Ref, func(r Reply[bool]) ConsumersMessage { return Remove{"probe", r} }); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+func numbers(from, n int) []string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprint(from+i))
+	}
+	return list
+}
+
+// A message leaves when all to whom it belongs have acknowledged it.
+func TestAMessageLeavesWhenAllHaveIt(t *testing.T) {
+	d := startDesk(t, newTestStore(), nil)
+	a, b := newReceiver(), newReceiver()
+	ta, tb := d.join("a", a, 10).Token, d.join("b", b, 10).Token
+	d.subscribe(ta, 1, "t/#", "t/1")
+	d.subscribe(tb, 1, "t/1")
+	mustPut(t, d.queue, "t/1", 3)
+	mustPut(t, d.queue, "t/2", 2)
+	mustPut(t, d.queue, "u", 1) // nobody's
+	if got := a.payloads(t, 5); !slices.Equal(got, []string{"0", "1", "2", "0", "1"}) {
+		t.Errorf("a got %v", got)
+	}
+	if got := b.payloads(t, 3); !slices.Equal(got, numbers(0, 3)) {
+		t.Errorf("b got %v", got)
+	}
+	d.pending(5)
+	d.acknowledge(ta, 1, 2, 4)
+	d.pending(4)
+	d.acknowledge(tb, 2, 3)
+	d.pending(3)
+	d.acknowledge(tb, 1)
+	d.acknowledge(ta, 3, 5)
+	d.pending(0)
+	if st := d.queue.Status(); st.Sent != 5 || st.Dropped != 1 {
+		t.Errorf("%d sent and %d dropped, want 5 and 1", st.Sent, st.Dropped)
+	}
+}
+
+// A consumer that was away gets all that came meanwhile, in pieces, in order,
+// after what it had not acknowledged.
+func TestWhatCameMeanwhile(t *testing.T) {
+	d := startDesk(t, newTestStore(), nil)
+	r := newReceiver()
+	token := d.join("a", r, 10).Token
+	d.subscribe(token, 2, "t")
+	mustPut(t, d.queue, "t", 5)
+	r.payloads(t, 5)
+	d.acknowledge(token, 1, 3)
+	d.Tell(Leave{Consumer: token, Last: 4})
+	for i := range 200 { // others' and its own
+		mustPut(t, d.queue, []string{"t", "u"}[i%2], 1)
+	}
+	r = newReceiver()
+	j := d.join("a", r, 10)
+	if !j.Present || len(j.Subscriptions) != 1 {
+		t.Fatalf("joined %+v", j)
+	}
+	for got := 0; got < 103; {
+		r.payloads(t, got+1)
+		r.mu.Lock()
+		var done []types.Seq
+		if len(r.got)-got > 10 {
+			t.Errorf("%d at once", len(r.got)-got)
+		}
+		for ; got < len(r.got); got++ {
+			done = append(done, r.got[got].Seq)
+			if want := r.got[got].Seq <= 4; r.got[got].Redelivered != want {
+				t.Errorf("message %d: redelivered is not %v", r.got[got].Seq, want)
+			}
+		}
+		r.mu.Unlock()
+		d.acknowledge(j.Token, done...)
+	}
+	var seqs []types.Seq
+	for _, g := range r.got {
+		seqs = append(seqs, g.Seq)
+	}
+	if !slices.IsSorted(seqs) || !slices.Equal(seqs[:3], []types.Seq{2, 4, 5}) {
+		t.Errorf("in the order %v", seqs)
+	}
+	d.pending(0)
+}
+
+// What belongs to nobody any more leaves: when its consumer ends, loses the
+// subscription, or expires.
+func TestWhatBelongsToNobodyLeaves(t *testing.T) {
+	clock := newTestClock()
+	d := startDesk(t, newTestStore(), clock)
+	tokens := map[string]Token{}
+	for _, name := range []string{"stays", "goes", "narrows", "expires"} {
+		tokens[name] = d.join(name, newReceiver(), 1).Token
+		d.subscribe(tokens[name], 1, name)
+		mustPut(t, d.queue, name, 3)
+	}
+	d.pending(12)
+	if _, err := Ask(soon(t), d.Ref, func(r Reply[bool]) ConsumersMessage { return Remove{"goes", r} }); err != nil {
+		t.Fatal(err)
+	}
+	d.pending(9)
+	if _, err := Ask(soon(t), d.Ref, func(r Reply[[]bool]) ConsumersMessage {
+		return Unsubscribe{tokens["narrows"], []string{"narrows"}, r}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	d.pending(7) // one was given, and is to be finished
+	d.acknowledge(tokens["narrows"], 7)
+	d.pending(6)
+	d.Tell(Leave{Consumer: tokens["expires"], Last: all})
+	d.acknowledge(tokens["stays"])
+	clock.advance(time.Hour - time.Second)
+	d.pending(6)
+	clock.advance(time.Second)
+	d.pending(3)
+	if n := d.Count(); n != 2 {
+		t.Errorf("%d consumers are left, want 2", n)
+	}
+	if d.Wants("goes") || d.Wants("narrows") || d.Wants("expires") || !d.Wants("stays") {
+		t.Error("the index does not say what there is")
+	}
+}
+
+// What the actor knows outlives its failure, and that of the process.
+func TestConsumersAreRestored(t *testing.T) {
+	d := startDesk(t, newTestStore(), nil)
+	r := newReceiver()
+	token := d.join("a", r, 4).Token
+	d.subscribe(token, 1, "t")
+	mustPut(t, d.queue, "t", 6)
+	r.payloads(t, 4)
+	if _, err := Ask(soon(t), d.Ref, func(reply Reply[Noted]) ConsumersMessage {
+		return Acknowledge{token, []types.Seq{2}, []byte("state"), reply}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	d.Kill()
+	r.wait(t, "the end", func() bool { return r.ended != nil })
+	for _, how := range []string{"a failure", "kill -9"} {
+		r = newReceiver()
+		j := d.join("a", r, 10)
+		if !j.Present || string(j.State) != "state" || len(j.Subscriptions) != 1 {
+			t.Fatalf("after %s: %+v", how, j)
+		}
+		if got := r.payloads(t, 5); !slices.Equal(got, []string{"0", "2", "3", "4", "5"}) {
+			t.Errorf("after %s: %v", how, got)
+		}
+		for _, g := range r.got {
+			if !g.Redelivered {
+				t.Errorf("after %s: message %d may have been delivered", how, g.Seq)
+			}
+		}
+		after := &testStore{Store: d.store.Kill()}
+		d.store.set(func(s *testStore) { s.onOpen = func() error { return types.ErrInUse } })
+		d = startDesk(t, after, nil)
+	}
+}
+
+// Clearing takes what was delivered and has not left out of the receiver's hands.
+func TestClearRecalls(t *testing.T) {
+	d := startDesk(t, newTestStore(), nil)
+	r := newReceiver()
+	token := d.join("a", r, 10).Token
+	d.subscribe(token, 1, "t")
+	mustPut(t, d.queue, "t", 5)
+	r.payloads(t, 5)
+	r.mu.Lock()
+	r.sent = 2
+	r.mu.Unlock()
+	if n, err := Ask(soon(t), d.queue.Ref, func(reply Reply[Cleared]) QueueMessage { return Clear{Reply: reply} }); err != nil || n.Count != 5 {
+		t.Fatalf("cleared %v, %v", n, err)
+	}
+	d.acknowledge(token, 1)
+	mustPut(t, d.queue, "t", 2)
+	if got := r.payloads(t, 4); !slices.Equal(got, []string{"0", "1", "0", "1"}) {
+		t.Errorf("got %v", got)
+	}
+	d.acknowledge(token, 2, 6, 7)
+	d.pending(0)
+	if st := d.queue.Status(); st.Cleared != 5 || st.Sent != 2 {
+		t.Errorf("status %+v", st)
+	}
+}
+
+// A random history of consumers that come, go and are killed loses nothing,
+// doubles nothing that was recorded as acknowledged, and keeps the order.
+func TestConsumersAgainstAModel(t *testing.T) {
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { runConsumersHistory(t, rand.New(rand.NewPCG(seed, 7)), 250) })
+	}
+}
+
+// modelled is what the test knows of a consumer.
+type modelled struct {
+	name   string
+	subs   map[string]types.Seq // filter, and what it counts from
+	owed   map[types.Seq]bool   // belongs to it, and is not recorded as acknowledged
+	token  Token
+	r      *testReceiver
+	seen   int // of r.got, looked at
+	recent types.Seq
+}
+
+func runConsumersHistory(t *testing.T, random *rand.Rand, steps int) {
+	d := startDesk(t, newTestStore(), nil)
+	topics := []string{"a/1", "a/2", "b", "c"}
+	filters := []string{"a/#", "a/1", "+", "b", "#"}
+	all := map[string]*modelled{}
+	var next types.Seq = 1
+	history := map[types.Seq]string{}
+	look := func(m *modelled) (open []types.Seq) {
+		m.r.mu.Lock()
+		defer m.r.mu.Unlock()
+		for ; m.seen < len(m.r.got); m.seen++ {
+			g := m.r.got[m.seen]
+			if !m.owed[g.Seq] {
+				t.Fatalf("%s got %d, which it has acknowledged or was never to get", m.name, g.Seq)
+			}
+			if g.Seq <= m.recent {
+				t.Fatalf("%s got %d after %d", m.name, g.Seq, m.recent)
+			}
+			m.recent = g.Seq
+		}
+		for _, g := range m.r.got {
+			if m.owed[g.Seq] {
+				open = append(open, g.Seq)
+			}
+		}
+		return open
+	}
+	join := func(name string) *modelled {
+		m := all[name]
+		if m == nil {
+			m = &modelled{name: name, subs: map[string]types.Seq{}, owed: map[types.Seq]bool{}}
+			all[name] = m
+		}
+		m.r, m.seen, m.recent = newReceiver(), 0, 0
+		m.token = d.join(name, m.r, 1+random.IntN(6)).Token
+		return m
+	}
+	for range steps {
+		name := string(rune('A' + random.IntN(4)))
+		m := all[name]
+		here := m != nil && m.r != nil
+		switch k := random.IntN(100); {
+		case k < 30: // publish
+			topic := topics[random.IntN(len(topics))]
+			n := 1 + random.IntN(3)
+			mustPut(t, d.queue, topic, n)
+			for range n {
+				history[next] = topic
+				for _, m := range all {
+					for f, from := range m.subs {
+						if next >= from && types.Matches(f, topic) {
+							m.owed[next] = true
+						}
+					}
+				}
+				next++
+			}
+		case k < 60: // acknowledge some
+			if here {
+				open := look(m)
+				random.Shuffle(len(open), func(i, j int) { open[i], open[j] = open[j], open[i] })
+				done := open[:random.IntN(len(open)+1)]
+				d.acknowledge(m.token, done...)
+				for _, s := range done {
+					delete(m.owed, s)
+				}
+			}
+		case k < 70: // come, or take over
+			if here {
+				look(m)
+			}
+			join(name)
+		case k < 78: // go
+			if here {
+				look(m)
+				m.r.mu.Lock()
+				last := types.Seq(0)
+				if n := len(m.r.got); n > 0 {
+					last = m.r.got[random.IntN(n)].Seq
+				}
+				m.r.mu.Unlock()
+				d.Tell(Leave{Consumer: m.token, Last: last})
+				m.r = nil
+			}
+		case k < 88: // subscribe
+			if here {
+				f := filters[random.IntN(len(filters))]
+				if _, had := m.subs[f]; !had {
+					m.subs[f] = next
+					d.subscribe(m.token, 1, f)
+				}
+			}
+		case k < 91: // end
+			if m != nil {
+				if _, err := Ask(soon(t), d.Ref, func(r Reply[bool]) ConsumersMessage { return Remove{name, r} }); err != nil {
+					t.Fatal(err)
+				}
+				delete(all, name)
+			}
+		case k < 95: // the actor fails
+			d.Kill()
+			for _, m := range all {
+				m.r = nil
+			}
+		default: // kill -9
+			after := &testStore{Store: d.store.Kill()}
+			d.store.set(func(s *testStore) { s.onOpen = func() error { return types.ErrInUse } })
+			d = startDesk(t, after, nil)
+			for _, m := range all {
+				m.r = nil
+			}
+		}
+	}
+	owed := map[types.Seq]bool{}
+	for name, m := range all {
+		for s := range m.owed {
+			owed[s] = true
+		}
+		m = join(name)
+		for len(m.owed) > 0 {
+			before := len(look(m))
+			m.r.wait(t, "more", func() bool { return len(m.r.got) > 0 && before > 0 || len(m.r.got) > m.seen })
+			open := look(m)
+			d.acknowledge(m.token, open...)
+			for _, s := range open {
+				delete(m.owed, s)
+			}
+		}
+	}
+	d.pending(0)
+	if s := d.queue.State(); s.Counters.Accepted != s.Counters.Left[types.Sent]+s.Counters.Left[types.Dropped] {
+		t.Errorf("the books: %+v", s.Counters)
+	}
+}
