@@ -38,6 +38,17 @@ var (
 	ErrNeedsRestart      = types.ErrNeedsRestart
 )
 
+// The states of a connection, see package types.
+const (
+	Offline    = types.Offline
+	Connecting = types.Connecting
+	Online     = types.Online
+	Stalled    = types.Stalled
+	Backoff    = types.Backoff
+	Paused     = types.Paused
+	Refused    = types.Refused
+)
+
 type (
 	// ConnectionConfig configures a connection; its zero values are the
 	// documented defaults.
