@@ -146,6 +146,8 @@ func (k *connectionKeeper) giveBack(m ConnectionMessage, err error) {
 	switch m := m.(type) {
 	case Finish:
 		m.Reply.answer(int(k.handle.inFlight.Load()), err)
+	case Ping:
+		m.Reply.answer(struct{}{}, err)
 	case dialed:
 		if m.link != nil {
 			m.link.Close(false)
@@ -229,6 +231,8 @@ func (c *connection) receive(m ConnectionMessage) {
 		c.looked(m)
 	case calm:
 		c.calm(m)
+	case Ping:
+		m.Reply.answer(struct{}{}, nil)
 	}
 	c.pull()
 	c.handle.inFlight.Store(int64(c.window.open))

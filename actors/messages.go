@@ -209,6 +209,9 @@ type (
 		Reply  Reply[int]
 	}
 
+	// Ping asks for a sign of life. Answer: nothing but that.
+	Ping struct{ Reply Reply[struct{}] }
+
 	fetched struct {
 		token  uint64
 		answer Fetched
@@ -250,6 +253,7 @@ func (Pause) connectionMessage()       {}
 func (Resume) connectionMessage()      {}
 func (Retry) connectionMessage()       {}
 func (Finish) connectionMessage()      {}
+func (Ping) connectionMessage()        {}
 func (fetched) connectionMessage()     {}
 func (dialed) connectionMessage()      {}
 func (linkEvent) connectionMessage()   {}

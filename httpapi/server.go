@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/runtime"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -26,6 +27,17 @@ type Runtime interface {
 	Clear(ctx context.Context, connection string, c types.Selection) (uint64, error)
 	Pause(connection string) error
 	Resume(connection string) error
+
+	// Drain waits until the queue is empty, or until ctx ends.
+	Drain(ctx context.Context, connection string) error
+
+	// Reload reads the configuration again, asked for by somebody. If it returns
+	// an error nothing has changed.
+	Reload(ctx context.Context, by string) (runtime.Reloaded, error)
+
+	// LastReload is how the latest Reload ended, whoever asked for it; nil if
+	// there was none.
+	LastReload() *Reload
 }
 
 // Options of a server.
@@ -95,6 +107,9 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("POST /api/connections/{name}/publish", s.publish)
 	mux.HandleFunc("POST /api/connections/{name}/pause", s.steer(s.rt.Pause, "paused"))
 	mux.HandleFunc("POST /api/connections/{name}/resume", s.steer(s.rt.Resume, "resumed"))
+	mux.HandleFunc("POST /api/connections/{name}/drain", s.drain)
+	mux.HandleFunc("POST /api/reload", s.reload)
+	mux.HandleFunc("GET /api/reload", s.lastReload)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, fmt.Errorf("no such page: %s %s", r.Method, r.URL.Path), "GET /api/connections lists the connections")
 	})

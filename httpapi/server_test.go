@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mqttdb/mqttdb/httpapi"
+	"github.com/mqttdb/mqttdb/runtime"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -23,6 +24,7 @@ type fakeRuntime struct {
 	published types.Message
 	selected  types.Selection
 	paused    bool
+	last      *httpapi.Reload
 	err       error
 }
 
@@ -52,6 +54,21 @@ func (f *fakeRuntime) Clear(_ context.Context, c string, s types.Selection) (uin
 
 func (f *fakeRuntime) Pause(c string) error  { f.paused = true; return f.known(c) }
 func (f *fakeRuntime) Resume(c string) error { f.paused = false; return f.known(c) }
+
+func (f *fakeRuntime) Drain(ctx context.Context, c string) error {
+	if err := f.known(c); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return fmt.Errorf("drain %s: %w", c, ctx.Err())
+}
+
+func (f *fakeRuntime) Reload(context.Context, string) (runtime.Reloaded, error) {
+	f.last = &httpapi.Reload{Reloaded: runtime.Reloaded{Added: []string{"new"}}}
+	return f.last.Reloaded, f.err
+}
+
+func (f *fakeRuntime) LastReload() *httpapi.Reload { return f.last }
 
 func start(t *testing.T, rt httpapi.Runtime) string {
 	t.Helper()
@@ -123,6 +140,13 @@ func TestRoutes(t *testing.T) {
 		{"disk full", "POST", "/api/connections/cloud/publish?topic=a", "x", disk, 503, `"hint":"free space"`},
 		{"pause", "POST", "/api/connections/cloud/pause", "", nil, 200, `paused`},
 		{"resume", "POST", "/api/connections/cloud/resume", "", nil, 200, `resumed`},
+		{"drain", "POST", "/api/connections/cloud/drain?timeout=1ms", "", nil, 200, `{"pending":7}`},
+		{"drain how long", "POST", "/api/connections/cloud/drain?timeout=30", "", nil, 400, `a duration like 30s`},
+		{"drain nothing", "POST", "/api/connections/moon/drain", "", nil, 404, `no such connection`},
+		{"reload", "POST", "/api/reload", "", nil, 200, `"added":["new"]`},
+		{"reload what is wrong", "POST", "/api/reload", "", errors.New("mqttdb.yaml:3:1: x: unknown key"), 422, `mqttdb.yaml:3:1: x: unknown key`},
+		{"reload what takes a restart", "POST", "/api/reload", "", fmt.Errorf("data_dir: %w", types.ErrNeedsRestart), 409, `data_dir: cannot be changed`},
+		{"no reload yet", "GET", "/api/reload", "", nil, 200, `null`},
 		{"nothing there", "GET", "/x", "", nil, 404, `no such page`},
 		{"path tricks", "GET", "/api/connections/..%2f..%2fetc", "", nil, 404, `no such connection`},
 	} {

@@ -306,3 +306,33 @@ func TestReloadAfterClose(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What hangs is found, and named.
+func TestAlive(t *testing.T) {
+	h := newHouse()
+	stuck := &stuckStore{h.store, "b/outgoing", make(chan struct{})}
+	h.options = func(o *runtime.Options) { o.Durable = stuck }
+	rt := h.open(t, config.Connection{Name: "a"}, config.Connection{Name: "b"})
+	if err := rt.Alive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p, err := rt.Connection("b").PublishAsync(t.Context(), message("t", "m"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil { // until the write has begun
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		err = rt.Alive(ctx)
+		cancel()
+	}
+	if !strings.HasPrefix(err.Error(), "no sign of life from mqttdb/b/outgoing:") {
+		t.Errorf("%v", err)
+	}
+	close(stuck.release)
+	if _, err := p.Stored(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := rt.Alive(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
