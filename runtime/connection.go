@@ -180,10 +180,21 @@ func (c *Connection) Drain(ctx context.Context) error {
 	if c == nil {
 		return types.ErrUnknownConnection
 	}
+	ended := false // c was removed, and messages are left
 	err := c.rt.await(ctx, func() bool {
+		select {
+		case <-c.queue.Gone():
+			ended = true
+		default:
+		}
 		s := c.queue.State()
-		return s.Pending() == 0 && c.queue.Admission().Used() == actors.Cost{}
+		empty := s.Pending() == 0 && c.queue.Admission().Used() == actors.Cost{}
+		ended = ended && !empty
+		return empty || ended
 	})
+	if ended {
+		err = types.ErrClosed
+	}
 	if err != nil {
 		return fmt.Errorf("drain %s: %d messages are left: %w", c.name, c.queue.Status().Pending, err)
 	}

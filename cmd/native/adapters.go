@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/mqttdb/mqttdb"
+	"github.com/mqttdb/mqttdb/httpapi"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -17,21 +18,37 @@ func (s sink) Publish(messages []types.Passage, room func()) int {
 	return s.db.RouteAll(messages, room)
 }
 
-// api is the runtime as the HTTP API sees it.
-type api struct{ *mqttdb.DB }
+// api is the gateway as the HTTP API sees it.
+type api struct{ g *running }
+
+// Status implements httpapi.Runtime.
+func (a api) Status() []types.Status { return a.g.db.Status() }
 
 // Publish implements httpapi.Runtime.
 func (a api) Publish(ctx context.Context, connection string, m types.Message) (types.Seq, error) {
-	return a.Connection(connection).Publish(ctx, m)
+	return a.g.db.Connection(connection).Publish(ctx, m)
 }
 
 // Clear implements httpapi.Runtime.
 func (a api) Clear(ctx context.Context, connection string, which types.Selection) (uint64, error) {
-	return a.Connection(connection).Clear(ctx, which)
+	return a.g.db.Connection(connection).Clear(ctx, which)
 }
 
 // Pause implements httpapi.Runtime.
-func (a api) Pause(connection string) error { return a.Connection(connection).Pause() }
+func (a api) Pause(connection string) error { return a.g.db.Connection(connection).Pause() }
 
 // Resume implements httpapi.Runtime.
-func (a api) Resume(connection string) error { return a.Connection(connection).Resume() }
+func (a api) Resume(connection string) error { return a.g.db.Connection(connection).Resume() }
+
+// Drain implements httpapi.Runtime.
+func (a api) Drain(ctx context.Context, connection string) error {
+	return a.g.db.Connection(connection).Drain(ctx)
+}
+
+// Reload implements httpapi.Runtime.
+func (a api) Reload(ctx context.Context, by string) (mqttdb.Reloaded, error) {
+	return a.g.reload(ctx, by)
+}
+
+// LastReload implements httpapi.Runtime.
+func (a api) LastReload() *httpapi.Reload { return a.g.lastReload() }

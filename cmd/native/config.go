@@ -37,6 +37,32 @@ func (o *options) load() (config.Config, string, error) {
 	return cfg, source, err
 }
 
+// broker is the source of a configuration that the URL of a broker makes.
+func (o *options) broker(url string) (source, error) {
+	if o.config != "" {
+		return nil, usageError{errors.New("a URL and --config exclude each other: write the URL into the file, as connections.<name>.broker")}
+	}
+	if _, err := config.ParseBroker(url); err != nil {
+		return nil, usageError{fmt.Errorf("the URL %w", err)}
+	}
+	from := "the command line"
+	for _, name := range searched {
+		if _, err := os.Stat(name); err == nil {
+			from += fmt.Sprintf(" (%s is there, too, but the URL goes before it)", name)
+			break
+		}
+	}
+	return func() (config.Config, string, error) {
+		cfg, err := config.FromEnv(func(name string) (string, bool) {
+			if name == "MQTTDB_BROKER" {
+				return url, true
+			}
+			return os.LookupEnv(name)
+		})
+		return cfg, from, err
+	}, nil
+}
+
 // fromFile is the source of a configuration from a file: whoever also set the
 // environment is told that it does not count.
 func fromFile(name string) string {

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/mqttdb/mqttdb"
+	"github.com/mqttdb/mqttdb/httpapi"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -34,9 +36,39 @@ func (g gateway) clear(ctx context.Context, connection string, query url.Values)
 	return out.Cleared, err
 }
 
-func (g gateway) call(ctx context.Context, method, path string, query url.Values, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+// drain waits until nothing is pending on a connection, and returns how much was
+// when the time was over.
+func (g gateway) drain(ctx context.Context, connection string, within time.Duration) (uint64, error) {
+	var out struct{ Pending uint64 }
+	ctx, cancel := context.WithTimeout(ctx, within+callTime)
 	defer cancel()
+	query := url.Values{"timeout": {within.String()}}
+	err := g.do(ctx, http.MethodPost, "/api/connections/"+url.PathEscape(connection)+"/drain", query, &out)
+	return out.Pending, err
+}
+
+// reload has the configuration read again.
+func (g gateway) reload(ctx context.Context) (mqttdb.Reloaded, error) {
+	var out mqttdb.Reloaded
+	return out, g.call(ctx, http.MethodPost, "/api/reload", nil, &out)
+}
+
+// lastReload asks how the latest reload ended; nil if there was none.
+func (g gateway) lastReload(ctx context.Context) (*httpapi.Reload, error) {
+	var out *httpapi.Reload
+	return out, g.call(ctx, http.MethodGet, "/api/reload", nil, &out)
+}
+
+// callTime is how long an answer may take that nothing is waited for.
+const callTime = 30 * time.Second
+
+func (g gateway) call(ctx context.Context, method, path string, query url.Values, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	return g.do(ctx, method, path, query, out)
+}
+
+func (g gateway) do(ctx context.Context, method, path string, query url.Values, out any) error {
 	req, err := http.NewRequestWithContext(ctx, method, g.base+path+"?"+query.Encode(), nil)
 	if err != nil {
 		return err

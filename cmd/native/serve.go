@@ -6,64 +6,71 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"time"
+	"os"
+	"os/signal"
+	"syscall"
 
-	"github.com/mqttdb/mqttdb"
 	"github.com/mqttdb/mqttdb/cmd/native/demo"
 	"github.com/mqttdb/mqttdb/config"
-	"github.com/mqttdb/mqttdb/httpapi"
-	"github.com/mqttdb/mqttdb/listener"
 	"github.com/spf13/cobra"
-)
-
-// A gateway takes no longer than that to stop: service managers and people grow
-// impatient. Local clients get a part of it, so that a store that hangs leaves
-// time for the rest.
-const (
-	stopTime   = 4 * time.Second
-	intakeTime = 1500 * time.Millisecond
 )
 
 func newServe(o *options) *cobra.Command {
 	var listenMQTT, listenHTTP, logLevel string
 	isDemo := false
 	cmd := &cobra.Command{
-		Use: "serve", Short: "Run the gateway",
+		Use: "serve [URL]", Short: "Run the gateway",
 		Long: `Run the gateway: take messages from local MQTT clients, store them, and forward
 them to the brokers of the configuration. It ends on SIGINT and SIGTERM within
-five seconds and keeps what was not sent yet.
+five seconds and keeps what was not sent yet. On SIGHUP it reads its
+configuration again, as by mqttdb reload.
+
+URL is that of a broker, like mqtts://broker.example.com: it suffices without a
+configuration file, and none is read then. It stands for MQTTDB_BROKER and goes
+before it; MQTTDB_USERNAME, MQTTDB_PASSWORD_FILE and MQTTDB_DATA_DIR count.
+
+Started by systemd it says when it is ready, how it does, and, for a watchdog,
+that it is alive.
 
 With --demo it also starts a demo sensor and a demo broker, and shows what
 happens when the link is cut or the gateway is killed.`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args: wantArgs(0, 1, "at most the URL of one broker"),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if isDemo {
+				if len(args) > 0 {
+					return usageError{errors.New("--demo takes no URL: set MQTTDB_BROKER to use a real broker")}
+				}
 				return demo.Run(cmd.Context(), cmd.OutOrStdout(), nil)
 			}
 			var level slog.Level
 			if err := level.UnmarshalText([]byte(logLevel)); err != nil {
 				return usageError{fmt.Errorf("--log is debug, info, warn or error, not %q", logLevel)}
 			}
-			cfg, source, err := o.load()
+			read := o.load
+			if len(args) > 0 {
+				var err error
+				if read, err = o.broker(args[0]); err != nil {
+					return err
+				}
+			}
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			hangups := make(chan os.Signal, 1)
+			signal.Notify(hangups, syscall.SIGHUP) // from now on it does not end the process
+			defer signal.Stop(hangups)
+			g, err := start(cmd.Context(), overridden(read, func(cfg *config.Config) {
+				if listenMQTT != "" {
+					cfg.MQTT.Listen = listenMQTT
+				}
+				if listenHTTP != "" {
+					cfg.HTTP.Listen = listenHTTP
+				}
+			}), cmd.OutOrStdout(), log)
 			if err != nil {
 				return err
 			}
-			if listenMQTT != "" {
-				cfg.MQTT.Listen = listenMQTT
-			}
-			if listenHTTP != "" {
-				cfg.HTTP.Listen = listenHTTP
-			}
-			if err := cfg.SetDefaultsAndValidate(); err != nil {
-				return err
-			}
-			if err := cfg.CheckCircles(); err != nil {
-				return err
-			}
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
-			return serve(cmd.Context(), cfg, source, cmd.OutOrStdout(), log)
+			g.run(cmd.Context(), hangups)
+			return g.stop(context.WithoutCancel(cmd.Context()))
 		},
 	}
 	cmd.Flags().BoolVar(&isDemo, "demo", false, "run a demonstration (data in ./data)")
@@ -73,54 +80,18 @@ happens when the link is cut or the gateway is killed.`,
 	return cmd
 }
 
-// serve runs a gateway until ctx ends.
-func serve(ctx context.Context, cfg config.Config, source string, out io.Writer, log *slog.Logger) error {
-	db, err := mqttdb.Open(ctx, mqttdb.Config{
-		DataDir: cfg.DataDir, Connections: cfg.Connections, MaxMessageSize: cfg.MaxMessageSize, Logger: log,
-	})
-	if err != nil {
-		return err
-	}
-	go tendMemory(ctx)
-	stop := func(ctx context.Context, what string, f func(context.Context) error) error {
-		if err := f(ctx); err != nil {
-			return fmt.Errorf("stop %s: %w", what, err)
+// overridden reads the configuration anew each time, changes it as the command
+// line says, and checks it.
+func overridden(read source, change func(*config.Config)) source {
+	return func() (config.Config, string, error) {
+		cfg, from, err := read()
+		if err != nil {
+			return cfg, from, err
 		}
-		return nil
+		change(&cfg)
+		if err := cfg.SetDefaultsAndValidate(); err != nil {
+			return cfg, from, err
+		}
+		return cfg, from, cfg.CheckCircles()
 	}
-	local, err := listener.Listen(ctx, listener.Options{
-		Addr: cfg.MQTT.Listen, MaxMessageSize: int(cfg.MaxMessageSize), ReceiveMax: cfg.MQTT.ReceiveMax, Logger: log, Sink: sink{db},
-	})
-	if err != nil {
-		return errors.Join(err, db.Close(context.WithoutCancel(ctx)))
-	}
-	db.Deliver(local.Deliver)
-	web, err := httpapi.Listen(ctx, api{db}, httpapi.Options{
-		Addr: cfg.HTTP.Listen, AllowedHosts: cfg.HTTP.AllowedHosts, MaxMessageSize: cfg.MaxMessageSize, Logger: log,
-	})
-	if err != nil {
-		done, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-		defer cancel()
-		return errors.Join(err, local.Close(done), db.Close(done))
-	}
-	fmt.Fprintf(out, "mqttdb %s: configuration from %s, data in %s\n", version, source, cfg.DataDir)
-	fmt.Fprintf(out, "local MQTT at %s, status at http://%s/api/connections (or: mqttdb status)\n", local.Addr(), web.Addr())
-	if len(cfg.Connections) == 0 {
-		fmt.Fprintln(out, "no connections are configured: messages only reach local subscribers; set MQTTDB_BROKER, or write mqttdb.yaml (see README)")
-	}
-
-	<-ctx.Done()
-	started := time.Now()
-	log.Info("stopping: no more messages are taken, what is in flight may finish")
-	done, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-	defer cancel()
-	intake, cancelIntake := context.WithTimeout(done, intakeTime)
-	defer cancelIntake()
-	err = errors.Join(
-		stop(intake, "the local listener", local.Close),
-		stop(done, "the connections", db.Close),
-		stop(done, "the HTTP API", web.Close),
-	)
-	log.Info("stopped", "took", time.Since(started).Round(time.Millisecond))
-	return err
 }

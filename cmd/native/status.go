@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -31,7 +32,10 @@ func newStatus(o *options) *cobra.Command {
 				enc.SetIndent("", "  ")
 				return enc.Encode(statuses)
 			}
-			return printStatuses(cmd.OutOrStdout(), statuses)
+			if err := printStatuses(cmd.OutOrStdout(), statuses); err != nil {
+				return err
+			}
+			return printReload(cmd.Context(), cmd.OutOrStdout(), g)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print what GET /api/connections answers")
@@ -67,6 +71,17 @@ func printStatuses(w io.Writer, statuses []types.Status) error {
 		}
 	}
 	return nil
+}
+
+// printReload says that the gateway does not run with its configuration as it is
+// now.
+func printReload(ctx context.Context, w io.Writer, g gateway) error {
+	last, err := g.lastReload(ctx)
+	if err != nil || last == nil || last.Error == "" {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "the configuration was read again %s ago and is not used: %s\n", time.Since(last.At).Round(time.Second), last.Error)
+	return err
 }
 
 // remarks are the things about a connection that an operator should know.

@@ -74,8 +74,8 @@ func (s systemd) watch(ctx context.Context, alive func(context.Context) error) {
 // statusInterval is how often systemd is told a new status at most.
 const statusInterval = time.Second
 
-// follow tells systemd the state of the connections as it changes.
-func (s systemd) follow(changes <-chan []types.Status) {
+// follow tells systemd the state of the connections as it changes, until ctx ends.
+func (s systemd) follow(ctx context.Context, changes <-chan []types.Status) {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return
 	}
@@ -85,7 +85,11 @@ func (s systemd) follow(changes <-chan []types.Status) {
 			said = text
 			s.status(text)
 		}
-		time.Sleep(statusInterval) // what changes meanwhile comes with the next
+		select { // what changes meanwhile comes with the next
+		case <-time.After(statusInterval):
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

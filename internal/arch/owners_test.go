@@ -31,6 +31,7 @@ var owners = []owner{
 	{prefix: "github.com/goccy/go-yaml", by: only("config/yaml")},
 	{prefix: "github.com/spf13/cobra", by: command},
 	{prefix: "github.com/spf13/pflag", by: command},
+	{prefix: "github.com/coreos/go-systemd/v22", by: command},
 	{prefix: "github.com/google/licensecheck", by: only("internal/notices")},
 	{prefix: "github.com/prometheus", by: only("httpapi")},
 	{prefix: "golang.org/x/sync"},

@@ -1,0 +1,186 @@
+//go:build !js
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mqttdb/mqttdb"
+	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/httpapi"
+	"github.com/mqttdb/mqttdb/listener"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// A gateway takes no longer than that to stop: service managers and people grow
+// impatient. Local clients get a part of it, so that a store that hangs leaves
+// time for the rest.
+const (
+	stopTime   = 4 * time.Second
+	intakeTime = 1500 * time.Millisecond
+)
+
+// source reads the configuration, checked as a gateway needs it, and says where
+// from. It can be asked again.
+type source func() (config.Config, string, error)
+
+// running is a gateway that runs.
+type running struct {
+	db      *mqttdb.DB
+	local   *listener.Server
+	web     *httpapi.Server
+	log     *slog.Logger
+	systemd systemd
+	source  source
+
+	mu     sync.Mutex    // held while the configuration is read again
+	config config.Config // the present one
+
+	noted sync.Mutex
+	last  *httpapi.Reload
+}
+
+// start starts a gateway as its source describes it.
+func start(ctx context.Context, read source, out io.Writer, log *slog.Logger) (*running, error) {
+	cfg, from, err := read()
+	if err != nil {
+		return nil, err
+	}
+	g := &running{log: log, systemd: systemd{log}, source: read, config: cfg}
+	if g.db, err = mqttdb.Open(ctx, g.library(cfg)); err != nil {
+		return nil, err
+	}
+	if err := g.listen(ctx); err != nil {
+		return nil, errors.Join(err, g.stop(context.WithoutCancel(ctx)))
+	}
+	fmt.Fprintf(out, "mqttdb %s: configuration from %s, data in %s\n", version, from, cfg.DataDir)
+	fmt.Fprintf(out, "local MQTT at %s, status at http://%s/api/connections (or: mqttdb status)\n", g.local.Addr(), g.web.Addr())
+	if len(cfg.Connections) == 0 {
+		fmt.Fprintln(out, "no connections are configured: messages only reach local subscribers; name a broker (mqttdb serve URL), or write a file (mqttdb init)")
+	}
+	return g, nil
+}
+
+// library is the part of cfg that the library runs.
+func (g *running) library(cfg config.Config) mqttdb.Config {
+	return mqttdb.Config{DataDir: cfg.DataDir, Connections: cfg.Connections, MaxMessageSize: cfg.MaxMessageSize, Logger: g.log}
+}
+
+// listen starts the local broker and the HTTP API.
+func (g *running) listen(ctx context.Context) (err error) {
+	cfg := &g.config
+	g.local, err = listener.Listen(ctx, listener.Options{
+		Addr: cfg.MQTT.Listen, MaxMessageSize: int(cfg.MaxMessageSize), ReceiveMax: cfg.MQTT.ReceiveMax, Logger: g.log, Sink: sink{g.db},
+	})
+	if err != nil {
+		return err
+	}
+	g.db.Deliver(g.local.Deliver)
+	g.web, err = httpapi.Listen(ctx, api{g}, httpapi.Options{
+		Addr: cfg.HTTP.Listen, AllowedHosts: cfg.HTTP.AllowedHosts, MaxMessageSize: cfg.MaxMessageSize, Logger: g.log,
+	})
+	return err
+}
+
+// run serves until ctx ends; a signal in hangups has the configuration read
+// again.
+func (g *running) run(ctx context.Context, hangups <-chan os.Signal) {
+	var tending sync.WaitGroup
+	defer tending.Wait()
+	tending.Go(func() { tendMemory(ctx) })
+	tending.Go(func() { g.systemd.watch(ctx, g.db.Alive) })
+	g.systemd.ready(summary(g.db.Status()))
+	tending.Go(func() { g.systemd.follow(ctx, g.db.Watch(ctx)) })
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			_, _ = g.reload(ctx, "SIGHUP") // which is logged, and shown by the status
+		}
+	}
+}
+
+// stop ends what was started. What was not sent stays stored.
+func (g *running) stop(ctx context.Context) error {
+	g.systemd.stopping()
+	started := time.Now()
+	g.log.Info("stopping: no more messages are taken, what is in flight may finish")
+	done, cancel := context.WithTimeout(ctx, stopTime)
+	defer cancel()
+	intake, cancelIntake := context.WithTimeout(done, intakeTime)
+	defer cancelIntake()
+	var errs []error
+	stop := func(ctx context.Context, what string, f func(context.Context) error) {
+		if err := f(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", what, err))
+		}
+	}
+	if g.local != nil {
+		stop(intake, "the local listener", g.local.Close)
+	}
+	stop(done, "the connections", g.db.Close)
+	if g.web != nil {
+		stop(done, "the HTTP API", g.web.Close)
+	}
+	g.log.Info("stopped", "took", time.Since(started).Round(time.Millisecond))
+	return errors.Join(errs...)
+}
+
+// reload reads the configuration again and makes it count, or changes nothing.
+func (g *running) reload(ctx context.Context, by string) (mqttdb.Reloaded, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.systemd.reloading()
+	g.log.Info("reading the configuration again", "by", by)
+	done, err := g.readAgain(ctx)
+	outcome := &httpapi.Reload{At: time.Now(), Reloaded: done}
+	status := summary(g.db.Status())
+	if err != nil {
+		outcome.Error = err.Error()
+		status = "the configuration is wrong, nothing was changed: " + err.Error()
+		g.log.Error("the configuration was not changed", "error", err)
+	}
+	g.noted.Lock()
+	g.last = outcome
+	g.noted.Unlock()
+	g.systemd.ready(status)
+	return done, err
+}
+
+func (g *running) readAgain(ctx context.Context) (mqttdb.Reloaded, error) {
+	cfg, _, err := g.source()
+	if err != nil {
+		return mqttdb.Reloaded{}, err
+	}
+	var refused []string
+	for _, c := range config.Compare(&g.config, &cfg) {
+		if config.Within(c.Path, "mqtt") || config.Within(c.Path, "http") {
+			refused = append(refused, c.Path)
+		}
+	}
+	if len(refused) > 0 {
+		return mqttdb.Reloaded{}, fmt.Errorf("%s: %w", strings.Join(refused, ", "), types.ErrNeedsRestart)
+	}
+	done, err := g.db.Reload(ctx, g.library(cfg))
+	if err != nil {
+		return done, err
+	}
+	g.config = cfg
+	return done, nil
+}
+
+// lastReload is how the latest reload ended, nil if there was none.
+func (g *running) lastReload() *httpapi.Reload {
+	g.noted.Lock()
+	defer g.noted.Unlock()
+	return g.last
+}
