@@ -43,10 +43,18 @@ func ParseBroker(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// Endpoint is where the connection goes, for people to read: without a query,
-// which may hold a token, and never with credentials.
-func (c *Connection) Endpoint() string {
-	u, err := ParseBroker(c.Broker)
+// Brokers are the URLs of the brokers, in the order in which they are tried.
+func (c *Connection) Brokers() []string {
+	return append([]string{c.Broker}, c.Failover...)
+}
+
+// Endpoint is where the connection goes first; see the function Endpoint.
+func (c *Connection) Endpoint() string { return Endpoint(c.Broker) }
+
+// Endpoint is where the URL of a broker leads, for people to read: without a
+// query, which may hold a token, and never with credentials.
+func Endpoint(broker string) string {
+	u, err := ParseBroker(broker)
 	if err != nil {
 		return "(invalid)"
 	}

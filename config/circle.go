@@ -17,10 +17,12 @@ import (
 func (c *Config) CheckCircles() error {
 	var p problems
 	for i := range c.Connections {
-		if u, err := ParseBroker(c.Connections[i].Broker); err == nil && meets(c.MQTT.Listen, u.Host) {
-			p.add(connectionPath(c.Connections, i)+".broker",
-				"is mqtt.listen of this gateway itself: what it forwards would come in again, for ever",
-				"give the address of another broker, or set mqtt.listen to another port")
+		for j, broker := range c.Connections[i].Brokers() {
+			if u, err := ParseBroker(broker); err == nil && meets(c.MQTT.Listen, u.Host) {
+				p.add(brokerPath(connectionPath(c.Connections, i), j),
+					"is mqtt.listen of this gateway itself: what it forwards would come in again, for ever",
+					"give the address of another broker, or set mqtt.listen to another port")
+			}
 		}
 	}
 	return p.join()

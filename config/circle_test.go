@@ -5,6 +5,14 @@ import (
 	"testing"
 )
 
+func TestCheckCirclesInAList(t *testing.T) {
+	c := Config{Connections: []Connection{{Name: "cloud", Broker: "mqtt://broker.example:1", Failover: []string{"mqtt://localhost"}}}}
+	c.MQTT.Listen = "127.0.0.1:1883"
+	if err := c.CheckCircles(); err == nil || !strings.HasPrefix(err.Error(), "connections.cloud.broker[1]: is mqtt.listen") {
+		t.Error(err)
+	}
+}
+
 func TestCheckCircles(t *testing.T) {
 	for _, tt := range []struct {
 		name, listen, broker string

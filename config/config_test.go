@@ -107,6 +107,20 @@ func TestValidate(t *testing.T) {
 			conn.ClientID = "x"
 			c.Connections = append(c.Connections, Connection{Name: "two", Broker: "mqtt://host:1884", ClientID: "x"})
 		}, ""},
+		{"same client id in a list", func(c *Config, conn *Connection) {
+			conn.ClientID, conn.Failover = "x", []string{"mqtt://second"}
+			c.Connections = append(c.Connections, Connection{Name: "two", Broker: "mqtt://third", Failover: []string{"mqtt://second:1883"}, ClientID: "x"})
+		}, "connections.two.client_id"},
+		{"a list", func(c *Config, conn *Connection) { conn.Failover = []string{"mqtt://second", "ws://host/mqtt"} }, ""},
+		{"a list with a mistake", func(c *Config, conn *Connection) { conn.Failover = []string{"mqtt://second", "mqtt://u:p@third"} }, "connections.cloud.broker[2]"},
+		{"a list with one twice", func(c *Config, conn *Connection) { conn.Failover = []string{"mqtt://second", "mqtt://host:1883"} }, "connections.cloud.broker[2]"},
+		{"proxy", func(c *Config, conn *Connection) { conn.Proxy = "http://user:pass@proxy:3128" }, ""},
+		{"proxy with TLS", func(c *Config, conn *Connection) { conn.Proxy = "https://proxy/" }, ""},
+		{"no proxy at all", func(c *Config, conn *Connection) { conn.Proxy = DirectProxy }, ""},
+		{"proxy without scheme", func(c *Config, conn *Connection) { conn.Proxy = "proxy:3128" }, "connections.cloud.proxy"},
+		{"another proxy", func(c *Config, conn *Connection) { conn.Proxy = "socks5://proxy:1080" }, "connections.cloud.proxy"},
+		{"proxy without host", func(c *Config, conn *Connection) { conn.Proxy = "http://:3128" }, "connections.cloud.proxy"},
+		{"proxy with a path", func(c *Config, conn *Connection) { conn.Proxy = "http://proxy:3128/x" }, "connections.cloud.proxy"},
 		{"TLS without TLS", func(c *Config, conn *Connection) { conn.TLS.CAFile = "ca.pem" }, "connections.cloud.tls"},
 		{"TLS", func(c *Config, conn *Connection) { conn.Broker, conn.TLS.CAFile = "mqtts://host", "ca.pem" }, ""},
 		{"certificate without key", func(c *Config, conn *Connection) { conn.Broker, conn.TLS.CertFile = "mqtts://host", "c.pem" }, "connections.cloud.tls"},
@@ -137,6 +151,8 @@ func TestValidate(t *testing.T) {
 		{"will", func(c *Config, conn *Connection) { conn.Will = &Message{Topic: "a", QoS: 2} }, ""},
 		{"will without topic", func(c *Config, conn *Connection) { conn.Will = &Message{} }, "connections.cloud.will.topic"},
 		{"will with QoS 3", func(c *Config, conn *Connection) { conn.Will = &Message{Topic: "a", QoS: 3} }, "connections.cloud.will.qos"},
+		{"birth without topic", func(c *Config, conn *Connection) { conn.Birth = &Message{Payload: "x"} }, "connections.cloud.birth.topic"},
+		{"close with a wildcard", func(c *Config, conn *Connection) { conn.Close = &Message{Topic: "a/#"} }, "connections.cloud.close.topic"},
 		{"will too large", func(c *Config, conn *Connection) {
 			conn.Will = &Message{Topic: "a", Payload: strings.Repeat("x", 65536)}
 		}, "connections.cloud.will.payload"},

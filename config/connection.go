@@ -38,7 +38,9 @@ type Connection struct {
 
 	TLS TLS `yaml:"tls"`
 
-	// Proxy is the URL of an HTTP or SOCKS proxy.
+	// Proxy is the URL of an HTTP proxy, with user and password if it wants them.
+	// "": for ws and wss that of the environment (HTTPS_PROXY, HTTP_PROXY,
+	// NO_PROXY), for mqtt and mqtts none. DirectProxy: none.
 	Proxy string `yaml:"proxy"`
 
 	CleanSession  bool        `yaml:"clean_session"`
@@ -59,8 +61,8 @@ type Connection struct {
 	MaxAttempts int `yaml:"max_attempts,none"`
 
 	Will  *Message `yaml:"will"`  // published by the broker when the link breaks
-	Birth *Message `yaml:"birth"` // published on each new link
-	Close *Message `yaml:"close"` // published before a graceful end
+	Birth *Message `yaml:"birth"` // published on each new link, before all others
+	Close *Message `yaml:"close"` // published before each graceful end of a link
 
 	Persist Persist `yaml:"persist"`
 	Sync    Sync    `yaml:"sync"`
@@ -170,6 +172,7 @@ func (c *Connection) setDefaults() {
 
 func (c *Connection) check(p *problems, path string) {
 	c.checkBroker(p, path)
+	c.checkProxy(p, path)
 	c.checkLogin(p, path)
 	c.checkTimes(p, path)
 	c.Will.check(p, path+".will")
@@ -198,16 +201,18 @@ func (c *Connection) checkBroker(p *problems, path string) {
 		return
 	}
 	tls := false
-	for i, b := range append([]string{c.Broker}, c.Failover...) {
-		at := path + ".broker"
-		if i > 0 {
-			at = fmt.Sprintf("%s[%d]", at, i)
-		}
+	seen := map[string]bool{}
+	for i, b := range c.Brokers() {
+		at := brokerPath(path, i)
 		u, err := ParseBroker(b)
 		if err != nil {
 			p.add(at, err.Error(), "")
 			return
 		}
+		if seen[u.String()] {
+			p.add(at, "is in the list twice", "remove it")
+		}
+		seen[u.String()] = true
 		tls = tls || u.Scheme == "mqtts" || u.Scheme == "wss"
 	}
 	if !tls && (c.TLS.CAFile != "" || c.TLS.CertFile != "" || c.TLS.KeyFile != "" || c.TLS.ServerName != "" || c.TLS.InsecureSkipVerify || len(c.TLS.ALPN) > 0) {
@@ -216,6 +221,14 @@ func (c *Connection) checkBroker(p *problems, path string) {
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		p.add(path+".tls", "cert_file and key_file belong together", "set both or none")
 	}
+}
+
+// brokerPath is where the broker with that place in the list stands.
+func brokerPath(path string, i int) string {
+	if i == 0 {
+		return path + ".broker"
+	}
+	return fmt.Sprintf("%s.broker[%d]", path, i)
 }
 
 func (c *Connection) checkLogin(p *problems, path string) {

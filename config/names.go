@@ -44,16 +44,18 @@ func checkNames(p *problems, connections []Connection) {
 func checkClientIDs(p *problems, connections []Connection) {
 	used := map[[2]string]string{}
 	for i, c := range connections {
-		u, err := ParseBroker(c.Broker)
-		if err != nil || c.ClientID == "" {
-			continue
+		for _, broker := range c.Brokers() {
+			u, err := ParseBroker(broker)
+			if err != nil || c.ClientID == "" {
+				continue
+			}
+			key := [2]string{u.Host, c.ClientID}
+			if other, ok := used[key]; ok && other != c.Name {
+				p.add(connectionPath(connections, i)+".client_id", "connection "+other+" has the same at this broker",
+					"the broker would let only one of them in: choose another")
+				break
+			}
+			used[key] = c.Name
 		}
-		key := [2]string{u.Host, c.ClientID}
-		if other, ok := used[key]; ok {
-			p.add(connectionPath(connections, i)+".client_id", "connection "+other+" has the same at this broker",
-				"the broker would let only one of them in: choose another")
-			continue
-		}
-		used[key] = c.Name
 	}
 }

@@ -44,6 +44,15 @@ func (b *bridge) Dial(ctx context.Context, o broker.ConnectOptions, events func(
 	return link, session, err
 }
 
+// Probe implements broker.Prober, where the dialer of the broker does.
+func (b *bridge) Probe(ctx context.Context) error {
+	p, ok := b.Dialer.(broker.Prober)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return p.Probe(ctx)
+}
+
 // refusesBridge says whether err may be how a broker answers a protocol level
 // that it does not know: by the book [MQTT-3.1.2-2], or by hanging up.
 func refusesBridge(err error) bool {

@@ -147,6 +147,7 @@ func (c *Connection) Status() types.Status {
 	if w := c.wire.present(); w.link != nil {
 		link := w.link.Status()
 		s.State, s.Since, s.LastError, s.Hint = link.State, link.Since, link.LastError, link.Hint
+		s.Broker = link.Broker
 		s.Outgoing.InFlight = uint64(link.InFlight)
 		if !link.NextAttempt.IsZero() {
 			s.NextAttempt = &link.NextAttempt

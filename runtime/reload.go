@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/mqttdb/mqttdb/actors"
-	"github.com/mqttdb/mqttdb/broker"
 	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -151,8 +150,8 @@ type plan struct {
 type change struct {
 	*Connection
 	settings *settings
-	dialer   broker.Dialer // of the new link; nil: the link stays
-	tell     bool          // the queue is to be told
+	brokers  []actors.Broker // of the new link; nil: the link stays
+	tell     bool            // the queue is to be told
 }
 
 // plan finds out what leads from the present configuration to cfg. It changes
@@ -226,7 +225,7 @@ func (rt *Runtime) need(c *change, differences []config.Change) error {
 		return nil
 	}
 	var err error
-	if c.dialer, err = rt.o.Dialer(c.settings.Connection); err != nil {
+	if c.brokers, err = rt.brokers(c.settings.Connection); err != nil {
 		return fmt.Errorf("connections.%s: %w", c.settings.Name, err)
 	}
 	return nil
@@ -275,14 +274,14 @@ func (rt *Runtime) carryOut(p *plan, within time.Duration) error {
 		if c.tell {
 			c.queue.Tell(c.settings.forQueue())
 		}
-		if c.dialer != nil {
+		if c.brokers != nil {
 			wg.Go(func() { errs[len(p.removed)+i] = c.hangUp(within) })
 		}
 	}
 	wg.Wait() // first all of them: a new link may have the client id of an old one
 	for _, c := range slices.Concat(p.changed, p.added) {
-		if c.dialer != nil {
-			errs = append(errs, c.needClientID(context.Background()), c.connect(c.dialer))
+		if c.brokers != nil {
+			errs = append(errs, c.needClientID(context.Background()), c.connect(c.brokers))
 		}
 	}
 	rt.exile(p.removed)

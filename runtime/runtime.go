@@ -33,7 +33,8 @@ type Options struct {
 	Durable  persistence.Store // of connections that persist; closed by Close
 	Volatile persistence.Store // of the others; closed by Close
 
-	// Dialer makes what opens links to the broker of a connection.
+	// Dialer makes what opens links to the broker of a connection. Of a list of
+	// brokers it is asked for each, as if it were the only one.
 	Dialer func(config.Connection) (broker.Dialer, error)
 
 	// Login says how to greet the broker of a connection; it is asked before

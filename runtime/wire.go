@@ -86,19 +86,19 @@ func (w *wire) stop(ctx context.Context, within time.Duration) error {
 	return err
 }
 
-// startWire starts the actors that dial the broker as c is configured.
+// startWire starts the actors that dial the brokers as c is configured.
 func (c *Connection) startWire() error {
-	dialer, err := c.rt.o.Dialer(*c.config())
+	brokers, err := c.rt.brokers(*c.config())
 	if err != nil {
 		return err
 	}
-	return c.connect(dialer)
+	return c.connect(brokers)
 }
 
-// connect starts what dials with dialer, as c is configured, in place of an
+// connect starts what links to one of brokers, as c is configured, in place of an
 // earlier link that has ended. The inbound actor goes on, for it knows which
 // messages are half-way through their handshake.
-func (c *Connection) connect(dialer broker.Dialer) error {
+func (c *Connection) connect(brokers []actors.Broker) error {
 	c.wire.mu.Lock()
 	defer c.wire.mu.Unlock()
 	if c.wire.over {
@@ -106,7 +106,9 @@ func (c *Connection) connect(dialer broker.Dialer) error {
 	}
 	s := c.current.Load()
 	if s.Bridge {
-		dialer = &bridge{Dialer: dialer, echoes: s.routes.Echo(), log: c.rt.o.Logger.With("conn", c.name)}
+		for i := range brokers {
+			brokers[i].Dialer = &bridge{Dialer: brokers[i].Dialer, echoes: s.routes.Echo(), log: c.rt.o.Logger.With("conn", c.name)}
+		}
 	}
 	var filters []broker.Filter
 	for _, f := range s.routes.Filters() {
@@ -122,7 +124,7 @@ func (c *Connection) connect(dialer broker.Dialer) error {
 		}
 		c.wire.ends.inbound = inbound
 	}
-	link, err := actors.SpawnConnection(c.rt.system, c.linkConfig(s.Connection, dialer, filters))
+	link, err := actors.SpawnConnection(c.rt.system, c.linkConfig(s.Connection, brokers, filters))
 	if err != nil {
 		return err
 	}
@@ -131,24 +133,27 @@ func (c *Connection) connect(dialer broker.Dialer) error {
 }
 
 // linkConfig is how the link of c is to be; c.wire is locked.
-func (c *Connection) linkConfig(cfg config.Connection, dialer broker.Dialer, filters []broker.Filter) actors.ConnectionConfig {
+func (c *Connection) linkConfig(cfg config.Connection, brokers []actors.Broker, filters []broker.Filter) actors.ConnectionConfig {
 	var inbound actors.Ref[actors.InboundMessage]
 	if c.wire.ends.inbound != nil {
 		inbound = c.wire.ends.inbound.Ref
 	}
 	return actors.ConnectionConfig{
-		Name:         c.name,
-		Dialer:       dialer,
-		Options:      c.connectOptions,
-		Queue:        c.queue,
-		Inbound:      inbound,
-		Filters:      filters,
-		Window:       cfg.Window,
-		WindowBytes:  cfg.WindowBytes,
-		MaxQoS:       cfg.MaxQoS.Of(2),
-		StallTimeout: cfg.StallTimeout,
-		Paused:       c.wire.paused,
-		Changed:      c.rt.board.changed,
-		Logger:       c.rt.o.Logger,
+		Name:          c.name,
+		Brokers:       brokers,
+		SharedSession: cfg.SharedSession,
+		Options:       c.connectOptions,
+		Queue:         c.queue,
+		Inbound:       inbound,
+		Filters:       filters,
+		Window:        cfg.Window,
+		WindowBytes:   cfg.WindowBytes,
+		Birth:         cfg.Birth.Message(),
+		Close:         cfg.Close.Message(),
+		MaxQoS:        cfg.MaxQoS.Of(2),
+		StallTimeout:  cfg.StallTimeout,
+		Paused:        c.wire.paused,
+		Changed:       c.rt.board.changed,
+		Logger:        c.rt.o.Logger,
 	}
 }

@@ -6,6 +6,7 @@ package dial
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -37,12 +38,18 @@ type Options struct {
 	// (GetClientCertificate, VerifyConnection) may look at files again.
 	TLS *tls.Config
 
+	// Proxy is an HTTP proxy that opens a tunnel to the broker (CONNECT), whatever
+	// the scheme of URL; nil: none. See ParseProxy.
+	Proxy *url.URL
+
 	// Timeout is how long all steps together may take; 0 means 10 s.
 	Timeout time.Duration
 
-	// DialContext makes the connection below TLS and WebSocket; nil: TCP. It
-	// may be called concurrently.
+	// DialContext makes the connection below TLS and WebSocket, or that to the
+	// proxy; nil: TCP. It may be called concurrently.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	proxyRoots *x509.CertPool // whom an https proxy may be signed by; nil: the system's
 }
 
 // target is where a URL leads.
@@ -83,7 +90,7 @@ func Network(o Options) (broker.Network, error) {
 			}
 			return nil, explain(t, o.Timeout, err)
 		}
-		return conn, nil
+		return told{conn, t}, nil
 	}, nil
 }
 
@@ -94,7 +101,7 @@ func (o Options) connect(ctx context.Context, t target) (broker.Conn, error) {
 	if t.tls {
 		return o.secure(ctx, t)
 	}
-	conn, err := o.DialContext(ctx, "tcp", t.addr)
+	conn, err := o.raw(ctx, t)
 	if err != nil {
 		return nil, err
 	}

@@ -135,7 +135,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"expired", dial.Options{URL: "mqtts://" + listen(t, serveTLS(server(old))), TLS: trusting(old)}, "not valid now", "clock"},
 		{"client certificate wanted", dial.Options{URL: "mqtts://" + listen(t, serveTLS(demanding)), TLS: trusting(good)}, "refuses the TLS handshake", "tls.cert_file"},
 		{"no WebSocket there", dial.Options{URL: "ws://" + web.Listener.Addr().String() + "/mqtt"}, "404 Not Found", "path"},
-		{"plain server for a WebSocket", dial.Options{URL: "ws://" + listen(t, hangUp)}, "closed the connection", "ws"},
+		{"plain server for a WebSocket", dial.Options{URL: "ws://" + listen(t, hangUp)}, "closed the connection instead", "mqtt://"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 	"time"
 
@@ -45,7 +46,10 @@ func reason(t target, timeout time.Duration, err error) (what, advice string) {
 	var dns *net.DNSError
 	var upgrade *upgradeError
 	var handshake *handshakeError
+	var proxy *proxyError
 	switch {
+	case errors.As(err, &proxy) && !errors.Is(err, errTimeout):
+		return proxyReason(t, proxy)
 	case errors.Is(err, errTimeout):
 		return fmt.Sprintf("no answer for %v", timeout), "check the address, and that no firewall is between"
 	case errors.As(err, &handshake):
@@ -60,10 +64,27 @@ func reason(t target, timeout time.Duration, err error) (what, advice string) {
 		return "connection refused", "nothing listens there: check the port, and that the broker runs"
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		return "no route to the broker", "check this machine's network, and the address"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+	case t.websocket && strings.Contains(err.Error(), "malformed HTTP"):
+		return "the server answered the WebSocket handshake with something else than HTTP", notWebSocket(t)
+	case t.websocket && hungUp(err):
+		return "the server closed the connection instead of answering the WebSocket handshake", notWebSocket(t)
+	case hungUp(err):
 		return "the server closed the connection", "check the port: does it speak what the scheme " + t.url.Scheme + " says?"
 	}
 	return "", ""
+}
+
+// hungUp says whether the other side has ended the connection.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// notWebSocket says what to try where no WebSocket listener is.
+func notWebSocket(t target) string {
+	if t.tls {
+		return "if this is the broker's port for MQTT over TLS, use mqtts://; else the port of its WebSocket listener"
+	}
+	return "if this is the broker's port for MQTT, use mqtt://; if it wants TLS, wss:// or mqtts://; else the port of its WebSocket listener"
 }
 
 func tlsReason(t target, err error) (what, advice string) {
@@ -89,7 +110,7 @@ func tlsReason(t target, err error) (what, advice string) {
 		return "the server does not speak TLS on this port", "use " + plain + " or the broker's port for TLS"
 	case errors.As(err, &remote) && remote.Op == "remote error": // how crypto/tls reports an alert
 		return "the broker refuses the TLS handshake: " + remote.Err.Error(), "check tls.cert_file and tls.key_file: does the broker ask for a client certificate?"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+	case hungUp(err):
 		return "the server closed the connection in the TLS handshake", "check that the port is the one for TLS; else use " + plain
 	}
 	return "TLS handshake: " + err.Error(), ""

@@ -14,7 +14,7 @@ const farewell = 500 * time.Millisecond
 
 // secure makes a TLS connection.
 func (o Options) secure(ctx context.Context, t target) (net.Conn, error) {
-	raw, err := o.DialContext(ctx, "tcp", t.addr)
+	raw, err := o.raw(ctx, t)
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func (o Options) websocket(ctx context.Context, t target) (broker.Conn, error) {
 		WriteBufferSize: writeBuffer,
 		WriteBufferPool: new(sync.Pool),
 		NetDialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return watched(o.DialContext(ctx, "tcp", t.addr))
+			return watched(o.raw(ctx, t))
 		},
 		NetDialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return watched(o.secure(ctx, t))
