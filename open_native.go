@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 
 	"github.com/mqttdb/mqttdb/broker"
@@ -55,11 +56,14 @@ func options(c Config, cfg config.Config, p *policies) (runtime.Options, error) 
 	}, nil
 }
 
-// dialer makes what opens links to the broker of conn. What lies in files is
-// read again for each attempt.
+// dialer makes what opens links to the broker of conn. What lies in files, or in
+// the environment, is read again for each attempt.
 func dialer(c Config, conn config.Connection) (broker.Dialer, error) {
 	if _, err := config.ParseBroker(conn.Broker); err != nil {
 		return nil, err
+	}
+	if conn.TLS.InsecureSkipVerify && c.Logger != nil {
+		c.Logger.Warn("tls.insecure_skip_verify: whoever is on the way to the broker can read and change everything, passwords too", "conn", conn.Name)
 	}
 	network := func(ctx context.Context) (broker.Conn, error) {
 		settings, err := tlsConfig(conn.TLS)
@@ -71,13 +75,28 @@ func dialer(c Config, conn config.Connection) (broker.Dialer, error) {
 				return nil, fmt.Errorf("TLS settings of %s: %w", conn.Name, err)
 			}
 		}
-		open, err := dial.Network(dial.Options{URL: conn.Broker, TLS: settings, DialContext: c.Hooks.Dial})
+		through, err := proxy(conn)
+		if err != nil {
+			return nil, fmt.Errorf("proxy of %s: %w", conn.Name, err)
+		}
+		open, err := dial.Network(dial.Options{URL: conn.Broker, TLS: settings, Proxy: through, DialContext: c.Hooks.Dial})
 		if err != nil {
 			return nil, err
 		}
 		return open(ctx)
 	}
 	return &mqtt.Dialer{Network: network, Logger: c.Logger}, nil
+}
+
+// proxy is what the broker of conn is reached through; nil: nothing.
+func proxy(conn config.Connection) (*url.URL, error) {
+	switch conn.Proxy {
+	case config.DirectProxy:
+		return nil, nil
+	case "":
+		return dial.EnvironmentProxy(conn.Broker)
+	}
+	return dial.ParseProxy(conn.Proxy)
 }
 
 // tlsConfig reads what t names.

@@ -122,13 +122,19 @@ func (c *Connection) connectOptions(ctx context.Context) (broker.ConnectOptions,
 	if err != nil {
 		return broker.ConnectOptions{}, err
 	}
+	will := cfg.Will.Message()
+	if will != nil && cfg.Retain == config.RetainClear {
+		will.Retain = false
+	}
 	return broker.ConnectOptions{
-		ClientID:     clientID,
-		CleanSession: cfg.CleanSession,
+		ClientID: clientID,
+		// Where nothing is kept, nothing would know the session after a restart
+		// (S3.4).
+		CleanSession: cfg.CleanSession || cfg.Persist.Outgoing == config.Off,
 		Username:     username,
 		Password:     password,
 		KeepAlive:    cfg.KeepAlive,
-		Will:         cfg.Will.Message(),
+		Will:         will,
 		Protocol:     broker.Protocol(cfg.Protocol.Level()),
 		MaxPacket:    int(c.rt.config.MaxMessageSize) + types.MaxTopic + 16,
 	}, nil
