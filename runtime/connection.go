@@ -168,16 +168,22 @@ func (c *Connection) Clear(ctx context.Context, which types.Selection) (uint64, 
 	if c == nil {
 		return 0, types.ErrUnknownConnection
 	}
+	return clearQueue(ctx, c.queue, c.name, which)
+}
+
+// clearQueue forgets the pending messages that are selected in the queue of that
+// name.
+func clearQueue(ctx context.Context, q *actors.Queue, name string, which types.Selection) (uint64, error) {
 	if which.Filter != "" {
 		if err := types.CheckFilter(which.Filter); err != nil {
 			return 0, err
 		}
 	}
-	cleared, err := actors.Ask(ctx, c.queue.Ref, func(r actors.Reply[actors.Cleared]) actors.QueueMessage {
+	cleared, err := actors.Ask(ctx, q.Ref, func(r actors.Reply[actors.Cleared]) actors.QueueMessage {
 		return actors.Clear{Filter: which.Filter, Before: which.Before, Reply: r}
 	})
 	if err != nil {
-		return 0, fmt.Errorf("clear %s: %w", c.name, err)
+		return 0, fmt.Errorf("clear %s: %w", name, err)
 	}
 	return cleared.Count, nil
 }

@@ -1,25 +1,202 @@
 package runtime
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
+	"time"
 
+	"github.com/mqttdb/mqttdb/actors"
+	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
 
+// LocalName is what the local broker's queues go by, where connections have
+// their names.
+const LocalName = "_local"
+
+// Local is the local broker of a gateway. Its methods may be called concurrently
+// and must not block.
+type Local interface {
+	// Deliver gives a message that came from a broker, with its local topic, to
+	// the local clients that get it live. It is called in order per connection,
+	// once the message is committed wherever it belongs.
+	Deliver(types.Message)
+
+	// HasRoom says whether m can be kept as the retained message of its topic.
+	HasRoom(m types.Message) bool
+
+	// Retain keeps m, which has no payload if nothing is to be kept, unless what
+	// it has for that topic has a higher number, and returns the numbers that
+	// are not needed any more, seq perhaps among them.
+	Retain(seq types.Seq, m types.Message, since time.Time) (done []types.Seq)
+}
+
 // local is who gets messages that come from brokers: the local broker of a
-// gateway, or a program.
+// gateway, or a program; and what is stored for the clients of the former.
 type local struct {
 	deliver atomic.Pointer[func(types.Message)]
+
+	broker    Local             // nil: there is none, nor what follows
+	queue     *actors.Queue     // of messages for persistent sessions
+	consumers *actors.Consumers // those sessions
+	values    *actors.Queue     // of retained messages
+	refused   atomic.Uint64
+	since     time.Time
 }
 
 // Deliver sets who gets the messages that come from brokers, with their local
-// topics. deliver is called concurrently, in order per connection; it must not
-// block. Until it is set they are dropped: in this version incoming messages
-// are not stored.
+// topics, besides Options.Local. deliver is called concurrently, in order per
+// connection; it must not block. Until it is set they are dropped: in this
+// version incoming messages are not stored.
 func (rt *Runtime) Deliver(deliver func(types.Message)) { rt.local.deliver.Store(&deliver) }
 
 func (l *local) hand(m types.Message) {
+	if l.broker != nil {
+		l.broker.Deliver(m)
+	}
 	if deliver := l.deliver.Load(); deliver != nil {
 		(*deliver)(m)
 	}
+}
+
+// startLocal starts what is stored for local clients, and returns when that is
+// known: which sessions there are, with what subscriptions, and what is retained.
+// Should a store be in trouble, that is tried again.
+func (rt *Runtime) startLocal(ctx context.Context) error {
+	if rt.o.Local == nil {
+		return nil
+	}
+	l, err := &rt.local, error(nil)
+	l.since = rt.now()
+	if l.queue, err = rt.startLocalQueue(ctx, LocalName+"/outgoing"); err != nil {
+		return err
+	}
+	if l.values, err = rt.startLocalQueue(ctx, LocalName+"/retained"); err != nil {
+		return err
+	}
+	l.consumers, err = actors.SpawnConsumers(rt.system, actors.ConsumersConfig{
+		Name: LocalName + "/sessions", Queue: l.queue, Changed: rt.board.changed, Logger: rt.o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	l.broker = rt.o.Local
+	rt.loadRetained(ctx)
+	return ctx.Err()
+}
+
+// startLocalQueue starts one of the queues. One that was started is to be stopped,
+// also after an error.
+func (rt *Runtime) startLocalQueue(ctx context.Context, name string) (*actors.Queue, error) {
+	cfg := rt.config.Local
+	q, err := actors.SpawnQueue(rt.system, actors.QueueConfig{
+		Name:               name,
+		Open:               func(ctx context.Context) (persistence.Queue, error) { return rt.o.Durable.Open(ctx, name) },
+		SyncWithin:         syncWithin(cfg.Sync),
+		Fatal:              fatal,
+		Compactor:          rt.compactor,
+		CompactionInterval: cfg.CompactionInterval,
+		Changed:            rt.board.changed,
+		Logger:             rt.o.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, trouble := actors.Ask(ctx, q.Ref, func(r actors.Reply[types.QueueStatus]) actors.QueueMessage {
+		return actors.Describe{Reply: r}
+	})
+	if fatal(trouble) {
+		return q, trouble
+	}
+	return q, ctx.Err()
+}
+
+// addLocal makes the newest part of r, which is p, go to what is stored for local
+// clients, as far as it belongs there: a message at QoS 1 and 2 if a persistent
+// session may want it, and every retained one that there is room for (S5.3).
+func (rt *Runtime) addLocal(r *routing, p *Passage) error {
+	l := &rt.local
+	if l.broker == nil {
+		return nil
+	}
+	m := p.Message
+	wanted := m.QoS > 0 && l.consumers.Wants(m.Topic)
+	if !wanted && !m.Retain {
+		return nil
+	}
+	if err := m.Check(int(rt.config.MaxMessageSize)); err != nil {
+		l.refused.Add(1)
+		return err
+	}
+	entry := persistence.Entry{Message: m, Origin: p.Origin, Enqueued: rt.now()}
+	if wanted {
+		r.aim(l.queue, &l.refused, entry, nil)
+	}
+	if m.Retain && l.broker.HasRoom(m) {
+		r.aim(l.values, &l.refused, entry, func(seq types.Seq) { rt.retained(seq, entry, wanted) })
+	}
+	return nil
+}
+
+// localQueues lists those that run.
+func (l *local) queues() []*actors.Queue {
+	var list []*actors.Queue
+	for _, q := range []*actors.Queue{l.queue, l.values} {
+		if q != nil {
+			list = append(list, q)
+		}
+	}
+	return list
+}
+
+// stop ends the actors, with all they were given.
+func (l *local) stop(ctx context.Context) error {
+	var errs []error
+	if l.consumers != nil {
+		errs = append(errs, l.consumers.Stop(ctx))
+	}
+	for _, q := range l.queues() {
+		errs = append(errs, q.Stop(ctx))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("stop %s: %w", LocalName, err)
+	}
+	return nil
+}
+
+// kill makes the actor of that name fail, and says whether it is one of these.
+func (l *local) kill(actor string) bool {
+	for _, q := range l.queues() {
+		if q.Name() == actor {
+			q.Kill()
+			return true
+		}
+	}
+	if l.consumers != nil && l.consumers.Name() == actor {
+		l.consumers.Kill()
+		return true
+	}
+	return false
+}
+
+// status describes what waits for persistent sessions, as a connection would be.
+func (l *local) status() types.Status {
+	s := types.Status{Name: LocalName, State: types.Online, Since: l.since, Outgoing: l.queue.Status()}
+	s.Outgoing.InFlight = uint64(l.consumers.InFlight())
+	s.Outgoing.Refused = l.refused.Load()
+	if trouble := l.values.Trouble(); trouble != nil && s.Outgoing.Trouble == "" {
+		s.Outgoing.Trouble = trouble.Error()
+	}
+	return s
+}
+
+// Clear is Connection.Clear of the named connection. LocalName stands for what
+// waits for persistent sessions of local clients; retained messages stay.
+func (rt *Runtime) Clear(ctx context.Context, name string, which types.Selection) (uint64, error) {
+	if name != LocalName || rt.local.queue == nil {
+		return rt.Connection(name).Clear(ctx, which)
+	}
+	return clearQueue(ctx, rt.local.queue, name, which)
 }

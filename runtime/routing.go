@@ -145,7 +145,7 @@ func (rt *Runtime) add(r *routing, l *lineup, from *Connection, p *Passage) erro
 		}
 		r.aim(c.queue, &c.refused, entry, nil)
 	}
-	return nil
+	return rt.addLocal(r, p)
 }
 
 // forwards says whether m is for the broker of c, and returns it as it is to be

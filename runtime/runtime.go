@@ -41,6 +41,10 @@ type Options struct {
 	// each attempt. ctx ends with the attempt.
 	Login func(ctx context.Context, c config.Connection) (username string, password []byte, err error)
 
+	// Local is the local broker. What its persistent sessions have not got yet
+	// and its retained messages are stored as "_local". nil: there is none.
+	Local Local
+
 	System     *ActorSystem // the host's; nil: one of our own
 	SystemName string       // what the names of our actors begin with; "mqttdb" if empty
 	Logger     *slog.Logger // nil: none
@@ -89,6 +93,9 @@ func (rt *Runtime) start(ctx context.Context) error {
 	if rt.compactor, err = actors.SpawnCompactor(rt.system, actors.CompactorConfig{Logger: rt.o.Logger}); err != nil {
 		return err
 	}
+	if err := rt.startLocal(ctx); err != nil { // first: what connections bring may belong there
+		return fmt.Errorf("start the queues of local clients: %w", err)
+	}
 	next := newLineup()
 	rt.lineup.Store(next) // nobody has rt yet; close stops what was started
 	for _, cfg := range rt.config.Connections {
@@ -118,7 +125,7 @@ func (rt *Runtime) findOrphans(ctx context.Context) ([]types.Status, error) {
 	var orphans []types.Status
 	for _, name := range names {
 		conn, direction, _ := strings.Cut(name, "/")
-		if direction != "outgoing" || rt.Connection(conn) != nil {
+		if direction != "outgoing" || rt.Connection(conn) != nil || conn == LocalName && rt.local.queue != nil {
 			continue
 		}
 		q, err := rt.o.Durable.Open(ctx, name)
@@ -156,13 +163,17 @@ func (rt *Runtime) Connection(name string) *Connection { return rt.lineup.Load()
 // Connections returns all connections, in the order of the configuration.
 func (rt *Runtime) Connections() []*Connection { return rt.connections() }
 
-// Status describes all connections, and after them the orphans: queues with
+// Status describes all connections; after them, if there is a local broker, what
+// waits for its persistent sessions, as LocalName; and the orphans: queues with
 // messages for a connection that is not configured.
 func (rt *Runtime) Status() []types.Status {
 	now := rt.lineup.Load()
-	out := make([]types.Status, 0, len(now.members)+len(now.orphans))
+	out := make([]types.Status, 0, len(now.members)+1+len(now.orphans))
 	for _, c := range now.members {
 		out = append(out, c.Status())
+	}
+	if rt.local.broker != nil {
+		out = append(out, rt.local.status())
 	}
 	return append(out, now.orphans...)
 }
@@ -175,6 +186,9 @@ func (rt *Runtime) Running() []string { return rt.system.Running() }
 func (rt *Runtime) Kill(actor string) error {
 	if actor == rt.compactor.Name() {
 		rt.compactor.Kill()
+		return nil
+	}
+	if rt.local.kill(actor) {
 		return nil
 	}
 	for _, c := range rt.connections() {
@@ -228,7 +242,7 @@ func (rt *Runtime) close(ctx context.Context) error {
 		wg.Go(func() { errs[i] = c.stop(ctx, within) })
 	}
 	wg.Wait()
-	errs = append(errs, rt.compactor.Stop(ctx), rt.closeStores(ctx))
+	errs = append(errs, rt.local.stop(ctx), rt.compactor.Stop(ctx), rt.closeStores(ctx))
 	rt.board.close()
 	return errors.Join(errs...)
 }
@@ -238,23 +252,26 @@ func (rt *Runtime) close(ctx context.Context) error {
 // may lose what it is just writing.
 func (rt *Runtime) closeStores(ctx context.Context) error {
 	closed := make(chan error, 1)
-	running := append(rt.connections(), rt.reload.leaving()...)
+	running := rt.local.queues()
+	for _, c := range append(rt.connections(), rt.reload.leaving()...) {
+		running = append(running, c.queue)
+	}
 	go func() {
-		for _, c := range running {
-			<-c.queue.Gone()
+		for _, q := range running {
+			<-q.Gone()
 		}
 		closed <- errors.Join(rt.o.Durable.Close(), rt.o.Volatile.Close())
 	}()
-	for _, c := range running {
+	for _, q := range running {
 		select {
-		case <-c.queue.Gone():
+		case <-q.Gone():
 			continue
 		default:
 		}
 		select {
-		case <-c.queue.Gone():
+		case <-q.Gone():
 		case <-ctx.Done():
-			return fmt.Errorf("close the stores: %s is still at work: %w", c.queue.Name(), ctx.Err())
+			return fmt.Errorf("close the stores: %s is still at work: %w", q.Name(), ctx.Err())
 		}
 	}
 	return <-closed

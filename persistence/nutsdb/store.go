@@ -92,7 +92,7 @@ func Open(dir string, o Options) (*Store, error) {
 // Open implements persistence.Store.
 func (s *Store) Open(ctx context.Context, name string) (persistence.Queue, error) {
 	if !validName(name) {
-		return nil, fmt.Errorf("open queue %q: the name must be <connection>/outgoing or <connection>/incoming", name)
+		return nil, fmt.Errorf("open queue %q: the name must be <connection>/ and one of %q", name, queueNames)
 	}
 	dir := filepath.Join(s.dir, filepath.FromSlash(name))
 	s.mu.Lock()
@@ -145,7 +145,7 @@ func (s *Store) Names(ctx context.Context) ([]string, error) {
 		return nil, explain("list the queues in", s.dir, err)
 	}
 	for _, c := range connections {
-		for _, queue := range []string{"incoming", "outgoing"} {
+		for _, queue := range queueNames {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
@@ -184,11 +184,14 @@ func (s *Store) Close() error {
 	return err
 }
 
+// queueNames are the queues that a connection, or the local broker, may have.
+var queueNames = []string{"incoming", "outgoing", "retained"}
+
 // validName says whether name can be that of a queue; it never leads out of the
 // store's directory.
 func validName(name string) bool {
 	connection, queue, _ := strings.Cut(name, "/")
-	return (queue == "outgoing" || queue == "incoming") && connection != "" && connection[0] != '.' &&
+	return slices.Contains(queueNames, queue) && connection != "" && connection[0] != '.' &&
 		len(connection) <= 64 && !strings.ContainsAny(connection, "/\\:\x00")
 }
 

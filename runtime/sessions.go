@@ -1,0 +1,166 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mqttdb/mqttdb/actors"
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// Session is the persistent session of a local client: its subscriptions, and
+// what of the messages stored for local clients it was given and has not
+// acknowledged. It belongs to the client's present connection until that leaves
+// it. Its methods may be called concurrently.
+type Session struct {
+	Present       bool // it was there before
+	Subscriptions []actors.Subscription
+	State         []byte // what was last told to Acknowledge or Leave
+
+	rt    *Runtime
+	name  string
+	token actors.Token
+}
+
+// SessionOptions say whose session to open.
+type SessionOptions struct {
+	ClientID string
+	Clean    bool          // end the one that there is
+	Expiry   time.Duration // it ends when its client was away for so long; 0, or more than configured: as configured
+	Receiver actors.Receiver
+	Window   int // messages that may be on their way at a time
+}
+
+// ahead is how many windows a session is given before it acknowledges, and
+// aheadBytes how much that may be.
+const (
+	ahead      = 2
+	aheadBytes = 1 << 20
+)
+
+var errNoSessions = errors.New("sessions are not stored here")
+
+// OpenSession finds or makes the persistent session of a client, and takes it
+// from whoever has it. It returns when it is committed that there is one. The
+// receiver may be called before.
+func (rt *Runtime) OpenSession(ctx context.Context, o SessionOptions) (*Session, error) {
+	if rt.local.consumers == nil {
+		return nil, errNoSessions
+	}
+	joined, err := actors.Ask(ctx, rt.local.consumers.Ref, func(r actors.Reply[actors.Joined]) actors.ConsumersMessage {
+		return actors.Join{
+			Name: o.ClientID, Clean: o.Clean, Expiry: rt.SessionExpiry(o.Expiry),
+			Receiver: o.Receiver, Messages: ahead * o.Window, Bytes: aheadBytes, Reply: r,
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the session of %s: %w", o.ClientID, err)
+	}
+	return &Session{joined.Present, joined.Subscriptions, joined.State, rt, o.ClientID, joined.Token}, nil
+}
+
+// EndSession ends the persistent session of a client, if there is one, and
+// returns when that is committed.
+func (rt *Runtime) EndSession(ctx context.Context, clientID string) error {
+	if rt.local.consumers == nil {
+		return nil
+	}
+	_, err := actors.Ask(ctx, rt.local.consumers.Ref, func(r actors.Reply[bool]) actors.ConsumersMessage {
+		return actors.Remove{Name: clientID, Reply: r}
+	})
+	if err != nil {
+		return fmt.Errorf("end the session of %s: %w", clientID, err)
+	}
+	return nil
+}
+
+// SessionExpiry is how long a session is kept whose client asks for d; 0: for as
+// long as possible.
+func (rt *Runtime) SessionExpiry(d time.Duration) time.Duration {
+	if limit := rt.config.SessionExpiry; d <= 0 || d > limit {
+		return limit
+	}
+	return d
+}
+
+// SessionWindow is how many messages may be on their way to a session.
+func (rt *Runtime) SessionWindow() int { return rt.config.Local.Window }
+
+// Subscribe adds subscriptions, or replaces those of the same filter, and returns
+// when they are committed: which ones are new. They count for everything that is
+// stored from then on, and nothing at QoS 0 is.
+func (s *Session) Subscribe(ctx context.Context, list []actors.Subscription) (fresh []bool, err error) {
+	return actors.Ask(ctx, s.rt.local.consumers.Ref, func(r actors.Reply[[]bool]) actors.ConsumersMessage {
+		return actors.Subscribe{Consumer: s.token, List: list, Reply: r}
+	})
+}
+
+// Unsubscribe removes subscriptions and returns when that is committed: which ones
+// there were.
+func (s *Session) Unsubscribe(ctx context.Context, filters []string) (had []bool, err error) {
+	return actors.Ask(ctx, s.rt.local.consumers.Ref, func(r actors.Reply[[]bool]) actors.ConsumersMessage {
+		return actors.Unsubscribe{Consumer: s.token, Filters: filters, Reply: r}
+	})
+}
+
+// Acknowledge says what the client is done with, and the state of its session,
+// which is not to be modified any more; nil: as it was. Both are recorded
+// together, soon; if committed is set it is called when they are synced.
+func (s *Session) Acknowledge(done []types.Seq, state []byte, committed func(error)) {
+	m := actors.Acknowledge{Consumer: s.token, Done: done, State: state}
+	if committed != nil {
+		m.Reply = func(_ actors.Noted, err error) { committed(err) }
+	}
+	s.rt.local.consumers.Tell(m)
+}
+
+// Leave gives the session back: what was delivered above last has not left. expiry
+// replaces that of OpenSession unless it is nil.
+func (s *Session) Leave(last types.Seq, state []byte, expiry *time.Duration) {
+	if expiry != nil {
+		d := s.rt.SessionExpiry(*expiry)
+		expiry = &d
+	}
+	s.rt.local.consumers.Tell(actors.Leave{Consumer: s.token, Last: last, State: state, Expiry: expiry})
+}
+
+// copyBytes is how much of what is copied for a session is stored at once.
+const copyBytes = 256 << 10
+
+// Copy stores messages for this session alone: retained ones, for a new
+// subscription. Their numbers are those of Local.Retain, and come back as the id
+// of Delivery.Origin. It returns when they are committed.
+func (s *Session) Copy(ctx context.Context, list []types.Message, numbers []types.Seq) error {
+	var entries []persistence.Entry
+	size := 0
+	for i, m := range list {
+		entries = append(entries, persistence.Entry{Message: m, Origin: actors.CopyFor(s.name, uint64(numbers[i])), Enqueued: s.rt.now()})
+		if size += m.Size(); size < copyBytes && i < len(list)-1 {
+			continue
+		}
+		if err := put(ctx, s.rt.local.queue, entries); err != nil {
+			return fmt.Errorf("store retained messages for %s: %w", s.name, err)
+		}
+		entries, size = nil, 0
+	}
+	return nil
+}
+
+// put stores entries and returns when they are committed.
+func put(ctx context.Context, q *actors.Queue, entries []persistence.Entry) error {
+	if err := q.Admission().Acquire(ctx, actors.CostOf(entries)); err != nil {
+		return err
+	}
+	answer := completions.Get().(*completion)
+	q.Tell(actors.Enqueue{Entries: entries, Done: answer})
+	select {
+	case s := <-answer.done:
+		answer.reuse()
+		return s.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
