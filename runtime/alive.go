@@ -12,7 +12,7 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// Alive asks every queue and every connection for a sign of life, and waits for
+// Alive asks every queue, also those of the local broker, and every connection for a sign of life, and waits for
 // it as long as ctx allows: the error says whose is missing. A queue whose store
 // fails and a connection whose broker is away are alive; one that hangs, in a
 // write to a disk say, is not.
@@ -26,8 +26,14 @@ func (rt *Runtime) Alive(ctx context.Context) error {
 			call.missing[links[i].Name()] = true
 		}
 	}
-	if len(connections) == 0 {
+	for _, q := range rt.local.queues() {
+		call.missing[q.Name()] = true
+	}
+	if len(call.missing) == 0 {
 		return nil
+	}
+	for _, q := range rt.local.queues() {
+		q.Tell(actors.Describe{Reply: func(types.QueueStatus, error) { call.here(q.Name()) }})
 	}
 	for i, c := range connections { // now that all are on the list
 		c.queue.Tell(actors.Describe{Reply: func(types.QueueStatus, error) { call.here(c.queue.Name()) }})
