@@ -12,7 +12,7 @@ func (s *session) pending(p publish) *pending {
 	switch {
 	case p.large:
 		e.settled, e.refused = true, refusedTooLarge
-	case reserved(p.message.Topic):
+	case reserved(p.message.Topic), !s.allowed().mayPublish(p.message.Topic):
 		e.settled, e.refused = true, refusedNotAllowed
 		e.message.Payload = nil
 	}
@@ -49,6 +49,9 @@ func (s *session) arrive() {
 
 // handOn gives what was read to the Sink.
 func (s *session) handOn() {
+	s.server.stats.packetsIn.Add(s.in.packets)
+	s.server.stats.bytesIn.Add(s.in.bytes)
+	s.in.packets, s.in.bytes = 0, 0
 	s.arrive()
 	s.admit()
 }

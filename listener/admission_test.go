@@ -253,7 +253,7 @@ func TestPublishesAreHandedOnTogether(t *testing.T) {
 			sink := &countingSink{}
 			s, _ := start(t, Options{Sink: sink, ReceiveMax: test.receiveMax})
 			client, server := net.Pipe() // what is written in one piece is read in one piece
-			go s.serve(server)
+			go s.serve(server, s.endpoints[0])
 			c := &rawClient{t: t, Conn: client, r: bufio.NewReader(client), version: mqtt311}
 			defer client.Close()
 			go client.Write(connectPacket(mqtt311, "c", "", 60))

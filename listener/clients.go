@@ -24,10 +24,10 @@ const generatedID = "auto-"
 // there are too many open files.
 const acceptPause = 100 * time.Millisecond
 
-// accept serves what comes in on l, until that is closed.
-func (s *Server) accept(l net.Listener) {
+// accept serves what comes in at e, until that is closed.
+func (s *Server) accept(e *endpoint) {
 	for {
-		conn, err := l.Accept()
+		conn, err := e.listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -42,21 +42,24 @@ func (s *Server) accept(l net.Listener) {
 			conn.Close()
 			return
 		}
-		s.greeting[conn] = struct{}{}
-		s.running.Go(func() { s.serve(conn) })
+		crowded := s.greeting.add(conn)
+		s.running.Go(func() { s.serve(conn, e) })
 		s.mu.Unlock()
+		if crowded && s.logged.first("crowd", time.Now()) {
+			s.options.Logger.Warn("many have connected and said nothing yet: those that came first are closed", "limit", maxGuests)
+		}
 	}
 }
 
-// serve greets whoever connected, and serves it to its end.
-func (s *Server) serve(conn net.Conn) {
-	c, err := s.greet(conn)
+// serve greets whoever connected at e, and serves it to its end.
+func (s *Server) serve(raw net.Conn, e *endpoint) {
+	conn, c, err := s.greet(raw, e)
 	s.mu.Lock()
-	delete(s.greeting, conn)
+	delete(s.greeting.conns, raw)
 	s.mu.Unlock()
 	if err != nil {
 		if err != io.EOF { // whoever only looks whether the port is open is no news
-			s.logRefusal(conn, err)
+			s.logRefusal(raw, err)
 		}
 		conn.Close()
 		return
@@ -81,42 +84,60 @@ func (s *Server) logRefusal(conn net.Conn, why error) {
 }
 
 // greet reads CONNECT and answers it, or has the answer written by the session
-// that it returns.
-func (s *Server) greet(conn net.Conn) (*session, error) {
-	conn.SetDeadline(time.Now().Add(s.options.connectTimeout))
+// that it returns with the stream that MQTT is spoken on.
+func (s *Server) greet(raw net.Conn, e *endpoint) (net.Conn, *session, error) {
+	deadline := time.Now().Add(s.options.connectTimeout)
+	conn, err := e.wrap(raw, deadline)
+	if err != nil {
+		return raw, nil, err
+	}
 	in := newPacketReader(conn, s.options.MaxMessageSize)
-	c, err := readConnect(in)
+	c, err := s.readConnect(in)
 	if err == errSilent {
 		err = errNoConnect
+	}
+	var a *account
+	if err == nil {
+		s.arrived(raw)
+		a, err = s.login(&c, e, conn, deadline)
 	}
 	if err != nil {
 		var no *refusal
 		if errors.As(err, &no) {
 			conn.Write(encodeRefusal(no))
 		}
-		return nil, err
+		return conn, nil, err
 	}
 	conn.SetDeadline(time.Time{})
 	generated := c.clientID == ""
 	if generated {
 		c.clientID = generatedID + rand.Text()
 	}
-	client := newSession(s, conn, in, c)
+	client := newSession(s, conn, in, c, a)
 	client.reply(encodeConnack(c, generated, s.options))
 	if !c.clean {
 		s.note(client)
 	}
-	return client, nil
+	return conn, client, nil
+}
+
+// arrived notes that the CONNECT of a guest is there.
+func (s *Server) arrived(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.greeting.conns[conn]; g != nil {
+		g.known = true
+	}
 }
 
 // note tells the operator, once per client, what a session is worth.
 func (s *Server) note(c *session) {
 	s.mu.Lock()
-	_, known := s.noted[c.id]
+	_, known := s.noted[c.key]
 	if len(s.noted) == maxNoted {
 		clear(s.noted)
 	}
-	s.noted[c.id] = struct{}{}
+	s.noted[c.key] = struct{}{}
 	s.mu.Unlock()
 	if !known {
 		c.log.Info("the session of this client is kept only while it is connected")
@@ -124,13 +145,21 @@ func (s *Server) note(c *session) {
 }
 
 // readConnect reads the first packet, which must be CONNECT [MQTT-3.1.0-1].
-func readConnect(in *packetReader) (connect, error) {
+func (s *Server) readConnect(in *packetReader) (connect, error) {
 	h, err := in.next()
 	if err != nil {
 		return connect{}, err
 	}
 	if h.kind != packets.Connect {
 		return connect{}, &refusal{text: "the first packet is not CONNECT"}
+	}
+	if h.length > readBuffer {
+		select {
+		case s.longs <- struct{}{}:
+			defer func() { <-s.longs }()
+		default:
+			return connect{}, errLongConnects
+		}
 	}
 	body, err := in.body(h.length)
 	if err != nil {
@@ -139,16 +168,16 @@ func readConnect(in *packetReader) (connect, error) {
 	return decodeConnect(body)
 }
 
-// enter makes c the session of its client id; one that had it ends
+// enter makes c the session of its user and client id; one that had it ends
 // [MQTT-3.1.4-2]. It returns false if the server is closing.
 func (s *Server) enter(c *session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
+	if s.closing || !s.resolve(c) {
 		return false
 	}
-	earlier := s.sessions[c.id]
-	s.sessions[c.id] = c
+	earlier := s.sessions[c.key]
+	s.sessions[c.key] = c
 	s.stats.connected.Add(1)
 	c.log.Debug("client connected", "from", c.conn.RemoteAddr(), "version", c.version)
 	if earlier != nil {
@@ -162,8 +191,8 @@ func (s *Server) enter(c *session) bool {
 func (s *Server) forget(c *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sessions[c.id] == c {
-		delete(s.sessions, c.id)
+	if s.sessions[c.key] == c {
+		delete(s.sessions, c.key)
 	}
 }
 

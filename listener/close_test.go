@@ -50,7 +50,7 @@ func TestCloseAnswersWhatIsPending(t *testing.T) {
 // Close does not wait longer than it is told to.
 func TestCloseIsCutShort(t *testing.T) {
 	sink := &testSink{hold: true}
-	s, err := Listen(context.Background(), Options{Addr: "127.0.0.1:0", Sink: sink})
+	s, err := Listen(context.Background(), Options{Endpoints: []Endpoint{{Addr: "127.0.0.1:0"}}, Sink: sink})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestCloseIsCutShort(t *testing.T) {
 // A subscriber that does not read does not keep Close waiting.
 func TestCloseDoesNotWaitForWhoDoesNotRead(t *testing.T) {
 	sink := &testSink{}
-	s, err := Listen(context.Background(), Options{Addr: "127.0.0.1:0", Sink: sink})
+	s, err := Listen(context.Background(), Options{Endpoints: []Endpoint{{Addr: "127.0.0.1:0"}}, Sink: sink})
 	if err != nil {
 		t.Fatal(err)
 	}

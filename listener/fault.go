@@ -12,7 +12,9 @@ const (
 	codeRefused            = 0x83 // implementation specific error
 	codeBadVersion         = 0x84
 	codeBadClientID        = 0x85
+	codeBadLogin           = 0x86
 	codeNotAuthorized      = 0x87
+	codeBusy               = 0x89
 	codeShuttingDown       = 0x8B
 	codeBadAuthMethod      = 0x8C
 	codeKeepAlive          = 0x8D
@@ -23,6 +25,7 @@ const (
 	codeNoAlias            = 0x94
 	codePacketTooLarge     = 0x95
 	codeQuota              = 0x97
+	codeAdministrative     = 0x98
 	codeNoShared           = 0x9E
 	codeNoSubscriptionIDs  = 0xA1
 )

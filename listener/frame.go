@@ -53,6 +53,8 @@ type packetReader struct {
 	maxPayload int
 	topics     topicCache
 
+	packets, bytes uint64 // read, and not counted yet
+
 	// patience is how long a packet may take to begin and to arrive; 0: for
 	// ever. A long payload gets it anew for every growStep bytes.
 	patience time.Duration
@@ -124,7 +126,19 @@ func (r *packetReader) next() (header, error) {
 			break
 		}
 	}
+	r.packets++
+	r.bytes += uint64(2 + h.length) // or a few more, of a long one
 	return h, r.check(h)
+}
+
+// countPackets is the number of packets in b, which we have encoded.
+func countPackets(b []byte) (n uint64) {
+	for len(b) > 1 {
+		length, size := binary.Uvarint(b[1:]) // the same encoding
+		b = b[min(1+size+int(length), len(b)):]
+		n++
+	}
+	return n
 }
 
 // check says whether a client may send a packet with this header [MQTT-2.2.2].

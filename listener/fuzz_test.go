@@ -89,7 +89,7 @@ func checkBody(t *testing.T, kind byte, body []byte, version byte) {
 			if err == nil && r.qos > 2 {
 				t.Errorf("accepted %+v", r)
 			}
-			if err == nil && r.refused(version) == 0 && types.CheckFilter(r.filter) != nil {
+			if err == nil && r.refused(version, nil) == 0 && types.CheckFilter(r.filter) != nil {
 				t.Errorf("granted %q", r.filter)
 			}
 		}

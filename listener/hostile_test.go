@@ -248,7 +248,7 @@ func TestClientThatOnlyAsks(t *testing.T) {
 	client, server := net.Pipe()
 	served := make(chan struct{})
 	go func() {
-		s.serve(server)
+		s.serve(server, s.endpoints[0])
 		close(served)
 	}()
 	client.Write(connectPacket(mqtt311, "c", "", 1))
@@ -272,11 +272,11 @@ func TestClientThatOnlyAsks(t *testing.T) {
 
 func TestListenErrors(t *testing.T) {
 	s, _ := start(t, Options{Sink: &testSink{}})
-	_, err := Listen(context.Background(), Options{Addr: s.Addr().String(), Sink: &testSink{}})
+	_, err := Listen(context.Background(), Options{Endpoints: []Endpoint{{Addr: s.Addr().String()}}, Sink: &testSink{}})
 	if err == nil || !strings.Contains(err.Error(), "set mqtt.listen to another port") {
 		t.Errorf("a port in use: %v", err)
 	}
-	if _, err := Listen(context.Background(), Options{Addr: "127.0.0.1:0"}); err == nil {
+	if _, err := Listen(context.Background(), Options{Endpoints: []Endpoint{{Addr: "127.0.0.1:0"}}}); err == nil {
 		t.Error("no sink was accepted")
 	}
 }

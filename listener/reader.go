@@ -107,7 +107,7 @@ func (s *session) subscribe(body []byte) error {
 	codes := make([]byte, len(requests))
 	replay := make([]bool, len(requests))
 	for i, r := range requests {
-		codes[i] = r.refused(s.version)
+		codes[i] = r.refused(s.version, s.allowed())
 		if codes[i] == 0 {
 			codes[i] = s.remember(r.filter)
 		}
@@ -121,6 +121,7 @@ func (s *session) subscribe(body []byte) error {
 	for i, r := range requests {
 		if replay[i] {
 			s.server.topics.replay(s, r)
+			s.server.sys.replay(s, r)
 		}
 	}
 	return nil

@@ -12,7 +12,7 @@ type refusedBy uint8
 
 const (
 	refusedTooLarge   refusedBy = iota + 1 // above the size limit
-	refusedNotAllowed                      // its topic is ours
+	refusedNotAllowed                      // its topic is ours, or not for this user
 	refusedInvalid                         // the Sink says that it cannot be published
 	refusedFull                            // the Sink says that the queue is full
 	refusedNotStored                       // the store is in trouble, or there was no room until the end

@@ -8,7 +8,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/mqttdb/mqttdb/types"
@@ -27,12 +26,14 @@ const (
 	maxLingering = 10_000
 )
 
-// Options say how a Server is to be. Addr and Sink are required.
+// Options say how a Server is to be. Endpoints and Sink are required.
 type Options struct {
-	Addr           string // host:port; port 0 takes any
+	Endpoints      []Endpoint // one or more
+	Users          []User     // none: usernames are not looked at
 	Sink           Sink
 	MaxMessageSize int          // of a payload, in bytes; 0: 4 MiB
 	ReceiveMax     int          // publishes of one client without PUBACK or PUBREC, 1 to 65,535; 0: 100
+	Version        string       // shown as $SYS/broker/version
 	Logger         *slog.Logger // nil: nothing is logged
 
 	connectTimeout time.Duration // 0: 10 s; for tests
@@ -54,6 +55,8 @@ func (o *Options) setDefaultsAndValidate() error {
 	switch {
 	case o.Sink == nil:
 		return errors.New("listener: no sink")
+	case len(o.Endpoints) == 0:
+		return errors.New("listener: no address to listen on")
 	case o.MaxMessageSize < 0:
 		return fmt.Errorf("listener: a limit of %d bytes per message", o.MaxMessageSize)
 	case o.ReceiveMax < 0 || o.ReceiveMax > 65535:
@@ -64,60 +67,84 @@ func (o *Options) setDefaultsAndValidate() error {
 
 // Server is a local MQTT broker. Its methods may be called concurrently.
 type Server struct {
-	options  Options
-	listener net.Listener
-	topics   topics
-	stats    stats
-	logged   logged
+	options   Options
+	endpoints []*endpoint
+	users     atomic.Pointer[users] // changed with the lock
+	verifier  *verifier
+	longs     chan struct{} // one in it for each CONNECT that is longer than the buffer
+	topics    topics
+	stats     stats
+	sys       sysTopics
+	logged    logged
 
 	lingering atomic.Int64   // sessions whose reader is done
+	quit      chan struct{}  // closed when Close begins
 	abandoned chan struct{}  // closed when Close stops waiting
 	running   sync.WaitGroup // goroutines
 
 	mu       sync.Mutex
 	closing  bool
-	greeting map[net.Conn]struct{} // before their CONNECT
-	sessions map[string]*session   // by client id; the latest of each
-	noted    map[string]struct{}   // client ids that were told about their session
+	greeting greeting
+	sessions map[string]*session // by key; the latest of each
+	noted    map[string]struct{} // client ids that were told about their session
 }
 
-// Listen opens the address and serves the clients that connect to it, until
+// Listen opens the addresses and serves the clients that connect to them, until
 // Close. ctx bounds the call only.
 func Listen(ctx context.Context, o Options) (*Server, error) {
 	if err := o.setDefaultsAndValidate(); err != nil {
 		return nil, err
 	}
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", o.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("listen for MQTT clients on %s: %w%s", o.Addr, err, listenHint(err))
-	}
 	s := &Server{
-		options: o, listener: l,
+		options: o, verifier: newVerifier(),
+		longs:     make(chan struct{}, maxLongConnects),
+		quit:      make(chan struct{}),
 		abandoned: make(chan struct{}),
-		greeting:  map[net.Conn]struct{}{},
+		greeting:  greeting{conns: map[net.Conn]*guest{}},
 		sessions:  map[string]*session{},
 		noted:     map[string]struct{}{},
 	}
-	s.running.Go(func() { s.accept(l) })
+	users, err := newUsers(o.Users, nil)
+	if err != nil {
+		return nil, err
+	}
+	s.users.Store(&users)
+	for _, e := range o.Endpoints {
+		opened, err := e.open(ctx, o.Logger)
+		if err != nil {
+			s.closeEndpoints()
+			return nil, err
+		}
+		s.endpoints = append(s.endpoints, opened)
+	}
+	for _, e := range s.endpoints {
+		s.running.Go(func() { s.accept(e) })
+	}
+	s.running.Go(func() {
+		ticker := time.NewTicker(sysInterval)
+		defer ticker.Stop()
+		s.reportSys(ticker.C)
+	})
 	return s, nil
 }
 
-// listenHint says what an operator can do.
-func listenHint(err error) string {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return " (another program has this port: stop it, or set mqtt.listen to another port)"
-	case errors.Is(err, syscall.EACCES):
-		return " (ports below 1024 need privileges: set mqtt.listen to another port)"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return " (this machine does not have that address: set mqtt.listen to one that it has)"
+func (s *Server) closeEndpoints() {
+	for _, e := range s.endpoints {
+		e.listener.Close()
 	}
-	return ""
 }
 
-// Addr is the address that is listened on, with its port.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+// Addr is the first of the addresses that are listened on, with its port.
+func (s *Server) Addr() net.Addr { return s.endpoints[0].listener.Addr() }
+
+// Addrs are the addresses that are listened on, in the order of the Endpoints.
+func (s *Server) Addrs() []net.Addr {
+	all := make([]net.Addr, len(s.endpoints))
+	for i, e := range s.endpoints {
+		all[i] = e.listener.Addr()
+	}
+	return all
+}
 
 // Deliver gives m to the online local subscribers of its topic and, if it is
 // retained, keeps it for later ones. It does not wait for any of them. m was
@@ -144,15 +171,16 @@ func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	first := !s.closing
 	s.closing = true
-	for conn := range s.greeting {
-		conn.Close()
+	if first {
+		close(s.quit)
 	}
+	s.greeting.close()
 	open := make([]*session, 0, len(s.sessions))
 	for _, c := range s.sessions {
 		open = append(open, c)
 	}
 	s.mu.Unlock()
-	s.listener.Close()
+	s.closeEndpoints()
 	for _, c := range open {
 		c.end(ending{code: codeShuttingDown, patient: true})
 	}

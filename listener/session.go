@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mqttdb/mqttdb/types"
@@ -31,6 +32,8 @@ type session struct {
 	in        *packetReader
 	log       *slog.Logger
 	id        string
+	key       string                  // what tells it from others: user and client id
+	account   atomic.Pointer[account] // nil: it has not logged in; changed with the server's lock
 	version   byte
 	keepAlive time.Duration
 	will      *types.Message
@@ -64,12 +67,12 @@ type ending struct {
 	polite  bool  // the client said DISCONNECT: no will, and all it sent is stored
 }
 
-func newSession(server *Server, conn net.Conn, in *packetReader, c connect) *session {
+func newSession(server *Server, conn net.Conn, in *packetReader, c connect, a *account) *session {
 	s := &session{
 		server: server, conn: conn, in: in,
 		log: server.options.Logger.With("client", c.clientID),
 		id:  c.clientID, version: c.version, keepAlive: c.keepAlive, will: c.will,
-		source:  "client:" + c.clientID,
+		key:     sessionKey(a, c.clientID),
 		filters: map[string]bool{},
 		wake:    make(chan struct{}, 1),
 		drained: make(chan struct{}, 1),
@@ -77,6 +80,8 @@ func newSession(server *Server, conn net.Conn, in *packetReader, c connect) *ses
 		settled: make(chan struct{}),
 		ended:   make(chan struct{}),
 	}
+	s.source = "client:" + s.key
+	s.account.Store(a)
 	s.intake = intake{
 		receiveMax: server.options.ReceiveMax,
 		acking:     map[uint16]int{}, receipt: map[uint16]*receipt{}, seed: maphash.MakeSeed(),
@@ -89,6 +94,23 @@ func newSession(server *Server, conn net.Conn, in *packetReader, c connect) *ses
 	in.version = c.version
 	in.patience = c.keepAlive * 3 / 2 // [MQTT-3.1.2-24]
 	return s
+}
+
+// sessionKey tells sessions apart: each user has client ids of his own, so that
+// nobody gets the session of another by its id. Neither part contains NUL.
+func sessionKey(a *account, id string) string {
+	if a == nil {
+		return id
+	}
+	return a.name + "\x00" + id
+}
+
+// allowed says what the client may do.
+func (s *session) allowed() *permissions {
+	if a := s.account.Load(); a != nil {
+		return &a.allowed
+	}
+	return nil
 }
 
 // run serves the client until its session has ended.
@@ -140,7 +162,7 @@ func (s *session) about(what string) string {
 	if strings.HasPrefix(s.id, generatedID) {
 		return what + " of " + generatedID
 	}
-	return what + " of " + s.id
+	return what + " of " + s.key
 }
 
 // giveUp drops what waits for its turn.

@@ -190,7 +190,9 @@ func start(t testing.TB, o Options) (*Server, *lines) {
 	t.Helper()
 	log := &lines{}
 	var out io.Writer = log
-	o.Addr = "127.0.0.1:0"
+	if o.Endpoints == nil {
+		o.Endpoints = []Endpoint{{Addr: "127.0.0.1:0"}}
+	}
 	o.Logger = slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s, err := Listen(context.Background(), o)
 	if err != nil {

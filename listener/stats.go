@@ -15,11 +15,17 @@ type Stats struct {
 	// invalid, full, not_stored.
 	Refused map[string]uint64
 
-	Retained int // messages kept
+	Retained      int // messages kept
+	Subscriptions int
+
+	// Of all kinds of MQTT packets, from and to clients that are let in.
+	PacketsIn, PacketsOut uint64
+	BytesIn, BytesOut     uint64
 }
 
 type stats struct {
 	connected, received, acked, delivered, dropped atomic.Uint64
+	packetsIn, packetsOut, bytesIn, bytesOut       atomic.Uint64
 	refused                                        [refusedReasons]atomic.Uint64
 }
 
@@ -31,6 +37,8 @@ func (s *Server) Stats() Stats {
 	r := Stats{
 		Clients: s.clients(), Connected: c.connected.Load(), Received: c.received.Load(), Acked: c.acked.Load(),
 		Delivered: c.delivered.Load(), Dropped: c.dropped.Load(), Refused: map[string]uint64{}, Retained: s.topics.kept(),
+		Subscriptions: int(s.topics.count.Load()),
+		PacketsIn:     c.packetsIn.Load(), PacketsOut: c.packetsOut.Load(), BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 	}
 	for by := refusedBy(1); by < refusedReasons; by++ {
 		r.Refused[by.String()] = c.refused[by].Load()

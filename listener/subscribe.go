@@ -66,13 +66,15 @@ func decodeUnsubscribe(b []byte, version byte) (id uint16, filters []string, err
 }
 
 // refused is the reason code for a filter that is not taken, 0 if it is.
-func (r *request) refused(version byte) byte {
+func (r *request) refused(version byte, allowed *permissions) byte {
 	code := byte(0)
 	switch {
 	case types.CheckFilter(r.filter) != nil, types.TooDeep(r.filter):
 		code = codeBadFilter
-	case version == mqtt5 && strings.HasPrefix(r.filter, "$share/"):
+	case strings.HasPrefix(r.filter, "$share/"):
 		code = codeNoShared
+	case !allowed.maySubscribe(r.filter):
+		code = codeNotAuthorized
 	}
 	if code != 0 && version != mqtt5 {
 		return codeUnspecified // the only one that 3.1.1 has [MQTT-3.9.3]

@@ -96,7 +96,7 @@ func TestSubscribeCodes(t *testing.T) {
 	s, _ := start(t, Options{Sink: &testSink{}})
 	c := connectRaw(t, s, mqtt311, "c", "", 60)
 	c.send(packet(0x82, body))
-	c.expect(packet(0x90, []byte{0, 3, 1, 0x80, 0x80, 0x80, 0x80, 1}))
+	c.expect(packet(0x90, []byte{0, 3, 1, 0x80, 0x80, 0x80, 0x80, 0x80}))
 	five := connectRaw(t, s, mqtt5, "five", "", 60)
 	five.send(packet(0x82, body[:2], []byte{0}, body[2:]))
 	five.expect(packet(0x90, []byte{0, 3, 0, 1, 0x8F, 0x8F, 0x8F, 0x8F, 0x9E}))

@@ -9,8 +9,9 @@ func (s *session) publishWill() {
 	m := *s.will
 	server := s.server
 	switch {
-	case reserved(m.Topic):
+	case reserved(m.Topic), !s.allowed().mayPublish(m.Topic):
 		server.stats.refuse(refusedNotAllowed)
+		s.log.Warn("the will of a client is refused", "topic", m.Topic, "reason", refusedNotAllowed)
 		return
 	case len(m.Payload) > server.options.MaxMessageSize:
 		server.stats.refuse(refusedTooLarge)

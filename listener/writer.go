@@ -80,6 +80,8 @@ func (w *writer) flush(acks bool) {
 			w.end(ending{err: err})
 			w.conn.Close()
 		}
+		w.server.stats.packetsOut.Add(countPackets(w.buf))
+		w.server.stats.bytesOut.Add(uint64(len(w.buf)))
 	}
 	if cap(w.buf) > 4*maxJoined {
 		w.buf = nil // a large message was in it

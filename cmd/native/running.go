@@ -77,13 +77,9 @@ func (g *running) library(cfg config.Config) mqttdb.Config {
 // listen starts the local broker and the HTTP API.
 func (g *running) listen(ctx context.Context) (err error) {
 	cfg := &g.config
-	g.local, err = listener.Listen(ctx, listener.Options{
-		Addr: cfg.MQTT.Listen, MaxMessageSize: int(cfg.MaxMessageSize), ReceiveMax: cfg.MQTT.ReceiveMax, Logger: g.log, Sink: sink{g.db},
-	})
-	if err != nil {
+	if err := g.listenLocally(ctx); err != nil {
 		return err
 	}
-	g.db.Deliver(g.local.Deliver)
 	g.web, err = httpapi.Listen(ctx, api{g}, httpapi.Options{
 		Addr: cfg.HTTP.Listen, AllowedHosts: cfg.HTTP.AllowedHosts, MaxMessageSize: cfg.MaxMessageSize, Logger: g.log,
 	})
@@ -163,15 +159,21 @@ func (g *running) readAgain(ctx context.Context) (mqttdb.Reloaded, error) {
 	}
 	var refused []string
 	for _, c := range config.Compare(&g.config, &cfg) {
-		if config.Within(c.Path, "mqtt") || config.Within(c.Path, "http") {
+		if config.Within(c.Path, "mqtt") && !config.Within(c.Path, "mqtt.users") || config.Within(c.Path, "http") {
 			refused = append(refused, c.Path)
 		}
 	}
 	if len(refused) > 0 {
 		return mqttdb.Reloaded{}, fmt.Errorf("%s: %w", strings.Join(refused, ", "), types.ErrNeedsRestart)
 	}
+	if err := listener.CheckUsers(users(&cfg.MQTT)); err != nil {
+		return mqttdb.Reloaded{}, err
+	}
 	done, err := g.db.Reload(ctx, g.library(cfg))
 	if err != nil {
+		return done, err
+	}
+	if err := g.local.SetUsers(users(&cfg.MQTT)); err != nil {
 		return done, err
 	}
 	g.config = cfg

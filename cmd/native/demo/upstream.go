@@ -103,7 +103,7 @@ func (u *upstream) cut() {
 // restore makes it reachable again, at the same address.
 func (u *upstream) restore(ctx context.Context) error {
 	server, err := listener.Listen(ctx, listener.Options{
-		Addr: u.addr, MaxMessageSize: 8 << 20, Logger: slog.New(slog.DiscardHandler), Sink: u,
+		Endpoints: []listener.Endpoint{{Addr: u.addr}}, MaxMessageSize: 8 << 20, Logger: slog.New(slog.DiscardHandler), Sink: u,
 	})
 	if err != nil {
 		return fmt.Errorf("the demo broker: %w", err)

@@ -1,0 +1,60 @@
+//go:build !js
+
+package main
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/listener"
+)
+
+// listenLocally starts the local broker.
+func (g *running) listenLocally(ctx context.Context) (err error) {
+	cfg := &g.config
+	g.local, err = listener.Listen(ctx, listener.Options{
+		Endpoints: endpoints(&cfg.MQTT), Users: users(&cfg.MQTT), Sink: sink{g.db},
+		MaxMessageSize: int(cfg.MaxMessageSize), ReceiveMax: cfg.MQTT.ReceiveMax, Version: "mqttdb " + version, Logger: g.log,
+	})
+	if err == nil {
+		g.db.Deliver(g.local.Deliver)
+	}
+	return err
+}
+
+// endpoints are the addresses of the local broker.
+func endpoints(m *config.MQTT) (all []listener.Endpoint) {
+	add := func(l *config.Listener, path string) {
+		e := listener.Endpoint{AllowAnonymous: l.AllowAnonymous, AllowedOrigins: l.AllowedOrigins, TLS: tlsFiles(&l.TLS)}
+		if l.Listen != "" {
+			e.Addr, e.Setting = l.Listen, path+".listen"
+			all = append(all, e)
+		}
+		if l.WebSocket != "" {
+			e.Addr, e.WebSocket, e.Setting = l.WebSocket, true, path+".websocket"
+			all = append(all, e)
+		}
+	}
+	add(&m.Listener, "mqtt")
+	for i := range m.Listeners {
+		add(&m.Listeners[i], "mqtt.listeners["+strconv.Itoa(i)+"]")
+	}
+	return all
+}
+
+// tlsFiles is nil for an address without TLS.
+func tlsFiles(t *config.ServerTLS) *listener.TLSFiles {
+	if t.CertFile == "" {
+		return nil
+	}
+	return &listener.TLSFiles{Cert: t.CertFile, Key: t.KeyFile, ClientCA: t.ClientCAFile}
+}
+
+// users are those of the local broker.
+func users(m *config.MQTT) (all []listener.User) {
+	for _, u := range m.Users {
+		all = append(all, listener.User{Name: u.Name, PasswordHash: u.PasswordHash.Reveal(), Publish: u.Publish, Subscribe: u.Subscribe})
+	}
+	return all
+}
