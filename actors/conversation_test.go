@@ -23,9 +23,10 @@ var update = flag.Bool("update", false, "write what happens into testdata/*.txt"
 // around it. A line that is not indented is what happens to the connection; the
 // indented ones below it are what it does then. "#" begins a comment.
 //
-//	start | accept [present] | refuse CODE | fail TEXT | down [TEXT] | arrives
+//	start | accept [present] | refuse CODE | fail TEXT | down [TEXT] | hangup | arrives
 //	opened LAST [STORE] | available LAST | answer SEQ[/QOS][!][x]… | answer error | recall | settled SEQ…
-//	acked SEQ… | written SEQ | suback CODE… | time DURATION | pause | resume | retry | finish DURATION | crash
+//	brokers NAME… [shared] | client ID | filters FILTER… | clean | looks (see brokers_test.go)
+//	acked SEQ… | written SEQ | suback CODE… | unsuback | time DURATION | pause | resume | retry | finish DURATION | crash
 func TestConversations(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -72,10 +73,13 @@ type conversation struct {
 
 	dials  chan struct{}
 	result chan result
-	events func(broker.Event)
+	events func(broker.Event) // of the link
+	clean  func(broker.Event) // of the latest clean session
 	fetch  Fetch
 	status ConnectionStatus
 	bad    map[types.Seq]bool
+
+	brokers brokers
 }
 
 func newConversation(t *testing.T) *conversation {
@@ -86,6 +90,7 @@ func newConversation(t *testing.T) *conversation {
 	config := ConnectionConfig{
 		Name: "test", Dialer: c, Queue: queue, Inbound: inbound, Clock: c.clock, MaxQoS: 2, Window: 3, WindowBytes: 1000,
 		Filters: []broker.Filter{{Topic: "cmd/#", QoS: 1}},
+		Options: func(context.Context) (broker.ConnectOptions, error) { return c.brokers.options(), nil },
 		Backoff: Backoff{Random: func() float64 { return 0.5 }},
 	}
 	config.setDefaults()
@@ -101,8 +106,12 @@ func (c *conversation) says(format string, args ...any) {
 }
 
 // Dial implements broker.Dialer: it waits for what the conversation says.
-func (c *conversation) Dial(ctx context.Context, _ broker.ConnectOptions, events func(broker.Event)) (broker.Link, broker.Session, error) {
-	c.events = events
+func (c *conversation) Dial(ctx context.Context, o broker.ConnectOptions, events func(broker.Event)) (broker.Link, broker.Session, error) {
+	if o.CleanSession {
+		c.clean = events
+	} else {
+		c.events = events
+	}
 	c.dials <- struct{}{}
 	select {
 	case d := <-c.result:
@@ -125,6 +134,11 @@ func (c *conversation) toldQueue(m any) {
 		}
 	case recalled:
 		c.says("queue: recalled but for %s", show(m.sent))
+	case ReadMarks:
+		m.Reply(c.brokers.marks(), nil)
+	case Note:
+		c.says("queue: note%s", c.brokers.note(m))
+		m.Reply(Noted{}, nil)
 	}
 }
 
@@ -144,6 +158,7 @@ func show(set persistence.Ranges) string {
 type testLink struct {
 	*conversation
 	closed bool
+	ends   bool // when it is told to
 }
 
 func (l *testLink) Publish(p []broker.Publish) error {
@@ -152,6 +167,10 @@ func (l *testLink) Publish(p []broker.Publish) error {
 	}
 	var list []string
 	for _, p := range p {
+		if p.Tag == 0 {
+			l.says("link: publish %s %q with id %d", p.Message.Topic, p.Message.Payload, p.ID)
+			return nil
+		}
 		if l.bad[types.Seq(p.Tag)] {
 			return errors.New("the protocol cannot carry this")
 		}
@@ -173,9 +192,12 @@ func (l *testLink) Publish(p []broker.Publish) error {
 	l.says("link: publish %s", strings.Join(list, ", "))
 	return nil
 }
-func (l *testLink) Release([]uint16) error                  { return nil }
-func (l *testLink) Acknowledge([]broker.Ack) error          { return nil }
-func (l *testLink) Unsubscribe(id uint16, _ []string) error { return nil }
+func (l *testLink) Release([]uint16) error         { return nil }
+func (l *testLink) Acknowledge([]broker.Ack) error { return nil }
+func (l *testLink) Unsubscribe(id uint16, f []string) error {
+	l.says("link: unsubscribe %v with id %d", f, id)
+	return nil
+}
 func (l *testLink) Subscribe(id uint16, f []broker.Filter) error {
 	l.says("link: subscribe %v with id %d", f, id)
 	return nil
@@ -183,6 +205,9 @@ func (l *testLink) Subscribe(id uint16, f []broker.Filter) error {
 func (l *testLink) Close(graceful bool) {
 	l.closed = true
 	l.says("link: close, graceful %v", graceful)
+	if l.ends {
+		l.clean(broker.Down{})
+	}
 }
 
 // happens lets one thing happen, and all that follows from it.
@@ -195,6 +220,20 @@ func (c *conversation) happens(words []string) {
 		return list
 	}
 	switch word {
+	case "brokers":
+		c.brokers.list(c, args)
+	case "client":
+		c.brokers.client = args[0]
+	case "filters":
+		c.brokers.filters(c, args)
+	case "clean":
+		c.dialEnds(result{link: &testLink{conversation: c, ends: true}})
+	case "looks":
+		receive(c.t, c.dials, "a look")
+	case "unsuback":
+		c.events(broker.Unsubscribed{ID: unsubscribeID})
+	case "hangup":
+		c.events(broker.Down{Err: broker.ErrHungUp})
 	case "start":
 		c.conn.started()
 	case "accept":
@@ -287,10 +326,17 @@ func (c *conversation) dialEnds(d result) {
 		c.t.Fatal("nobody dials")
 	}
 	for {
-		m := receive(c.t, c.box, "the result of dialing")
-		c.conn.receive(m)
-		if _, ok := m.(dialed); ok {
+		select {
+		case m := <-c.box:
+			c.conn.receive(m)
+			switch m.(type) {
+			case dialed, looked:
+				return
+			}
+		case <-c.dials: // another broker, or the same again
 			return
+		case <-time.After(testPatience):
+			c.t.Fatal("nothing comes of dialing")
 		}
 	}
 }
@@ -326,13 +372,20 @@ func (c *conversation) answer(args []string) {
 
 // pump delivers what the connection told itself, and shows what it published.
 func (c *conversation) pump() {
-	for len(c.box) > 0 {
-		c.conn.receive(<-c.box)
-	}
-	c.conn.receive(Available{}) // as any message: nothing may be left to do
-	s := c.k.handle.Status()
-	if s.State != c.status.State || s.LastError != c.status.LastError || s.NextAttempt != c.status.NextAttempt {
+	for {
+		for len(c.box) > 0 {
+			c.conn.receive(<-c.box)
+		}
+		c.conn.receive(Available{}) // as any message: nothing may be left to do
+		s, old := c.k.handle.Status(), c.status
+		c.status = s
+		if s.State == old.State && s.LastError == old.LastError && s.NextAttempt == old.NextAttempt && s.Broker == old.Broker {
+			return
+		}
 		line := "state: " + string(s.State)
+		if s.Broker != "" {
+			line += " at " + s.Broker
+		}
 		if s.LastError != "" {
 			line += fmt.Sprintf(", %q", s.LastError)
 		}
@@ -343,9 +396,8 @@ func (c *conversation) pump() {
 			line += fmt.Sprintf(", again in %v", s.NextAttempt.Sub(c.clock.Now()))
 		}
 		c.says("%s", line)
-		if s.State == types.Connecting {
+		if s.State == types.Connecting && old.State != types.Connecting {
 			receive(c.t, c.dials, "a dial")
 		}
 	}
-	c.status = s
 }

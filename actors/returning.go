@@ -62,6 +62,7 @@ func (c *connection) looked(m looked) {
 	}
 	c.config.Logger.Info("the first broker is there again: going back to it", "broker", c.config.Brokers[0].Name)
 	c.returns.moves++
+	c.become(types.Online, nil)
 	c.leave(leaveTime)
 }
 
