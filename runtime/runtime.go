@@ -104,15 +104,19 @@ func (rt *Runtime) start(ctx context.Context) error {
 		if c.queue != nil {
 			next.add(c, settings)
 		}
-		if err == nil {
-			err = c.startWire()
-		}
 		if err != nil {
 			return fmt.Errorf("start connection %s: %w", cfg.Name, err)
 		}
 	}
-	next.orphans, err = rt.findOrphans(ctx)
-	return err
+	if next.orphans, err = rt.findOrphans(ctx); err != nil {
+		return err
+	}
+	for _, c := range next.members { // last: what one brings may belong to any of the others
+		if err := c.startWire(); err != nil {
+			return fmt.Errorf("start connection %s: %w", c.name, err)
+		}
+	}
+	return nil
 }
 
 // findOrphans opens the queues that no connection is configured for any more,
