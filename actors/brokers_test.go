@@ -33,14 +33,12 @@ func (b namedBroker) Dial(ctx context.Context, o broker.ConnectOptions, events f
 	if o.CleanSession {
 		clean = ", with a clean session"
 	}
-	b.says("dial %s as %s%s", b.name, o.ClientID, clean)
-	return b.conversation.Dial(ctx, o, events)
+	return b.conversation.dial(ctx, fmt.Sprintf("dial %s as %s%s", b.name, o.ClientID, clean), o, events)
 }
 
 // Probe implements broker.Prober.
 func (b namedBroker) Probe(ctx context.Context) error {
-	b.says("probe %s", b.name)
-	_, _, err := b.conversation.Dial(ctx, broker.ConnectOptions{CleanSession: true}, nil)
+	_, _, err := b.conversation.dial(ctx, "probe "+b.name, broker.ConnectOptions{CleanSession: true}, nil)
 	return err
 }
 

@@ -71,7 +71,7 @@ type conversation struct {
 	self  Ref[ConnectionMessage]
 	box   chan ConnectionMessage
 
-	dials  chan struct{}
+	dials  chan string // what there is to say of a dial
 	result chan result
 	events func(broker.Event) // of the link
 	clean  func(broker.Event) // of the latest clean session
@@ -83,7 +83,7 @@ type conversation struct {
 }
 
 func newConversation(t *testing.T) *conversation {
-	c := &conversation{t: t, clock: newTestClock(), box: make(chan ConnectionMessage, 1000), dials: make(chan struct{}, 1), result: make(chan result), bad: map[types.Seq]bool{}}
+	c := &conversation{t: t, clock: newTestClock(), box: make(chan ConnectionMessage, 1000), dials: make(chan string, 1), result: make(chan result), bad: map[types.Seq]bool{}}
 	c.self = Ref[ConnectionMessage]{&address{name: "test", post: func(m any) { c.box <- m.(ConnectionMessage) }}}
 	queue := &Queue{Ref: Ref[QueueMessage]{&address{post: c.toldQueue}}}
 	inbound := Ref[InboundMessage]{&address{post: func(m any) { c.says("inbound: %T", m) }}}
@@ -101,18 +101,29 @@ func newConversation(t *testing.T) *conversation {
 	return c
 }
 
+// dialed says of a dial what there is to say.
+func (c *conversation) dialed(said string) {
+	if said != "" {
+		c.says("%s", said)
+	}
+}
+
 func (c *conversation) says(format string, args ...any) {
 	c.text.WriteString("\t" + fmt.Sprintf(format, args...) + "\n")
 }
 
 // Dial implements broker.Dialer: it waits for what the conversation says.
 func (c *conversation) Dial(ctx context.Context, o broker.ConnectOptions, events func(broker.Event)) (broker.Link, broker.Session, error) {
+	return c.dial(ctx, "", o, events)
+}
+
+func (c *conversation) dial(ctx context.Context, said string, o broker.ConnectOptions, events func(broker.Event)) (broker.Link, broker.Session, error) {
 	if o.CleanSession {
 		c.clean = events
 	} else {
 		c.events = events
 	}
-	c.dials <- struct{}{}
+	c.dials <- said
 	select {
 	case d := <-c.result:
 		return d.link, d.session, d.err
@@ -229,7 +240,7 @@ func (c *conversation) happens(words []string) {
 	case "clean":
 		c.dialEnds(result{link: &testLink{conversation: c, ends: true}})
 	case "looks":
-		receive(c.t, c.dials, "a look")
+		c.dialed(receive(c.t, c.dials, "a look"))
 	case "unsuback":
 		c.events(broker.Unsubscribed{ID: unsubscribeID})
 	case "hangup":
@@ -333,7 +344,8 @@ func (c *conversation) dialEnds(d result) {
 			case dialed, looked:
 				return
 			}
-		case <-c.dials: // another broker, or the same again
+		case said := <-c.dials: // another broker, or the same again
+			c.dialed(said)
 			return
 		case <-time.After(testPatience):
 			c.t.Fatal("nothing comes of dialing")
@@ -397,7 +409,7 @@ func (c *conversation) pump() {
 		}
 		c.says("%s", line)
 		if s.State == types.Connecting && old.State != types.Connecting {
-			receive(c.t, c.dials, "a dial")
+			c.dialed(receive(c.t, c.dials, "a dial"))
 		}
 	}
 }
