@@ -81,7 +81,8 @@ var layers = []row{
 		"persistence/memory", "persistence/nutsdb", "broker/mqtt", "broker/dial", "broker/loopback",
 		"wasm/indexeddb", "wasm/websocket"), tests: join(house, "internal/mosquitto")},
 
-	{pattern: "cmd/native/...", layer: top, imports: join(house, "", "cmd/native/..."), tests: only("internal/...")},
+	{pattern: "docs", layer: vocabulary},
+	{pattern: "cmd/native/...", layer: top, imports: join(house, "", "docs", "cmd/native/..."), tests: only("internal/...")},
 	{pattern: "cmd/wasm", layer: top, imports: join(engine, "", "wasm/...")},
 	{pattern: "examples/...", layer: top, imports: join(ports, "", "runtime", "actors")},
 	{pattern: "bench/...", layer: top, imports: join(house, "", "bench/...", "internal/mosquitto")},
