@@ -88,6 +88,7 @@ func (c *Config) check(p *problems) {
 	p.size("max_message_size", c.MaxMessageSize, 1, LargestMessageSize)
 	c.MQTT.check(p, "mqtt")
 	c.HTTP.check(p, "http")
+	c.checkSockets(p)
 	c.Local.check(p, "local")
 	checkNames(p, c.Connections)
 	for i := range c.Connections {

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"net/url"
+	"regexp"
 	"slices"
 
 	"github.com/mqttdb/mqttdb/types"
@@ -83,6 +85,14 @@ func (m *MQTT) check(p *problems, path string) {
 	for i := range m.Users {
 		m.Users[i].check(p, fmt.Sprintf("%s.users.%s", path, m.Users[i].Name))
 	}
+	used := map[string]bool{}
+	for i := range m.Users {
+		name := m.Users[i].Name
+		if used[name] {
+			p.add(fmt.Sprintf("%s.users.%s", path, name), "another user has this name", "")
+		}
+		used[name] = true
+	}
 	p.number(path+".receive_max", m.ReceiveMax, 1, 65535)
 }
 
@@ -91,6 +101,11 @@ func (l *Listener) check(p *problems, path string, users bool) {
 		if a.address != "" && p.listen(path+a.key, a.address) && !Loopback(a.address) && !users && !l.AllowAnonymous {
 			p.add(path+a.key, "is not a loopback address, and anybody could log in",
 				"listen on 127.0.0.1, or say "+path+".allow_anonymous: true")
+		}
+	}
+	for i, o := range l.AllowedOrigins {
+		if u, err := url.Parse(o); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || o != u.Scheme+"://"+u.Host {
+			p.add(fmt.Sprintf("%s.allowed_origins[%d]", path, i), "is not an origin", "write it as the browser does: https://panel.example.com, with the port if it has one")
 		}
 	}
 	l.TLS.check(p, path+".tls")
@@ -107,11 +122,26 @@ func (t *ServerTLS) check(p *problems, path string) {
 
 func (u *User) check(p *problems, path string) {
 	p.text(path, u.Name)
-	if u.PasswordHash == "" {
+	switch {
+	case u.Name == "":
+		p.add(path, "has no name", "")
+	case len(u.Name) > 1024:
+		p.add(path, "has a name of more than 1024 bytes", "")
+	}
+	switch hash := u.PasswordHash.Reveal(); {
+	case hash == "":
 		p.add(path+".password_hash", "is missing", "mqttdb passwd prints the entry")
+	case !passwordHash().MatchString(hash):
+		p.add(path+".password_hash", "is not what mqttdb passwd prints", "a password does not stand here, but its hash")
 	}
 	checkFilters(p, path+".publish", u.Publish)
 	checkFilters(p, path+".subscribe", u.Subscribe)
+}
+
+// passwordHash matches a bcrypt hash whose cost is not so high that a login takes
+// seconds.
+func passwordHash() *regexp.Regexp {
+	return regexp.MustCompile(`^\$2[aby]\$(0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}$`)
 }
 
 func checkFilters(p *problems, path string, filters []string) {

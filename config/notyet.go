@@ -22,11 +22,6 @@ func gaps() []gap {
 	return []gap{
 		{"session_expiry", "", "168h"},
 		{"local", "", "sync always, no limits"},
-		{"mqtt.websocket", "", "none"},
-		{"mqtt.allowed_origins", "", "none"},
-		{"mqtt.tls", "", "none"},
-		{"mqtt.users", "", "none"},
-		{"mqtt.listeners", "", "none"},
 		{"http.token_file", "", "none"},
 		{"http.allowed_hosts", "", "none"},
 		{"http.tls", "", "none"},

@@ -15,11 +15,6 @@ func TestNotYet(t *testing.T) {
 	}{
 		{"session_expiry", func(c *Config, conn *Connection) { c.SessionExpiry = time.Hour }},
 		{"local", func(c *Config, conn *Connection) { c.Local.Window = 5 }},
-		{"mqtt.websocket", func(c *Config, conn *Connection) { c.MQTT.WebSocket = "127.0.0.1:9001" }},
-		{"mqtt.allowed_origins", func(c *Config, conn *Connection) { c.MQTT.AllowedOrigins = []string{"https://x"} }},
-		{"mqtt.tls", func(c *Config, conn *Connection) { c.MQTT.TLS = ServerTLS{CertFile: "c", KeyFile: "k"} }},
-		{"mqtt.users", func(c *Config, conn *Connection) { c.MQTT.Users = []User{{Name: "u", PasswordHash: "x"}} }},
-		{"mqtt.listeners", func(c *Config, conn *Connection) { c.MQTT.Listeners = []Listener{{Listen: "127.0.0.1:1"}} }},
 		{"http.token_file", func(c *Config, conn *Connection) { c.HTTP.TokenFile = "t" }},
 		{"http.allowed_hosts", func(c *Config, conn *Connection) { c.HTTP.AllowedHosts = []string{"gw"} }},
 		{"http.tls", func(c *Config, conn *Connection) { c.HTTP.TLS = ServerTLS{CertFile: "c", KeyFile: "k"} }},

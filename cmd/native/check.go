@@ -30,6 +30,12 @@ func newCheck(o *options) *cobra.Command {
 			if err := describe(cmd.OutOrStdout(), cfg, source); err != nil {
 				return err
 			}
+			if err := describeLocal(cmd.OutOrStdout(), &cfg.MQTT); err != nil {
+				return err
+			}
+			if err := missingCertificates(cmd.OutOrStdout(), &cfg.MQTT); err != nil {
+				return err
+			}
 			return missingFiles(cmd.OutOrStdout(), cfg)
 		},
 	}

@@ -4,7 +4,12 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"net"
 	"strconv"
+	"strings"
+	"text/tabwriter"
 
 	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/listener"
@@ -57,4 +62,55 @@ func users(m *config.MQTT) (all []listener.User) {
 		all = append(all, listener.User{Name: u.Name, PasswordHash: u.PasswordHash.Reveal(), Publish: u.Publish, Subscribe: u.Subscribe})
 	}
 	return all
+}
+
+// describeLocal prints who may connect where.
+func describeLocal(w io.Writer, m *config.MQTT) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "\nLOCAL MQTT\tADDRESS\tSPOKEN THERE\tWITHOUT A USERNAME\tWITH ONE")
+	for _, e := range endpoints(m) {
+		spoken, nobody, somebody := "MQTT", "refused", "one of mqtt.users"
+		if e.WebSocket {
+			spoken += " over WebSocket"
+		}
+		if e.TLS != nil {
+			spoken += ", TLS"
+		}
+		if e.TLS != nil && e.TLS.ClientCA != "" {
+			spoken += " with client certificates"
+		}
+		if e.AllowAnonymous || config.Loopback(e.Addr) {
+			nobody = "everything is allowed"
+		}
+		if len(m.Users) == 0 {
+			somebody = "it is not looked at"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", e.Setting, e.Addr, spoken, nobody, somebody)
+	}
+	return tw.Flush()
+}
+
+// missingCertificates warns of files of the local broker that serve could not
+// use.
+func missingCertificates(w io.Writer, m *config.MQTT) error {
+	for _, e := range endpoints(m) {
+		if e.TLS == nil {
+			continue
+		}
+		if err := listener.CheckTLS(*e.TLS); err != nil {
+			if _, err := fmt.Fprintf(w, "warning: %s: %v; serve does not start before that is mended\n", e.Setting, err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// join lists addresses.
+func join(list []net.Addr) string {
+	all := make([]string, len(list))
+	for i, a := range list {
+		all[i] = a.String()
+	}
+	return strings.Join(all, ", ")
 }

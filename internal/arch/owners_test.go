@@ -36,7 +36,7 @@ var owners = []owner{
 	{prefix: "github.com/prometheus", by: only("httpapi")},
 	{prefix: "golang.org/x/sync"},
 	{prefix: "golang.org/x/time"},
-	{prefix: "golang.org/x/crypto", by: only("listener")}, // hashes of passwords
+	{prefix: "golang.org/x/crypto", by: only("listener"), tests: only("cmd/native")}, // hashes of passwords
 	{prefix: "golang.org/x/sys", by: only("persistence/nutsdb", "cmd/native/...", "internal/crash", "bench/...")},
 	{prefix: "golang.org/x/term", by: command},
 	{prefix: "golang.org/x/net", by: only("broker/dial")},
