@@ -19,7 +19,15 @@ type (
 	QueueStatus = types.QueueStatus
 	State       = types.State
 	Selection   = types.Selection
+	QueueName   = types.QueueName
+	Stored      = types.Stored
 	StoreError  = types.StoreError
+)
+
+// The queues of a connection, see package types.
+const (
+	Outgoing    = types.Outgoing
+	DeadLetters = types.DeadLetters
 )
 
 // Errors to act on, see package types.
@@ -31,6 +39,9 @@ var (
 	ErrInvalidTopic      = types.ErrInvalidTopic
 	ErrInvalidMessage    = types.ErrInvalidMessage
 	ErrUnknownConnection = types.ErrUnknownConnection
+	ErrUnknownQueue      = types.ErrUnknownQueue
+	ErrUnknownMessage    = types.ErrUnknownMessage
+	ErrInFlight          = types.ErrInFlight
 	ErrNotDelivered      = types.ErrNotDelivered
 	ErrInterrupted       = types.ErrInterrupted
 	ErrInUse             = types.ErrInUse

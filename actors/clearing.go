@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"fmt"
+
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -46,7 +48,7 @@ func (a *queue) beginClear() {
 	}
 	a.recalling = true
 	a.recalls++
-	if a.connection == (drainer{}) {
+	if a.connection == (drainer{}) || a.clears[0].Dead { // dead letters are never sent
 		a.recalled(recalled{token: a.recalls})
 		return
 	}
@@ -81,11 +83,14 @@ func (a *queue) clearNext(m clearNext) {
 func (a *queue) clearStep() {
 	m := a.clears[0]
 	var remove persistence.Ranges
-	if m.Filter == "" && m.Before.IsZero() {
-		remove = persistence.Ranges{{First: a.handle.State().Floor + 1, Last: a.upTo}}
+	if m.Seq > 0 {
+		remove = persistence.Ranges{{First: m.Seq, Last: min(m.Seq, a.upTo)}}
+		a.after = a.upTo
+	} else if m.Filter == "" && m.Before.IsZero() {
+		remove = persistence.Ranges{{First: 1, Last: a.upTo}}
 		a.after = a.upTo
 	} else {
-		records, err := a.handle.Read(a.context(), a.buf[:0], a.after, persistence.Limit{Records: clearRecords, Bytes: clearBytes})
+		records, err := a.readClearable(m)
 		if err != nil {
 			a.fail(a.storeError("read", err))
 			return
@@ -100,6 +105,7 @@ func (a *queue) clearStep() {
 		clear(records)
 		a.buf = records
 	}
+	inFlight := m.Seq > 0 && a.sent.Contains(m.Seq)
 	for _, r := range a.sent {
 		remove.Remove(r)
 	}
@@ -110,7 +116,23 @@ func (a *queue) clearStep() {
 		a.self.Tell(clearNext{a.life})
 		return
 	}
-	a.cleared()
+	switch {
+	case inFlight:
+		a.cleared(fmt.Errorf("%w: number %d", types.ErrInFlight, m.Seq))
+	case m.Seq > 0 && a.count == 0:
+		a.cleared(fmt.Errorf("%w: number %d", types.ErrUnknownMessage, m.Seq))
+	default:
+		a.cleared(nil)
+	}
+}
+
+// readClearable reads the next stretch of what m is about.
+func (a *queue) readClearable(m Clear) ([]persistence.Record, error) {
+	limit := persistence.Limit{Records: clearRecords, Bytes: clearBytes}
+	if m.Dead {
+		return a.readDead(a.buf[:0], a.after, limit)
+	}
+	return a.handle.Read(a.context(), a.buf[:0], a.after, limit)
 }
 
 func (m Clear) selects(r persistence.Record) bool {
@@ -120,29 +142,41 @@ func (m Clear) selects(r persistence.Record) bool {
 // remove writes that these were cleared and counts those that were pending.
 func (a *queue) remove(set persistence.Ranges) bool {
 	var c persistence.Commit
+	dead := a.clears[0].Dead
 	for _, r := range set {
-		if r.First <= r.Last {
+		switch {
+		case r.First > r.Last:
+		case dead:
+			c.Freed.Add(r)
+		default:
 			c.Done = append(c.Done, persistence.Done{Range: r, Reason: types.Cleared})
 		}
 	}
-	if len(c.Done) == 0 {
+	if len(c.Done) == 0 && len(c.Freed) == 0 {
 		return true
 	}
-	before := a.handle.State().Counters.Left[types.Cleared]
+	before := a.handle.State()
 	if _, err := a.handle.Write(a.context(), c); err != nil {
 		a.fail(a.storeError("write to", err))
 		return false
 	}
-	a.count += a.handle.State().Counters.Left[types.Cleared] - before
+	after := a.handle.State()
+	a.count += after.Counters.Left[types.Cleared] - before.Counters.Left[types.Cleared]
+	if dead {
+		a.count += before.Dead - after.Dead
+	}
 	return true
 }
 
-// cleared answers the clearing that is done and goes on to the next.
-func (a *queue) cleared() {
+// cleared answers the clearing that is done, or was refused, and goes on to the
+// next.
+func (a *queue) cleared(why error) {
 	m, n := a.clears[0], a.count
 	a.clears = a.clears[1:]
-	m.Reply.answer(Cleared{n}, nil)
-	a.config.Logger.Info("cleared", "messages", n)
+	m.Reply.answer(Cleared{n}, why)
+	if why == nil {
+		a.config.Logger.Info("cleared", "messages", n, "dead", m.Dead)
+	}
 	a.config.Changed()
 	if a.busy() {
 		a.beginClear()

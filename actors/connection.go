@@ -50,6 +50,12 @@ type ConnectionConfig struct {
 	MaxQoS      types.QoS // messages leave with at most this
 	ClearRetain bool      // messages leave without the retain flag
 
+	// MaxAttempts is after how many links that ended with the same message first
+	// in line that message becomes a dead letter; 10 if 0, never if negative.
+	MaxAttempts int
+
+	Rate Rate // what is sent per second at most
+
 	DialTimeout  time.Duration // for one attempt; 30 s if 0
 	StallTimeout time.Duration // redial after so long without an acknowledgement; 60 s if 0, never if negative
 	Backoff      Backoff
@@ -62,6 +68,9 @@ type ConnectionConfig struct {
 }
 
 func (c *ConnectionConfig) setDefaults() {
+	if c.MaxAttempts == 0 {
+		c.MaxAttempts = 10
+	}
 	if c.Options == nil {
 		c.Options = func(context.Context) (broker.ConnectOptions, error) { return broker.ConnectOptions{}, nil }
 	}
@@ -171,6 +180,7 @@ var _ role[ConnectionMessage] = (*connection)(nil)
 func newConnection(k *connectionKeeper, self Ref[ConnectionMessage]) *connection {
 	c := &connection{connectionKeeper: k, self: self}
 	c.window = window{count: k.config.Window, bytes: k.config.WindowBytes}
+	c.pace = newPace(k.config.Rate)
 	return c
 }
 
@@ -210,6 +220,7 @@ func (c *connection) receive(m ConnectionMessage) {
 			c.dial()
 		}
 	case Retry:
+		c.suspect.acquit()
 		if c.waiting {
 			c.dial()
 		}
@@ -218,7 +229,12 @@ func (c *connection) receive(m ConnectionMessage) {
 	case Pause:
 		c.pause()
 	case Resume:
+		c.suspect.acquit()
 		c.resume()
+	case SetRate:
+		c.setRate(m)
+	case paceDue:
+		c.paced = nil
 	case Finish:
 		c.finish(m)
 	case leaveDue:

@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write what happens into testdata/*.txt"
 //	start | accept [present] | refuse CODE | fail TEXT | down [TEXT] | hangup | arrives
 //	opened LAST [STORE] | available LAST | answer SEQ[/QOS][!][x]… | answer error | recall | settled SEQ…
 //	brokers NAME… [shared] | client ID | filters FILTER… | clean | looks (see brokers_test.go)
-//	acked SEQ… | written SEQ | suback CODE… | unsuback | time DURATION | pause | resume | retry | finish DURATION | crash
+//	acked SEQ… | written SEQ | suback CODE… | unsuback | time DURATION | pause | resume | retry | rate MESSAGES BYTES | finish DURATION | crash
 func TestConversations(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -86,6 +86,7 @@ func newConversation(t *testing.T) *conversation {
 	c := &conversation{t: t, clock: newTestClock(), box: make(chan ConnectionMessage, 1000), dials: make(chan string, 1), result: make(chan result), bad: map[types.Seq]bool{}}
 	c.self = Ref[ConnectionMessage]{&address{name: "test", post: func(m any) { c.box <- m.(ConnectionMessage) }}}
 	queue := &Queue{Ref: Ref[QueueMessage]{&address{post: c.toldQueue}}}
+	queue.status.Store(&queueStatus{})
 	inbound := Ref[InboundMessage]{&address{post: func(m any) { c.says("inbound: %T", m) }}}
 	config := ConnectionConfig{
 		Name: "test", Dialer: c, Queue: queue, Inbound: inbound, Clock: c.clock, MaxQoS: 2, Window: 3, WindowBytes: 1000,
@@ -141,7 +142,11 @@ func (c *conversation) toldQueue(m any) {
 		c.says("queue: fetch after %d, %d messages, %d bytes", m.After, m.Limit.Records, m.Limit.Bytes)
 	case Settle:
 		for _, d := range m.Done {
-			c.says("queue: %v %s", d.Reason, show(persistence.Ranges{d.Range}))
+			line := fmt.Sprintf("queue: %v %s", d.Reason, show(persistence.Ranges{d.Range}))
+			if d.Cause != "" {
+				line += fmt.Sprintf(" (%s)", d.Cause)
+			}
+			c.says("%s", line)
 		}
 	case recalled:
 		c.says("queue: recalled but for %s", show(m.sent))
@@ -305,6 +310,9 @@ func (c *conversation) happens(words []string) {
 		c.conn.receive(Resume{})
 	case "retry":
 		c.conn.receive(Retry{})
+	case "rate":
+		n := numbers()
+		c.conn.receive(SetRate{Rate{Messages: int(n[0]), Bytes: int64(n[1])}})
 	case "finish":
 		d, err := time.ParseDuration(args[0])
 		if err != nil {

@@ -124,9 +124,9 @@ func (c *connection) down(err error) {
 		c.left()
 		return
 	}
-	c.suspect.lost()
-	c.fight.lost(c.config.Clock.Now(), err, c.suspect.links > 0)
-	c.retry(types.Backoff, c.fight.explain(c.suspect.explain(err, c.config.Name), c.client))
+	state, why := c.judge(err)
+	c.fight.lost(c.config.Clock.Now(), err, c.suspect.blamed())
+	c.retry(state, c.fight.explain(why, c.client))
 }
 
 // hangUp ends the link, or the attempt to get one; what they still tell does

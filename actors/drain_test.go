@@ -143,7 +143,7 @@ func TestKillsUnderLoad(t *testing.T) {
 	for name, kill := range victims {
 		t.Run(name, func(t *testing.T) {
 			const window = 10
-			h := newHouse(t, func(_ *QueueConfig, c *ConnectionConfig) { c.Window = window })
+			h := newHouse(t, func(_ *QueueConfig, c *ConnectionConfig) { c.Window, c.MaxAttempts = window, -1 })
 			h.broker.Delay(500 * time.Microsecond) // so that there is something in flight
 			const producers, kills, perKill = 4, 50, 100
 			work := make(chan struct{}, perKill)
@@ -219,7 +219,7 @@ func TestKillsUnderLoad(t *testing.T) {
 
 func clearQueue(t testing.TB, q *Queue, filter string, before time.Time) uint64 {
 	t.Helper()
-	c, err := Ask(t.Context(), q.Ref, func(r Reply[Cleared]) QueueMessage { return Clear{filter, before, r} })
+	c, err := Ask(t.Context(), q.Ref, func(r Reply[Cleared]) QueueMessage { return Clear{Filter: filter, Before: before, Reply: r} })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -117,7 +117,7 @@ func (s *testStore) opener(name string) func(context.Context) (persistence.Queue
 		if err != nil {
 			return nil, err
 		}
-		return &testQueue{q, q.(persistence.Compacter), s}, nil
+		return &testQueue{q, q.(persistence.Compacter), q.(persistence.DeadReader), s}, nil
 	}
 }
 
@@ -137,6 +137,7 @@ func (s *testStore) counts() (writes []int, deltas, syncs int) {
 type testQueue struct {
 	persistence.Queue
 	persistence.Compacter
+	persistence.DeadReader
 	s *testStore
 }
 

@@ -35,6 +35,7 @@ type (
 		Done      []persistence.Done
 		Released  persistence.Ranges
 		Abandoned []persistence.Done
+		Freed     persistence.Ranges
 		Sync      bool // answer, and sync at once, whatever the policy
 		Reply     Reply[Noted]
 	}
@@ -50,6 +51,7 @@ type (
 	Fetch struct {
 		After types.Seq
 		Limit persistence.Limit
+		Dead  bool // the dead letters, instead of what is pending
 		Reply Reply[Fetched]
 		drain bool // by the attached connection, which wants to know when there is more
 	}
@@ -63,11 +65,23 @@ type (
 		Marks []persistence.Mark
 	}
 
-	// Clear removes what is committed and not in flight. Answer: Cleared.
+	// Clear removes what is committed and not in flight. Answer: Cleared; with a
+	// Seq an error that wraps types.ErrInFlight, or types.ErrUnknownMessage, if
+	// that was not removed.
 	Clear struct {
+		Seq    types.Seq // only this one; 0: all
 		Filter string    // only topics that it selects; "": all
 		Before time.Time // only what was accepted before; zero: all
+		Dead   bool      // dead letters, instead of what is pending
 		Reply  Reply[Cleared]
+	}
+
+	// Requeue puts a dead letter into the queue again, as a new message. Answer,
+	// when that is committed: Requeued, or an error that wraps
+	// types.ErrUnknownMessage.
+	Requeue struct {
+		Seq   types.Seq
+		Reply Reply[Requeued]
 	}
 
 	// Compact gives back disk space, one step. Answer: Compacted.
@@ -116,6 +130,7 @@ func (ReadMarks) queueMessage() {}
 func (Fetch) queueMessage()     {}
 func (Settle) queueMessage()    {}
 func (Clear) queueMessage()     {}
+func (Requeue) queueMessage()   {}
 func (Compact) queueMessage()   {}
 func (Attach) queueMessage()    {}
 func (Configure) queueMessage() {}
@@ -139,6 +154,9 @@ type (
 
 	// Cleared says how many messages Clear removed.
 	Cleared struct{ Count uint64 }
+
+	// Requeued says which number a dead letter got that is pending again.
+	Requeued struct{ Seq types.Seq }
 
 	// Noted says that a Note was recorded.
 	Noted struct{}
@@ -201,6 +219,11 @@ type (
 	// Retry dials now, if the connection waits for its next attempt.
 	Retry struct{}
 
+	// SetRate changes the rate of sending.
+	SetRate struct{ Rate Rate }
+
+	paceDue struct{}
+
 	// Finish stops sending, lets what is in flight finish for at most Within,
 	// and closes the link properly. Answer: how many messages were left in
 	// flight. The connection then stays offline.
@@ -252,6 +275,8 @@ func (Recall) connectionMessage()      {}
 func (Pause) connectionMessage()       {}
 func (Resume) connectionMessage()      {}
 func (Retry) connectionMessage()       {}
+func (SetRate) connectionMessage()     {}
+func (paceDue) connectionMessage()     {}
 func (Finish) connectionMessage()      {}
 func (Ping) connectionMessage()        {}
 func (fetched) connectionMessage()     {}

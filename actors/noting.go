@@ -19,7 +19,7 @@ func (n *Note) size() int {
 		return 0
 	}
 	const run = 32
-	size := run * (len(n.Done) + len(n.Released) + len(n.Abandoned))
+	size := run * (len(n.Done) + len(n.Released) + len(n.Abandoned) + len(n.Freed))
 	for _, m := range n.Marks {
 		size += run + len(m.Key) + len(m.Value)
 	}
@@ -37,6 +37,9 @@ func (n *Note) join(c *persistence.Commit) {
 	for _, r := range n.Released {
 		c.Released.Add(r)
 	}
+	for _, r := range n.Freed {
+		c.Freed.Add(r)
+	}
 }
 
 // beginCommit makes c one that holds what was settled.
@@ -45,6 +48,7 @@ func (a *queue) beginCommit(c *persistence.Commit) {
 	*c = persistence.Commit{
 		Messages: c.Messages[:0], Done: a.settledDone(c.Done[:0]), Released: c.Released[:0],
 		Abandoned: c.Abandoned[:0], Marks: append(c.Marks[:0], a.marks...),
+		Freed: c.Freed[:0],
 	}
 }
 

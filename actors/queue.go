@@ -127,6 +127,8 @@ func (k *queueKeeper) giveBack(m QueueMessage, err error) {
 		m.Reply.answer(Fetched{}, err)
 	case Clear:
 		m.Reply.answer(Cleared{}, err)
+	case Requeue:
+		m.Reply.answer(Requeued{}, err)
 	case Compact:
 		m.Reply.answer(persistence.Compaction{}, err)
 	case Describe:
@@ -188,6 +190,8 @@ func (a *queue) receive(m QueueMessage) {
 		a.attach(m)
 	case Clear:
 		a.clear(m)
+	case Requeue:
+		a.requeue(m)
 	case recalled:
 		a.recalled(m)
 	case clearNext:
@@ -213,7 +217,7 @@ func (a *queue) receive(m QueueMessage) {
 // stored and an earlier one not.
 func (a *queue) interrupted(current QueueMessage) {
 	switch current.(type) {
-	case nil, Enqueue, Note: // those are waiting, or answered
+	case nil, Enqueue: // those are waiting, or answered
 	default:
 		a.giveBack(current, types.ErrInterrupted)
 	}
@@ -263,6 +267,9 @@ func (a *queue) fetch(m Fetch) {
 		return
 	case a.clearing.busy():
 		a.parked = append(a.parked, m)
+		return
+	case m.Dead:
+		a.fetchDead(m)
 		return
 	case a.settledAbove(m.After) && !a.writeSettled():
 		m.Reply.answer(Fetched{}, a.trouble)

@@ -28,6 +28,9 @@ type sending struct {
 	last       types.Seq // the newest that the queue has
 	unreadable bool      // the queue has an error; Opened ends that
 
+	pace  pace
+	paced func() // stops the timer of the next message, while pace holds it back
+
 	progress time.Time // when the other side last acknowledged something, or was first expected to
 	watching bool      // a progressDue is on its way
 }
@@ -35,7 +38,11 @@ type sending struct {
 // begin starts anew from the oldest pending message.
 func (c *connection) begin() {
 	c.handed = 0
-	c.suspect.linked()
+	if c.config.MaxAttempts > 0 {
+		c.suspect.linked(c.config.Window)
+	} else {
+		c.suspect.linked(0) // nothing is decided, so nothing has to be certain
+	}
 	c.forgetFetched()
 	c.progress = c.config.Clock.Now()
 	c.watching = false
@@ -119,8 +126,14 @@ func (c *connection) send() {
 		r := &c.ahead[0]
 		size := r.Message.Size()
 		if !c.window.holds(r.Seq) { // else it was acknowledged on an earlier link
-			if !c.window.fits(r.Seq, size) {
+			if !c.window.fits(r.Seq, size) || c.suspect.alone > 0 && c.window.open > 0 {
 				break
+			}
+			if c.pace.limited() {
+				if c.keepPace() {
+					break
+				}
+				c.pace.spend(c.config.Clock.Now(), size)
 			}
 			p := c.publish(r)
 			c.suspect.sends(r)
@@ -163,6 +176,7 @@ func (c *connection) publish(r *persistence.Record) broker.Publish {
 // leave the queue, or they would be in the way for ever.
 func (c *connection) sendSingly(batch []broker.Publish) {
 	var refused []persistence.Done
+	var full error
 	for i, p := range batch {
 		err := c.link.Publish(batch[i : i+1])
 		if err == nil {
@@ -172,12 +186,20 @@ func (c *connection) sendSingly(batch []broker.Publish) {
 			break
 		}
 		seq := types.Seq(p.Tag)
+		if c.lettersFull() {
+			full = c.fullOfLetters(err)
+			break
+		}
 		c.config.Logger.Error("a message cannot be sent and is given up", "seq", seq, "error", err)
 		c.window.refused(seq)
-		refused = append(refused, persistence.Done{Range: persistence.Range{First: seq, Last: seq}, Reason: types.Dead})
+		refused = append(refused, persistence.Done{Range: persistence.Range{First: seq, Last: seq}, Reason: types.Dead, Cause: err.Error()})
 	}
 	if len(refused) > 0 {
 		c.config.Queue.Tell(Settle{Done: refused})
+	}
+	if full != nil {
+		c.hangUp(false)
+		c.retry(types.Refused, full)
 	}
 }
 
@@ -188,6 +210,9 @@ func (c *connection) acked(e broker.Acked) {
 		if seq, finished := c.window.acked(a); finished {
 			set.Add(persistence.Range{First: seq, Last: seq})
 		}
+	}
+	if len(set) > 0 {
+		c.suspect.answers()
 	}
 	c.handle.unknown.Add(c.window.unknown)
 	c.window.unknown = 0
@@ -206,7 +231,7 @@ func (c *connection) settle(set persistence.Ranges) {
 		return
 	}
 	c.progress = c.config.Clock.Now()
-	c.suspect.answered = true
+	c.suspect.leaves(set.Count())
 	list := make([]persistence.Done, len(set))
 	for i, r := range set {
 		list[i] = persistence.Done{Range: r, Reason: types.Sent}

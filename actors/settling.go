@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"slices"
+
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -9,6 +11,7 @@ import (
 // yet.
 type pendingSettled struct {
 	settled    [types.Reasons]persistence.Ranges
+	letters    []persistence.Done // dead, with their causes
 	marks      []persistence.Mark
 	sinceCheck uint64 // messages settled since the store was asked whether it wants compaction
 }
@@ -31,13 +34,17 @@ func (a *queue) settle(m Settle) {
 		a.marks = append(a.marks, m.Marks...)
 	}
 	for _, d := range m.Done {
+		if d.Cause != "" {
+			a.letters = append(a.letters, d)
+			continue
+		}
 		a.sinceCheck += a.settled[d.Reason].Add(d.Range)
 	}
 	a.arm()
 }
 
 func (s *pendingSettled) anySettled() bool {
-	if len(s.marks) > 0 {
+	if len(s.marks) > 0 || len(s.letters) > 0 {
 		return true
 	}
 	for i := range s.settled {
@@ -55,7 +62,7 @@ func (s *pendingSettled) settledAbove(seq types.Seq) bool {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(s.letters, func(d persistence.Done) bool { return d.Range.Last > seq })
 }
 
 // settledDone appends what is to be written.
@@ -65,7 +72,7 @@ func (s *pendingSettled) settledDone(done []persistence.Done) []persistence.Done
 			done = append(done, persistence.Done{Range: r, Reason: types.Reason(reason)})
 		}
 	}
-	return done
+	return append(done, s.letters...)
 }
 
 // writeSettled writes what was settled, without messages and without a sync,
@@ -90,6 +97,10 @@ func (a *queue) tellSettled() {
 	clear(a.marks)
 	a.marks = a.marks[:0]
 	var all persistence.Ranges
+	for _, d := range a.letters {
+		all.Add(d.Range)
+	}
+	a.letters = nil
 	for i := range a.settled {
 		for _, r := range a.settled[i] {
 			all.Add(r)

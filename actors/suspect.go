@@ -8,15 +8,23 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// suspicious is after how many links in a row, all of which ended with the same
-// message first in line, that message is named to the operator.
-const suspicious = 3
+const (
+	// suspicious is after how many links in a row, all of which ended with the
+	// same message first in line, that message is named to the operator, and sent
+	// alone.
+	suspicious = 3
+	// mostGivenUp is how many messages are given up in a row while nothing else is
+	// taken. If yet another one cannot be sent it is not the message.
+	mostGivenUp = 2
+	// mostDead is how many dead letters a queue has when nothing more is given up.
+	mostDead = 10_000
+)
 
 // suspect is the message that was the first one on a link, and how many links
 // in a row ended with it unanswered. A broker that does not take a message,
 // because of its size or its topic, has no other way to say so than to end the
-// link [MQTT-4.8.0-1], and whoever looks into it wants to know which message
-// that is. Nothing is decided here: the message stays first in line.
+// link [MQTT-4.8.0-1]. After some links a message is sent alone, so that it is
+// not blamed for what stands behind it.
 type suspect struct {
 	seq   types.Seq
 	topic string
@@ -25,10 +33,17 @@ type suspect struct {
 
 	handed   bool // the present link was given a message
 	answered bool // and has answered one
+	alone    int  // so many messages are sent one by one on the present link
+	givenUp  int  // messages in a row, without an answer to another one
 }
 
-// linked is for a new link.
-func (s *suspect) linked() { s.handed, s.answered = false, false }
+// linked is for a new link, with a window of so many messages.
+func (s *suspect) linked(window int) {
+	s.handed, s.answered, s.alone = false, false, 0
+	if s.links >= suspicious {
+		s.alone = window
+	}
+}
 
 // sends is for a message that is given to the link.
 func (s *suspect) sends(r *persistence.Record) {
@@ -41,6 +56,12 @@ func (s *suspect) sends(r *persistence.Record) {
 	}
 }
 
+// answers is for a message that the other side has acknowledged.
+func (s *suspect) answers() { s.answered, s.givenUp = true, 0 }
+
+// leaves is for so many messages that have nothing more to wait for.
+func (s *suspect) leaves(n uint64) { s.alone = max(0, s.alone-int(min(n, 1<<20))) }
+
 // lost is for a link that the other side, or the network, has ended.
 func (s *suspect) lost() {
 	if s.answered {
@@ -48,6 +69,47 @@ func (s *suspect) lost() {
 	} else if s.handed {
 		s.links++
 	}
+}
+
+// blamed says whether the last link may have ended because of the message.
+func (s *suspect) blamed() bool { return s.links > 0 || s.handed && !s.answered }
+
+// acquit forgets all suspicion.
+func (s *suspect) acquit() { s.links, s.alone, s.givenUp = 0, 0, 0 }
+
+// judge decides what the end of a link means: it returns the state that
+// follows, and why. The first message in line is given up after MaxAttempts
+// links, unless that would be the third in a row: then it is kept, as it is the
+// broker that refuses, until an answer comes or somebody says to go on.
+func (c *connection) judge(err error) (types.State, error) {
+	s := &c.suspect
+	s.lost()
+	why := s.explain(err, c.config.Name)
+	if c.config.MaxAttempts < 0 || s.links < c.config.MaxAttempts {
+		return types.Backoff, why
+	}
+	if s.givenUp >= mostGivenUp {
+		return types.Refused, &broker.HintedError{Err: err, Advice: fmt.Sprintf("the broker does not take any message, this one is the %drd in a row: see its log, and its rules for this user and for topics like %q. No more messages are given up, and it is tried again and again; those that were are dead letters, see mqttdb messages %s --queue dead", s.givenUp+1, clip(s.topic), c.config.Name)}
+	}
+	if c.lettersFull() {
+		return types.Refused, c.fullOfLetters(err)
+	}
+	c.config.Logger.Error("a message is given up and becomes a dead letter", "seq", s.seq, "topic", clip(s.topic), "bytes", s.size, "attempts", s.links, "error", err)
+	c.config.Queue.Tell(Settle{Done: []persistence.Done{{
+		Range:  persistence.Range{First: s.seq, Last: s.seq},
+		Reason: types.Dead,
+		Cause:  fmt.Sprintf("%d links in a row ended with it first in line, the last one: %v", s.links, err),
+	}}})
+	s.links = 0
+	s.givenUp++
+	return types.Backoff, &broker.HintedError{Err: err, Advice: fmt.Sprintf("message %d was set aside after %d attempts: mqttdb messages %s --queue dead", s.seq, c.config.MaxAttempts, c.config.Name)}
+}
+
+// lettersFull says whether the queue has too many dead letters to get more.
+func (c *connection) lettersFull() bool { return c.config.Queue.State().Dead >= mostDead }
+
+func (c *connection) fullOfLetters(err error) error {
+	return &broker.HintedError{Err: err, Advice: fmt.Sprintf("there are %d dead letters, so no message is given up any more: look at them with mqttdb messages %s --queue dead, then requeue or clear them", mostDead, c.config.Name)}
 }
 
 // explain returns why a link ended, with what is known of the message.
@@ -67,7 +129,7 @@ type suspectError struct {
 
 func (e *suspectError) Error() string {
 	m := &e.message
-	return fmt.Sprintf("%v (%d times in a row with message %d first in line: topic %q, %d bytes)", e.err, m.links, m.seq, e.topic(), m.size)
+	return fmt.Sprintf("%v (%d times in a row with message %d first in line: topic %q, %d bytes)", e.err, m.links, m.seq, clip(m.topic), m.size)
 }
 
 // Unwrap implements errors.Unwrap.
@@ -79,14 +141,14 @@ func (e *suspectError) Hint() string {
 	if h := broker.Hint(e.err); h != "" {
 		said = h + "; "
 	}
-	return fmt.Sprintf("%sthe broker may not take that message: see its log; mqttdb clear %s --topic %q gives it up", said, e.connection, e.topic())
+	return fmt.Sprintf("%sthe broker may not take that message: see its log; after max_attempts it becomes a dead letter; mqttdb clear %s --topic %q forgets it", said, e.connection, clip(e.message.topic))
 }
 
-// topic is that of the message, as much of it as is good to read.
-func (e *suspectError) topic() string {
+// clip returns as much of a topic as is good to read.
+func clip(topic string) string {
 	const most = 100
-	if t := e.message.topic; len(t) > most {
-		return t[:most] + "..."
+	if len(topic) > most {
+		return topic[:most] + "..."
 	}
-	return e.message.topic
+	return topic
 }

@@ -54,7 +54,7 @@ func (a *queue) fail(why error) {
 			a.config.Logger.Error("closing the queue failed", "error", err)
 		}
 	}
-	a.dirty, a.overdue, a.marks = false, false, nil
+	a.dirty, a.overdue, a.marks, a.letters = false, false, nil, nil
 	for i := range a.settled {
 		a.settled[i] = nil
 	}

@@ -27,7 +27,6 @@ func gaps() []gap {
 		{"http.tls", "", "none"},
 		{"connections.*.protocol", "5", "3.1.1"},
 		{"connections.*.session_lost", "", "redeliver"},
-		{"connections.*.max_attempts", "", "10"},
 		{"connections.*.persist.incoming", "", "false"},
 		{"connections.*.qos2_window", "", "20"},
 		{"connections.*.max_qos", "2", "1"},
@@ -37,7 +36,6 @@ func gaps() []gap {
 		{"connections.*.subscribe[].qos", "2", "1"},
 		{"connections.*.limits", "", "none, and min_free_disk 64MiB"},
 		{"connections.*.keep_sent", "", "0s"},
-		{"connections.*.rate", "", "none"},
 	}
 }
 

@@ -20,7 +20,6 @@ func TestNotYet(t *testing.T) {
 		{"http.tls", func(c *Config, conn *Connection) { c.HTTP.TLS = ServerTLS{CertFile: "c", KeyFile: "k"} }},
 		{"connections.cloud.protocol", func(c *Config, conn *Connection) { conn.Protocol = MQTT5 }},
 		{"connections.cloud.session_lost", func(c *Config, conn *Connection) { conn.SessionLost = AssumeDelivered }},
-		{"connections.cloud.max_attempts", func(c *Config, conn *Connection) { conn.MaxAttempts = None }},
 		{"connections.cloud.persist.incoming", func(c *Config, conn *Connection) { conn.Persist.Incoming = On }},
 		{"connections.cloud.qos2_window", func(c *Config, conn *Connection) { conn.QoS2Window = 5 }},
 		{"connections.cloud.max_qos", func(c *Config, conn *Connection) { conn.MaxQoS = QoS2 }},
@@ -30,7 +29,6 @@ func TestNotYet(t *testing.T) {
 		{"connections.cloud.subscribe[0].qos", func(c *Config, conn *Connection) { conn.Subscribe = []Subscribe{{Topic: "a", QoS: QoS2}} }},
 		{"connections.cloud.limits", func(c *Config, conn *Connection) { conn.Limits.Outgoing.MinFreeDisk = None }},
 		{"connections.cloud.keep_sent", func(c *Config, conn *Connection) { conn.KeepSent = time.Hour }},
-		{"connections.cloud.rate", func(c *Config, conn *Connection) { conn.Rate.Messages = 1 }},
 	}
 	tested := map[string]bool{}
 	for _, tt := range tests {

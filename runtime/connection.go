@@ -162,8 +162,8 @@ func (c *Connection) Status() types.Status {
 	return s
 }
 
-// Clear forgets the pending messages that are selected, but for those in
-// flight, and returns how many. After that none of them is sent.
+// Clear forgets the messages that are selected, pending ones or dead letters, but
+// for those in flight, and returns how many. After that none of them is sent.
 func (c *Connection) Clear(ctx context.Context, which types.Selection) (uint64, error) {
 	if c == nil {
 		return 0, types.ErrUnknownConnection
@@ -171,7 +171,7 @@ func (c *Connection) Clear(ctx context.Context, which types.Selection) (uint64, 
 	return clearQueue(ctx, c.queue, c.name, which)
 }
 
-// clearQueue forgets the pending messages that are selected in the queue of that
+// clearQueue forgets the messages that are selected in the queue of that
 // name.
 func clearQueue(ctx context.Context, q *actors.Queue, name string, which types.Selection) (uint64, error) {
 	if which.Filter != "" {
@@ -179,8 +179,12 @@ func clearQueue(ctx context.Context, q *actors.Queue, name string, which types.S
 			return 0, err
 		}
 	}
+	dead, err := isDead(which.Queue)
+	if err != nil {
+		return 0, err
+	}
 	cleared, err := actors.Ask(ctx, q.Ref, func(r actors.Reply[actors.Cleared]) actors.QueueMessage {
-		return actors.Clear{Filter: which.Filter, Before: which.Before, Reply: r}
+		return actors.Clear{Filter: which.Filter, Before: which.Before, Dead: dead, Reply: r}
 	})
 	if err != nil {
 		return 0, fmt.Errorf("clear %s: %w", name, err)

@@ -33,6 +33,17 @@ var (
 	// having taken it.
 	ErrNotDelivered = errors.New("not delivered")
 
+	// ErrUnknownQueue is returned for a queue that a connection does not have.
+	ErrUnknownQueue = errors.New("no such queue")
+
+	// ErrUnknownMessage is returned for a number that no message has which is
+	// pending, or a dead letter, whichever was asked for.
+	ErrUnknownMessage = errors.New("no such message")
+
+	// ErrInFlight is returned for a message that was sent and not acknowledged
+	// yet: the broker may have it.
+	ErrInFlight = errors.New("in flight: the broker may have it already; try again when it is acknowledged, or after the link was lost")
+
 	// ErrUnknownConnection is returned for a connection name that is not in
 	// the configuration.
 	ErrUnknownConnection = errors.New("no such connection")

@@ -2,9 +2,10 @@ package types
 
 import "time"
 
-// Selection says which of the pending messages are meant: those that match all
-// that is set; its zero value means all of them.
+// Selection says which of the messages of a queue are meant: those that match
+// all that is set; its zero value means all that are pending.
 type Selection struct {
+	Queue  QueueName // "": Outgoing
 	Filter string    // topics, as they are stored (those the broker sees); "": all
 	Before time.Time // accepted before; zero: at any time
 }

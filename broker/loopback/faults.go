@@ -15,6 +15,7 @@ type faults struct {
 	reorder   bool
 	duplicate float64
 	refuse    byte
+	reject    string
 	users     map[string]string
 }
 
@@ -25,6 +26,11 @@ func (b *Broker) Delay(d time.Duration) { b.set(func(f *faults) { f.delay = d })
 // chance the broker has seen that one or not, and its answers to the packets
 // that came together with it arrive up to some point. 0 cuts no more.
 func (b *Broker) CutAfter(n int) { b.set(func(f *faults) { f.cutAfter = n }) }
+
+// Reject cuts each link over which something is published to a topic that the
+// filter selects, as brokers do that do not take a message; answers to earlier
+// messages may be lost with it. "" rejects nothing.
+func (b *Broker) Reject(filter string) { b.set(func(f *faults) { f.reject = filter }) }
 
 // Refuse answers CONNECT with this code, until it is set to 0.
 func (b *Broker) Refuse(code byte) { b.set(func(f *faults) { f.refuse = code }) }

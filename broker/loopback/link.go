@@ -174,7 +174,11 @@ func (l *link) publish(p []broker.Publish) {
 	qos0, cut := false, false
 	for i := range p {
 		var seen bool
-		if seen, cut = l.count(); seen {
+		seen, cut = l.count()
+		if reject := l.broker.faults.reject; reject != "" && types.Matches(reject, p[i].Message.Topic) {
+			seen, cut = false, true
+		}
+		if seen {
 			acks = l.take(&p[i], acks)
 			qos0 = qos0 || p[i].Message.QoS == 0
 		}
