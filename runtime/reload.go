@@ -86,10 +86,9 @@ func (r *reload) leave(c *Connection) {
 // Reload makes the runtime what cfg, which need not have its defaults, describes:
 // connections are added and removed, the others get their new settings.
 //
-// All or nothing: if cfg is not valid, asks for something that takes a restart
+// All or nothing: an error says that nothing has changed. If cfg is not valid, asks for something that takes a restart
 // (types.ErrNeedsRestart: data_dir, max_message_size, persist, sync), or if the
-// store of a connection to add is not ours to open, the error says so and nothing
-// has changed. Then routes change for all connections at the same moment.
+// store of a connection to add is not ours to open, it says so. Routes change for all connections at the same moment.
 //
 // A connection whose settings are the same is not touched. One whose routes
 // changed keeps its link. For other changes what is in flight may finish, for at
@@ -99,7 +98,8 @@ func (r *reload) leave(c *Connection) {
 // orphan (see Status); one that comes back finds its messages. What is asked of a
 // *Connection that was removed fails with types.ErrClosed.
 //
-// An error of ctx means that the change goes on, but has not ended yet.
+// It returns when the links that had to end have ended and the new ones dial; but
+// if ctx ends first it does not wait for that.
 func (rt *Runtime) Reload(ctx context.Context, cfg config.Config) (Reloaded, error) {
 	if err := cfg.SetDefaultsAndValidate(); err != nil {
 		return Reloaded{}, err
@@ -119,19 +119,18 @@ func (rt *Runtime) Reload(ctx context.Context, cfg config.Config) (Reloaded, err
 	if deadline, ok := ctx.Deadline(); ok {
 		within = min(within, time.Until(deadline)/2)
 	}
-	done := make(chan error, 1)
+	done := make(chan struct{})
 	go func() {
-		err := rt.carryOut(p, within)
+		defer close(done)
+		rt.carryOut(p, within)
 		rt.reload.config = cfg
 		rt.reload.turn <- struct{}{}
-		done <- err
 	}()
 	select {
-	case err := <-done:
-		return p.result, err
-	case <-ctx.Done():
-		return p.result, fmt.Errorf("the new configuration counts, but old links or queues have not ended yet: %w", ctx.Err())
+	case <-done:
+	case <-ctx.Done(): // it goes on
 	}
+	return p.result, nil
 }
 
 // finishTime is how long what is in flight may take when a link is replaced.
@@ -250,9 +249,9 @@ func (rt *Runtime) openAdded(ctx context.Context, p *plan) error {
 	return nil
 }
 
-// carryOut does what p says; nothing can go wrong any more but that the end of
-// something takes long.
-func (rt *Runtime) carryOut(p *plan, within time.Duration) error {
+// carryOut does what p says. Nothing can keep it from that any more: what goes
+// wrong with the end of something old is logged.
+func (rt *Runtime) carryOut(p *plan, within time.Duration) {
 	for _, o := range rt.lineup.Load().orphans {
 		if p.next.named(o.Name) == nil {
 			p.next.orphans = append(p.next.orphans, o)
@@ -265,38 +264,36 @@ func (rt *Runtime) carryOut(p *plan, within time.Duration) error {
 		c.current.Store(c.settings)
 	}
 	rt.replace(p.next)
-	errs := make([]error, len(p.removed)+len(p.changed))
 	var wg sync.WaitGroup
-	for i, c := range p.removed {
-		wg.Go(func() { errs[i] = c.stop(context.Background(), within) })
+	for _, c := range p.removed {
+		wg.Go(func() { rt.reported(c, c.stop(context.Background(), within)) })
 	}
-	for i, c := range p.changed {
+	for _, c := range p.changed {
 		if c.tell {
 			c.queue.Tell(c.settings.forQueue())
 		}
 		if c.brokers != nil {
-			wg.Go(func() { errs[len(p.removed)+i] = c.hangUp(within) })
+			old := c.wire.present()
+			wg.Go(func() { rt.reported(c.Connection, old.finish(context.Background(), within)) })
 		}
 	}
 	wg.Wait() // first all of them: a new link may have the client id of an old one
 	for _, c := range slices.Concat(p.changed, p.added) {
 		if c.brokers != nil {
-			errs = append(errs, c.needClientID(context.Background()), c.connect(c.brokers))
+			rt.reported(c.Connection, c.needClientID(context.Background()))
+			rt.reported(c.Connection, c.connect(c.brokers))
 		}
 	}
 	rt.exile(p.removed)
 	rt.board.changed()
 	rt.o.Logger.Info("reloaded", "added", p.result.Added, "removed", p.result.Removed, "changed", p.result.Changed)
-	return errors.Join(errs...)
 }
 
-// hangUp ends the link of c.
-func (c *Connection) hangUp(within time.Duration) error {
-	old := c.wire.present()
-	if err := old.finish(context.Background(), within); err != nil {
-		return fmt.Errorf("end the link of %s: %w", c.name, err)
+// reported logs what went wrong when c was changed.
+func (rt *Runtime) reported(c *Connection, err error) {
+	if err != nil {
+		rt.o.Logger.Error("a reload was carried out, but not all went well", "conn", c.name, "error", err)
 	}
-	return nil
 }
 
 // exile makes orphans of the removed connections that have messages.
