@@ -31,6 +31,7 @@ type peer struct {
 	mu      sync.Mutex
 	changed chan struct{}
 	got     []types.Message
+	acks    []broker.Ack // to be written
 	ready   bool
 }
 
@@ -52,7 +53,9 @@ func newPeer(t testing.TB, addr string) *peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { link.Close(false) })
+	p.mu.Lock()
 	p.link = link
+	p.mu.Unlock()
 	if err := link.Subscribe(60001, []broker.Filter{{Topic: "#", QoS: 1}}); err != nil {
 		t.Fatal(err)
 	}
@@ -67,21 +70,28 @@ func (p *peer) event(e broker.Event) {
 	case broker.Subscribed:
 		p.ready = true
 	case broker.Received:
-		var acks []broker.Ack
 		for _, in := range e.Packets {
 			p.got = append(p.got, in.Message)
 			if in.Message.QoS == 1 {
-				acks = append(acks, broker.Ack{Kind: broker.PubAck, ID: in.ID})
+				p.acks = append(p.acks, broker.Ack{Kind: broker.PubAck, ID: in.ID})
 			}
 		}
-		if len(acks) > 0 {
-			go p.link.Acknowledge(acks) // an event must not call the link
-		}
+		go p.acknowledge() // an event must not call the link
 	default:
 		return
 	}
 	close(p.changed)
 	p.changed = make(chan struct{})
+}
+
+// acknowledge writes the acknowledgements that are due, in their order.
+func (p *peer) acknowledge() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.link != nil && len(p.acks) > 0 {
+		_ = p.link.Acknowledge(p.acks) // a link that is closed needs none
+		p.acks = nil
+	}
 }
 
 // until waits until a condition on what the peer got holds.
