@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need and this machine lacks: a real broker with its
-# clients, and a C compiler for the race detector. Starts no service. It needs
-# no Go, so that it works under sudo too.
+# clients, an HTTP proxy, and a C compiler for the race detector. Starts no
+# service. It needs no Go, so that it works under sudo too.
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -12,6 +12,7 @@ need() { # program, Debian packages
 }
 need mosquitto mosquitto
 need mosquitto_pub mosquitto-clients
+need tinyproxy tinyproxy-bin # without the service that the package tinyproxy has
 need "${CC:-gcc}" 'gcc libc6-dev'
 [ -n "$packages" ] || exit 0
 

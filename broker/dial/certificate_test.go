@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -74,4 +75,9 @@ func files(t *testing.T, c tls.Certificate) (certFile, keyFile string) {
 		return path
 	}
 	return write("cert.pem", "CERTIFICATE", c.Certificate[0]), write("key.pem", "PRIVATE KEY", key)
+}
+
+// secured is the server's side of a TLS connection.
+func secured(conn net.Conn, c tls.Certificate) net.Conn {
+	return tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{c}})
 }

@@ -158,7 +158,7 @@ func proxyReason(t target, err *proxyError) (what, advice string) {
 	}
 	what = "the proxy " + err.addr + " answered " + no.status
 	switch {
-	case no.code == http.StatusProxyAuthRequired:
+	case no.code == http.StatusProxyAuthRequired, no.code == http.StatusUnauthorized: // tinyproxy's answer to a wrong password
 		return what, "check user and password in proxy"
 	case no.code >= 500:
 		return what, "the proxy does not reach the broker: check the broker's address, and that it runs"

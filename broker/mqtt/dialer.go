@@ -120,9 +120,9 @@ func exchange(conn broker.Conn, in *frames, o broker.ConnectOptions, connect []b
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, broker.ErrHungUp):
 		return broker.Session{}, &broker.HintedError{
 			Err:    broker.ErrNoAnswer,
-			Advice: "check that this is the port of an MQTT broker, with TLS or without as the address says (a WebSocket listener needs ws:// or wss://); some brokers hang up on a username, password or client id that they do not like",
+			Advice: "check that this is the port of an MQTT broker, with TLS or without as the address says (a WebSocket listener needs ws:// or wss://); some brokers hang up on a username, password, client id or certificate that they do not like",
 		}
-	case written != nil:
+	case written != nil && broker.Hint(err) == "":
 		return broker.Session{}, fmt.Errorf("send CONNECT: %w", written)
 	}
 	return broker.Session{}, fmt.Errorf("wait for the broker to answer CONNECT: %w", err)

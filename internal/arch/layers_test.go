@@ -60,7 +60,7 @@ var layers = []row{
 	{pattern: "persistence/storetest", layer: technology, imports: only("types", "persistence", "persistence/journal"), tests: kits},
 	{pattern: "persistence/faultstore", layer: technology, imports: only("types", "persistence", "persistence/journal"), tests: kits},
 	{pattern: "broker/mqtt", layer: technology, pure: true, imports: only("types", "broker"), tests: join(kits, "broker/dial")},
-	{pattern: "broker/dial", layer: technology, imports: only("types", "broker"), tests: kits},
+	{pattern: "broker/dial", layer: technology, imports: only("types", "broker"), tests: join(kits, "internal/tinyproxy")},
 	{pattern: "broker/loopback", layer: technology, pure: true, imports: only("types", "broker"), tests: kits},
 	{pattern: "broker/brokertest", layer: technology, imports: only("types", "broker"), tests: kits},
 
@@ -90,6 +90,8 @@ var layers = []row{
 	{pattern: "internal/arch", layer: vocabulary},
 	{pattern: "internal/notices", layer: vocabulary},
 	{pattern: "internal/mosquitto", layer: vocabulary},
+	{pattern: "internal/tinyproxy", layer: vocabulary},
+	{pattern: "internal/links", layer: top, imports: join(house, "", "internal/mosquitto", "internal/tinyproxy")},
 	{pattern: "internal/crash", layer: top, imports: join(house, "", "internal/mosquitto")},
 }
 

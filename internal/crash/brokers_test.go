@@ -73,7 +73,7 @@ func TestBrokersThatCannotBeUsed(t *testing.T) {
 				return "mqtt://" + answering(t, "")
 			},
 			err:  "the broker closed the connection without an answer to CONNECT",
-			hint: "check that this is the port of an MQTT broker, with TLS or without as the address says (a WebSocket listener needs ws:// or wss://); some brokers hang up on a username, password or client id that they do not like",
+			hint: "check that this is the port of an MQTT broker, with TLS or without as the address says (a WebSocket listener needs ws:// or wss://); some brokers hang up on a username, password, client id or certificate that they do not like",
 		},
 		{
 			name: "a web server without MQTT over WebSocket",

@@ -1,0 +1,7 @@
+//go:build unix && !linux
+
+package tinyproxy
+
+import "syscall"
+
+func orphanless() *syscall.SysProcAttr { return nil }
