@@ -30,16 +30,18 @@ type role[M any] interface {
 func spawn[M any](s *System, name string, newRole func(self Ref[M]) role[M], giveBack func(M, error)) (Ref[M], error) {
 	self := Ref[M]{&address{name: s.name + "/" + name, gone: make(chan struct{}), log: s.restart.log}}
 	props := actor.PropsFromProducer(
-		func() actor.Actor { return &life[M]{role: newRole(self), self: self} },
-		actor.WithDispatcher(newWorker(self.to.gone)),
+		func() actor.Actor { return &life[M]{role: newRole(self), self: self, over: s.workers.leave} },
+		actor.WithDispatcher(s.workers),
 		actor.WithGuardian(s.restart), // not WithSupervisor: that is for its children
 		actor.WithMailbox(func() actor.Mailbox {
 			box := actor.Unbounded(&remains[M]{self, giveBack})()
 			self.to.post = box.PostUserMessage
 			return &reopened{box, self.to.gone}
 		}))
+	s.workers.enter()
 	if _, err := s.actors.Root.SpawnNamed(props, self.to.name); err != nil {
-		close(self.to.gone) // ends the worker
+		s.workers.leave()
+		close(self.to.gone)
 		return Ref[M]{}, fmt.Errorf("start actor %s: %w", self.to.name, err)
 	}
 	return self, nil
@@ -49,6 +51,7 @@ func spawn[M any](s *System, name string, newRole func(self Ref[M]) role[M], giv
 type life[M any] struct {
 	role    role[M]
 	self    Ref[M]
+	over    func() // called once the actor has stopped for good
 	current M
 }
 
@@ -71,6 +74,7 @@ func (l *life[M]) Receive(c actor.Context) {
 		l.stop()
 	case *actor.Stopped:
 		close(l.self.to.gone)
+		l.over()
 	case kill:
 		panic("killed by Ref.Kill")
 	}

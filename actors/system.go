@@ -16,6 +16,7 @@ type System struct {
 	actors  *actor.ActorSystem
 	name    string
 	restart restart
+	workers *workers
 }
 
 // SystemOptions say where actors live. The zero value is an actor system of
@@ -51,7 +52,7 @@ func NewSystem(o SystemOptions) *System {
 		o.Host = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return quiet }))
 		shrink(o.Host.ProcessRegistry.LocalPIDs)
 	}
-	return &System{o.Host, o.Name, restart{log: o.Logger, first: o.RestartAfter, max: o.RestartMax}}
+	return &System{o.Host, o.Name, restart{log: o.Logger, first: o.RestartAfter, max: o.RestartMax}, newWorkers()}
 }
 
 // registryBuckets is how many of protoactor's 1,024 we keep.

@@ -1,44 +1,79 @@
 package actors
 
-import "github.com/asynkron/protoactor-go/actor"
+import (
+	"sync"
+	"sync/atomic"
 
-// worker is the goroutine of an actor: it stays, with the stack that it has
-// grown, where protoactor's own dispatcher starts a new one whenever a message
-// comes to an empty mailbox.
-type worker struct {
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// spareWorkers is how many goroutines without work are kept. More than a few
+// actors seldom run at once, however many there are.
+const spareWorkers = 16
+
+// workers are the goroutines that the actors of a system run on. An actor to
+// which nothing is said has none. One that has served an actor waits for the
+// next, with the stack that it has grown, where protoactor's own dispatcher
+// starts a new one whenever a message comes to an empty mailbox.
+type workers struct {
 	work chan func()
-	gone <-chan struct{}
+	idle atomic.Int32
+	rest atomic.Pointer[chan struct{}] // closed: nobody is to wait for work
+
+	mu     sync.Mutex
+	actors int // that there are
 }
 
-var _ actor.Dispatcher = (*worker)(nil)
+var _ actor.Dispatcher = (*workers)(nil)
 
-// newWorker starts a goroutine that ends when gone is closed.
-func newWorker(gone <-chan struct{}) *worker {
-	w := &worker{make(chan func()), gone}
-	go w.run()
-	return w
+func newWorkers() *workers { return &workers{work: make(chan func())} }
+
+// enter takes note of an actor that will need them.
+func (w *workers) enter() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.actors++; w.actors == 1 {
+		rest := make(chan struct{})
+		w.rest.Store(&rest)
+	}
 }
 
-func (w *worker) run() {
+// leave takes note of an actor that has stopped. With the last one all
+// goroutines end.
+func (w *workers) leave() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.actors--; w.actors == 0 {
+		close(*w.rest.Load())
+	}
+}
+
+// Schedule implements actor.Dispatcher. It never waits.
+func (w *workers) Schedule(f func()) {
+	select {
+	case w.work <- f:
+	default:
+		go w.run(f)
+	}
+}
+
+// run serves one actor after the other until there is nothing to do.
+func (w *workers) run(f func()) {
 	for {
+		f()
+		if w.idle.Add(1) > spareWorkers {
+			w.idle.Add(-1)
+			return
+		}
 		select {
-		case f := <-w.work:
-			f()
-		case <-w.gone:
+		case f = <-w.work:
+			w.idle.Add(-1)
+		case <-*w.rest.Load():
+			w.idle.Add(-1)
 			return
 		}
 	}
 }
 
-// Schedule implements actor.Dispatcher. Nothing is lost when the worker is just
-// about to rest, or has ended.
-func (w *worker) Schedule(f func()) {
-	select {
-	case w.work <- f:
-	default:
-		go f()
-	}
-}
-
 // Throughput implements actor.Dispatcher: how many messages are served in a row.
-func (w *worker) Throughput() int { return 300 }
+func (w *workers) Throughput() int { return 300 }
