@@ -25,15 +25,16 @@ func Source(dir string, o Options) (journal.Source, error) {
 }
 
 func newSource(dir string, o Options) *source {
-	return &source{dir: filepath.Clean(dir), o: o, segmentSize: o.SegmentSize, fullAt: SegmentSize, disk: realDisk, closed: func(bool) {}}
+	return &source{dir: filepath.Clean(dir), o: o, segmentSize: o.SegmentSize, fullAt: SegmentSize, disk: realDisk, buffers: new(buffers), closed: func(bool) {}}
 }
 
 // source is a queue's directory, between Inspect and Start.
 type source struct {
-	dir    string
-	o      Options
-	disk   disk
-	closed func(failed bool) // told when the medium was closed
+	dir     string
+	o       Options
+	disk    disk
+	buffers *buffers
+	closed  func(failed bool) // told when the medium was closed
 
 	lock        *lock // nil if not held
 	segmentSize int64

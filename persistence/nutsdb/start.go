@@ -68,7 +68,7 @@ func (s *source) open(active written, record []byte) (*medium, error) {
 	if err := s.disk.syncNames(s.dir); err != nil {
 		return nil, err
 	}
-	db, err := openDatabase(s.dir, s.segmentSize)
+	db, err := openDatabase(s.dir, s.segmentSize, s.buffers)
 	if err != nil {
 		return nil, err
 	}

@@ -65,8 +65,9 @@ type Store struct {
 	dir string
 	o   Options
 
-	fullAt int64 // see source
-	disk   disk
+	fullAt  int64 // see source
+	disk    disk
+	buffers buffers
 
 	mu     sync.Mutex
 	closed bool
@@ -107,7 +108,7 @@ func (s *Store) Open(ctx context.Context, name string) (persistence.Queue, error
 		}
 	}
 	src := newSource(dir, s.o)
-	src.fullAt, src.disk = s.fullAt, s.disk
+	src.fullAt, src.disk, src.buffers = s.fullAt, s.disk, &s.buffers
 	src.closed = func(failed bool) { s.forget(name, failed) }
 	q, err := journal.Open(ctx, src, journal.Options{
 		Name: name, Logger: s.o.Logger, Lazy: s.o.Lazy(name), SegmentSize: min(s.fullAt, s.o.SegmentSize),
