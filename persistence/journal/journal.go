@@ -125,7 +125,7 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 			size: uint32(size), count: uint32(n), live: uint32(n),
 			delta: b.Delta != nil, since: b.Records[0].Enqueued.UnixMilli(),
 		})
-		q.cache.put(b.LSN, b.Records, size)
+		q.cache.wrote(b.LSN, b.Records, size)
 	} else {
 		q.disk.garbage = append(q.disk.garbage, entry{b.LSN, segment, true})
 	}
@@ -133,6 +133,7 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 		q.disk.deltas++
 		q.index.settle(b.Delta.Done.All(), &q.books)
 		q.index.settle(slices.Values(c.Freed), &q.books)
+		q.cache.forget(q.books.floor)
 	}
 	q.mu.Unlock()
 	if err := q.follow(segment); err != nil {

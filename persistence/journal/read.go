@@ -73,6 +73,7 @@ func (q *Queue) read(ctx context.Context, buf []persistence.Record, after types.
 		}
 		i++
 	}
+	q.cache.caughtUp()
 	return buf, nil
 }
 
