@@ -169,6 +169,9 @@ func (c *connection) publish(r *persistence.Record) broker.Publish {
 			c.handle.resent.Add(1)
 		}
 	}
+	if r.Enveloped {
+		p.Message.Payload = envelope(r, p.Dup || r.Enqueued.Before(c.up))
+	}
 	return p
 }
 

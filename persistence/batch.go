@@ -23,6 +23,8 @@ import (
 //	                [uvarint expiry, ms]
 //	                [uvarint length, MQTT 5 properties]
 //	                uvarint  length, payload
+//	4 envelopes   since 1.1, per message that leaves in an envelope: uvarint
+//	                its index among the messages − that of the one before − 1
 //	5 delta       fields, see Delta
 type Batch struct {
 	LSN       uint64
@@ -39,6 +41,7 @@ type Batch struct {
 const (
 	sectionDictionary = 1
 	sectionMessages   = 3
+	sectionEnvelopes  = 4
 	sectionDelta      = 5
 )
 
@@ -85,10 +88,15 @@ func (e *Encoder) Encode(b *Batch) []byte {
 		e.out = appendSized(e.out, e.scratch)
 		e.out = append(e.out, sectionMessages)
 		e.out = appendSized(e.out, e.messages)
+		if e.encodeEnvelopes(b) {
+			h.Minor = Minor
+			e.out = append(e.out, sectionEnvelopes)
+			e.out = appendSized(e.out, e.scratch)
+		}
 	}
 	if b.Delta != nil {
 		h.Flags |= FlagDelta
-		h.Minor = b.Delta.minor()
+		h.Minor = max(h.Minor, b.Delta.minor())
 		e.messages, e.scratch = b.Delta.encode(e.messages[:0], e.scratch)
 		e.out = append(e.out, sectionDelta)
 		e.out = appendSized(e.out, e.messages)
@@ -173,6 +181,20 @@ func (e *Encoder) encodeDictionary() {
 		out = append(out, s...)
 	}
 	e.scratch = out
+}
+
+// encodeEnvelopes fills e.scratch with the places of the messages that leave in
+// an envelope, and says whether there are any.
+func (e *Encoder) encodeEnvelopes(b *Batch) bool {
+	out, next := e.scratch[:0], 0
+	for i := range b.Records {
+		if b.Records[i].Enveloped {
+			out = binary.AppendUvarint(out, uint64(i-next))
+			next = i + 1
+		}
+	}
+	e.scratch = out
+	return len(out) > 0
 }
 
 func appendSized(out, b []byte) []byte {

@@ -53,6 +53,8 @@ func (b *Batch) sections(h Header, body []byte) (err error) {
 			dictionary = section.dictionary()
 		case sectionMessages:
 			b.Records = section.messages(h, dictionary)
+		case sectionEnvelopes:
+			section.envelopes(b.Records)
 		case sectionDelta:
 			if b.Delta, err = decodeDelta(section.b); err != nil {
 				return err
@@ -162,6 +164,19 @@ func (r *reader) dictionary() []string {
 		out = append(out, string(r.sized()))
 	}
 	return out
+}
+
+// envelopes marks the messages that leave in an envelope.
+func (r *reader) envelopes(of []Record) {
+	for len(r.b) > 0 {
+		gap := r.uvarint()
+		if gap >= uint64(len(of)) {
+			r.fail("an envelope of no message")
+			return
+		}
+		of[gap].Enveloped = true
+		of = of[gap+1:]
+	}
 }
 
 func (r *reader) messages(h Header, dictionary []string) []Record {

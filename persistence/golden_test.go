@@ -56,6 +56,15 @@ func goldenEntries() map[string]*Batch {
 				{Seq: 400, Entry: Entry{Message: types.Message{Topic: "a", Payload: []byte("four hundred")}, Enqueued: at(60_000)}},
 			},
 		},
+		"envelopes": {
+			LSN: 26, Store: goldenStore, Kind: KindBatch, First: 10, Last: 13,
+			Records: []Record{
+				{Seq: 10, Entry: Entry{Message: types.Message{Topic: "a"}, Enqueued: at(0), Enveloped: true}},
+				{Seq: 11, Entry: Entry{Message: types.Message{Topic: "a"}, Enqueued: at(0)}},
+				{Seq: 12, Entry: Entry{Message: types.Message{Topic: "a"}, Enqueued: at(0)}},
+				{Seq: 13, Entry: Entry{Message: types.Message{Topic: "a", QoS: 1}, Enqueued: at(0), Enveloped: true}},
+			},
+		},
 		"delta": {
 			LSN: 19, Store: goldenStore, Kind: KindBatch,
 			Delta: &Delta{

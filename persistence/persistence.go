@@ -120,6 +120,9 @@ type Entry struct {
 	Message  types.Message
 	Origin   types.Origin
 	Enqueued time.Time // when it was accepted; stored in whole milliseconds
+
+	// Enveloped says that it leaves in an envelope that tells its time and number.
+	Enveloped bool
 }
 
 // Record is a message at its place in a queue.

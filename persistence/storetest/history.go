@@ -185,6 +185,7 @@ func (m *model) randomCommit(r *rand.Rand) persistence.Commit {
 			if r.IntN(5) == 0 {
 				e.Origin = types.Origin{Source: fmt.Sprint("client", r.IntN(3)), ID: r.Uint64()}
 			}
+			e.Enveloped = r.IntN(6) == 0
 			c.Messages = append(c.Messages, e)
 		}
 	}

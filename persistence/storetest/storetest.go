@@ -189,5 +189,5 @@ func done(first, last types.Seq, why types.Reason) []persistence.Done {
 func sameEntry(a, b persistence.Entry) bool {
 	return a.Message.Topic == b.Message.Topic && bytes.Equal(a.Message.Payload, b.Message.Payload) &&
 		a.Message.QoS == b.Message.QoS && a.Message.Retain == b.Message.Retain && a.Message.Expiry == b.Message.Expiry &&
-		bytes.Equal(a.Message.Properties, b.Message.Properties) && a.Origin == b.Origin && a.Enqueued.Equal(b.Enqueued)
+		bytes.Equal(a.Message.Properties, b.Message.Properties) && a.Origin == b.Origin && a.Enqueued.Equal(b.Enqueued) && a.Enveloped == b.Enveloped
 }
