@@ -32,7 +32,6 @@ func gaps() []gap {
 		{"connections.*.max_qos", "2", "1"},
 		{"connections.*.forward[].qos", "2", "keep"},
 		{"connections.*.forward[].ttl", "", "0s"},
-		{"connections.*.forward[].envelope", "", "none"},
 		{"connections.*.subscribe[].qos", "2", "1"},
 		{"connections.*.limits", "", "none, and min_free_disk 64MiB"},
 		{"connections.*.keep_sent", "", "0s"},

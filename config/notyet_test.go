@@ -25,7 +25,6 @@ func TestNotYet(t *testing.T) {
 		{"connections.cloud.max_qos", func(c *Config, conn *Connection) { conn.MaxQoS = QoS2 }},
 		{"connections.cloud.forward[0].qos", func(c *Config, conn *Connection) { conn.Forward = []Forward{{Topic: "a", QoS: QoS2}} }},
 		{"connections.cloud.forward[0].ttl", func(c *Config, conn *Connection) { conn.Forward = []Forward{{Topic: "a", TTL: 1}} }},
-		{"connections.cloud.forward[0].envelope", func(c *Config, conn *Connection) { conn.Forward = []Forward{{Topic: "a", Envelope: EnvelopeJSON}} }},
 		{"connections.cloud.subscribe[0].qos", func(c *Config, conn *Connection) { conn.Subscribe = []Subscribe{{Topic: "a", QoS: QoS2}} }},
 		{"connections.cloud.limits", func(c *Config, conn *Connection) { conn.Limits.Outgoing.MinFreeDisk = None }},
 		{"connections.cloud.keep_sent", func(c *Config, conn *Connection) { conn.KeepSent = time.Hour }},

@@ -65,28 +65,34 @@ func (c *Connection) Routes() *Routes {
 	return r
 }
 
+// Forwarded is a message as it is to be queued for the broker: with the remote
+// topic, and its QoS and retain flag as configured.
+type Forwarded struct {
+	types.Message
+	Envelope Envelope // what it leaves in
+}
+
 // Forwards says whether m, which a local client published, is for the broker,
-// and returns it as it is to be queued: with the remote topic, its QoS and
-// retain flag as configured. The remote topic may be longer than MQTT allows:
-// check it.
-func (r *Routes) Forwards(m types.Message) (types.Message, bool) {
+// and returns it as it is to be queued. The remote topic may be longer than MQTT
+// allows: check it.
+func (r *Routes) Forwards(m types.Message) (Forwarded, bool) {
 	if r.implicit {
 		if strings.HasPrefix(m.Topic, "$") || r.delivered(m.Topic) {
-			return m, false
+			return Forwarded{}, false
 		}
-		return r.connection.Outgoing(m), true
+		return Forwarded{Message: r.connection.Outgoing(m)}, true
 	}
 	return r.first(m, func(*Forward) bool { return true })
 }
 
 // Relays is Forwards for a message that came from another connection, under its
 // local topic: only entries with Relay count, the others are passed over.
-func (r *Routes) Relays(m types.Message) (types.Message, bool) {
+func (r *Routes) Relays(m types.Message) (Forwarded, bool) {
 	return r.first(m, func(f *Forward) bool { return f.Relay })
 }
 
 // first applies the first entry of Forward that counts and matches.
-func (r *Routes) first(m types.Message, counts func(*Forward) bool) (types.Message, bool) {
+func (r *Routes) first(m types.Message, counts func(*Forward) bool) (Forwarded, bool) {
 	for i, f := range r.forward {
 		entry := &r.connection.Forward[i]
 		if !counts(entry) {
@@ -95,10 +101,10 @@ func (r *Routes) first(m types.Message, counts func(*Forward) bool) (types.Messa
 		if topic, ok := f.apply(m.Topic); ok {
 			m.Topic = topic
 			m.QoS = entry.QoS.Of(m.QoS)
-			return r.connection.Outgoing(m), true
+			return Forwarded{r.connection.Outgoing(m), entry.Envelope}, true
 		}
 	}
-	return m, false
+	return Forwarded{}, false
 }
 
 // Delivers says whether m, which came from the broker, is for local clients,

@@ -2,10 +2,12 @@ package runtime
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
 	"github.com/mqttdb/mqttdb/actors"
+	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -126,11 +128,12 @@ func (rt *Runtime) add(r *routing, l *lineup, from *Connection, p *Passage) erro
 	r.parts = append(r.parts, part{done: p.Done})
 	entry := persistence.Entry{Origin: p.Origin}
 	for _, c := range l.members {
-		var ok bool
-		if entry.Message, ok = c.forwards(p.Message, from); !ok {
+		f, ok := c.forwards(p.Message, from)
+		if !ok {
 			continue
 		}
-		if err := entry.Message.Check(int(rt.config.MaxMessageSize)); err != nil {
+		entry.Message, entry.Enveloped = f.Message, f.Envelope == config.EnvelopeJSON
+		if err := checkEntry(&entry, int(rt.config.MaxMessageSize)); err != nil {
 			c.refused.Add(1)
 			if from == nil {
 				return err
@@ -148,14 +151,29 @@ func (rt *Runtime) add(r *routing, l *lineup, from *Connection, p *Passage) erro
 	return rt.addLocal(r, p)
 }
 
+// checkEntry says whether e can be taken, stored and published; max is the
+// largest payload, also with an envelope around it.
+func checkEntry(e *persistence.Entry, max int) error {
+	if err := e.Message.Check(max); err != nil {
+		return err
+	}
+	if !e.Enveloped {
+		return nil
+	}
+	if n := actors.EnvelopeSize(e.Message.Payload); n > max {
+		return fmt.Errorf("%w: in its envelope the payload may take %d bytes, the limit is %d", types.ErrTooLarge, n, max)
+	}
+	return nil
+}
+
 // forwards says whether m is for the broker of c, and returns it as it is to be
 // queued. from is the connection that it came from, nil for a local client.
-func (c *member) forwards(m types.Message, from *Connection) (types.Message, bool) {
+func (c *member) forwards(m types.Message, from *Connection) (config.Forwarded, bool) {
 	switch from {
 	case nil:
 		return c.settings.routes.Forwards(m)
 	case c.Connection: // never back to where it came from (S6.1)
-		return m, false
+		return config.Forwarded{}, false
 	}
 	return c.settings.routes.Relays(m)
 }

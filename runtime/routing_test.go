@@ -3,7 +3,9 @@ package runtime_test
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -106,5 +108,58 @@ func TestRouteAllTakesAPart(t *testing.T) {
 		if got := rt.Connection(name).Status().Outgoing.Accepted; got != count {
 			t.Errorf("%s took %d of %d", name, got, count)
 		}
+	}
+}
+
+// An envelope tells when a message was accepted, its number and whether it
+// waited; and what would be too large in it is refused.
+func TestEnvelope(t *testing.T) {
+	h := newHouse()
+	h.broker.Down()
+	rt := h.open(t, config.Connection{Name: "c", Forward: []config.Forward{
+		{Topic: "plain"}, {Topic: "#", RemotePrefix: "site/", Envelope: config.EnvelopeJSON},
+	}})
+	answer := make(chan error, 1)
+	route := func(topic, payload string) error {
+		t.Helper()
+		if !rt.Route(message(topic, payload), types.Origin{}, func(err error) { answer <- err }, func() {}) {
+			t.Fatal("no room")
+		}
+		return <-answer
+	}
+	for _, m := range [][2]string{{"a", "waited"}, {"plain", "plain"}} {
+		if err := route(m[0], m[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := route("a", strings.Repeat("\x00", config.DefaultMaxMessageSize/6)); !errors.Is(err, types.ErrTooLarge) {
+		t.Errorf("too large in its envelope: %v", err)
+	}
+	if err := route("plain", strings.Repeat("\x00", config.DefaultMaxMessageSize/6)); err != nil {
+		t.Errorf("without an envelope: %v", err)
+	}
+	h.broker.Up()
+	if err := rt.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := route("a", "\xff"); err != nil {
+		t.Fatal(err)
+	}
+	if err := rt.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range h.broker.Published() {
+		if len(m.Payload) < 200 {
+			got = append(got, m.Topic+" "+regexp.MustCompile(`"ts":"20[-0-9]+T[:0-9]+\.\d\d\dZ"`).ReplaceAllString(string(m.Payload), "TS"))
+		}
+	}
+	want := []string{
+		`site/a {TS,"seq":1,"replayed":true,"payload":"waited"}`,
+		"plain plain",
+		`site/a {TS,"seq":4,"replayed":false,"payload_base64":"/w=="}`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
