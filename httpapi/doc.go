@@ -3,8 +3,14 @@
 //
 //	GET  /api/connections                        all statuses
 //	GET  /api/connections/{name}                 one
-//	POST /api/connections/{name}/clear           forget what is pending; {"cleared": n}
-//	         ?queue=outgoing&topic=FILTER&older_than=DURATION
+//	POST /api/connections/{name}/clear           forget what is pending, or dead letters
+//	         ?queue=outgoing|dead&topic=FILTER   (queue=dead); {"cleared": n}
+//	         &older_than=DURATION
+//	GET  /api/connections/{name}/messages        what is stored: [{"seq", "topic", "qos", "retain",
+//	         ?queue=outgoing|dead&after=SEQ      "payload" (base64), "accepted", "cause"}, …], with
+//	         &limit=100                          numbers above after; [] at the end
+//	POST …/messages/{seq}/requeue?queue=dead     send a dead letter again; {"seq": its new number}
+//	DELETE …/messages/{seq}?queue=outgoing|dead  forget one; 409 if it is in flight
 //	POST /api/connections/{name}/publish         store a message; 201 {"seq": n} once committed
 //	         ?topic=TOPIC&qos=1&retain=true      body: the payload
 //	POST /api/connections/{name}/pause, …/resume

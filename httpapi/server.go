@@ -27,6 +27,7 @@ type Runtime interface {
 	Clear(ctx context.Context, connection string, c types.Selection) (uint64, error)
 	Pause(connection string) error
 	Resume(connection string) error
+	Messages
 
 	// Drain waits until the queue is empty, or until ctx ends.
 	Drain(ctx context.Context, connection string) error
@@ -108,6 +109,9 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("POST /api/connections/{name}/pause", s.steer(s.rt.Pause, "paused"))
 	mux.HandleFunc("POST /api/connections/{name}/resume", s.steer(s.rt.Resume, "resumed"))
 	mux.HandleFunc("POST /api/connections/{name}/drain", s.drain)
+	mux.HandleFunc("GET /api/connections/{name}/messages", s.messages)
+	mux.HandleFunc("POST /api/connections/{name}/messages/{seq}/requeue", s.requeue)
+	mux.HandleFunc("DELETE /api/connections/{name}/messages/{seq}", s.remove)
 	mux.HandleFunc("POST /api/reload", s.reload)
 	mux.HandleFunc("GET /api/reload", s.lastReload)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -133,11 +137,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) clear(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	sel := types.Selection{Filter: query.Get("topic")}
-	if queue := query.Get("queue"); queue != "" && queue != "outgoing" {
-		refuse(w, http.StatusBadRequest, fmt.Errorf("no queue %q", queue), "queue is outgoing")
-		return
-	}
+	sel := types.Selection{Queue: types.QueueName(query.Get("queue")), Filter: query.Get("topic")}
 	if sel.Filter != "" {
 		if err := types.CheckFilter(sel.Filter); err != nil {
 			refuse(w, http.StatusBadRequest, err, "topic is an MQTT topic filter")
@@ -224,6 +224,12 @@ func fail(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, types.ErrUnknownConnection):
 		code, hint = http.StatusNotFound, "GET /api/connections lists the connections"
+	case errors.Is(err, types.ErrUnknownMessage):
+		code = http.StatusNotFound
+	case errors.Is(err, types.ErrUnknownQueue):
+		code = http.StatusBadRequest
+	case errors.Is(err, types.ErrInFlight):
+		code = http.StatusConflict
 	case errors.Is(err, types.ErrTooLarge):
 		code = http.StatusRequestEntityTooLarge
 	case errors.Is(err, types.ErrInvalidTopic), errors.Is(err, types.ErrInvalidMessage):

@@ -23,6 +23,7 @@ import (
 type fakeRuntime struct {
 	published types.Message
 	selected  types.Selection
+	asked     string
 	paused    bool
 	last      *httpapi.Reload
 	err       error
@@ -49,7 +50,33 @@ func (f *fakeRuntime) Publish(_ context.Context, c string, m types.Message) (typ
 
 func (f *fakeRuntime) Clear(_ context.Context, c string, s types.Selection) (uint64, error) {
 	f.selected = s
+	if s.Queue != "" && s.Queue != types.Outgoing && s.Queue != types.DeadLetters {
+		return 0, types.ErrUnknownQueue
+	}
 	return 7, f.known(c)
+}
+
+func (f *fakeRuntime) Messages(_ context.Context, c string, queue types.QueueName, after types.Seq, limit int) ([]types.Stored, error) {
+	f.asked = fmt.Sprint(queue, " ", after, " ", limit)
+	if queue == types.DeadLetters {
+		return []types.Stored{{Seq: 5, Message: types.Message{Topic: "t", Payload: []byte{0, 255}, QoS: 1}, Accepted: time.Unix(1, 0).UTC(), Cause: "why"}}, f.known(c)
+	}
+	return nil, f.known(c)
+}
+
+func (f *fakeRuntime) Requeue(_ context.Context, c string, seq types.Seq) (types.Seq, error) {
+	if seq != 5 {
+		return 0, types.ErrUnknownMessage
+	}
+	return 6, f.known(c)
+}
+
+func (f *fakeRuntime) Remove(_ context.Context, c string, queue types.QueueName, seq types.Seq) error {
+	if seq == 7 {
+		return types.ErrInFlight
+	}
+	f.asked = fmt.Sprint(queue, " ", seq)
+	return f.known(c)
 }
 
 func (f *fakeRuntime) Pause(c string) error  { f.paused = true; return f.known(c) }
@@ -128,7 +155,19 @@ func TestRoutes(t *testing.T) {
 		{"clear", "POST", "/api/connections/cloud/clear", "", nil, 200, `{"cleared":7}`},
 		{"clear some", "POST", "/api/connections/cloud/clear?queue=outgoing&topic=a/%23&older_than=24h", "", nil, 200, `{"cleared":7}`},
 		{"clear a long topic", "POST", "/api/connections/cloud/clear?topic=" + strings.Repeat("%2f", 65535), "", nil, 200, `{"cleared":7}`},
-		{"clear what", "POST", "/api/connections/cloud/clear?queue=incomming", "", nil, 400, `queue is outgoing`},
+		{"clear what", "POST", "/api/connections/cloud/clear?queue=incomming", "", nil, 400, `no such queue`},
+		{"messages", "GET", "/api/connections/cloud/messages", "", nil, 200, `[]`},
+		{"dead letters", "GET", "/api/connections/cloud/messages?queue=dead&after=3&limit=2", "", nil, 200,
+			`[{"seq":5,"topic":"t","qos":1,"retain":false,"payload":"AP8=","accepted":"1970-01-01T00:00:01Z","cause":"why"}]`},
+		{"messages after what", "GET", "/api/connections/cloud/messages?after=x", "", nil, 400, `after is the number`},
+		{"no messages", "GET", "/api/connections/cloud/messages?limit=0", "", nil, 400, `1 to 1000`},
+		{"messages of whom", "GET", "/api/connections/cluod/messages", "", nil, 404, `no such connection`},
+		{"requeue", "POST", "/api/connections/cloud/messages/5/requeue?queue=dead", "", nil, 200, `{"seq":6}`},
+		{"requeue what is none", "POST", "/api/connections/cloud/messages/8/requeue", "", nil, 404, `no such message`},
+		{"requeue what is pending", "POST", "/api/connections/cloud/messages/5/requeue?queue=outgoing", "", nil, 400, `queue is dead`},
+		{"requeue what", "POST", "/api/connections/cloud/messages/five/requeue", "", nil, 400, `by its number`},
+		{"remove", "DELETE", "/api/connections/cloud/messages/5?queue=dead", "", nil, 200, `{"removed":5}`},
+		{"remove what is in flight", "DELETE", "/api/connections/cloud/messages/7?queue=outgoing", "", nil, 409, `in flight`},
 		{"clear bad filter", "POST", "/api/connections/cloud/clear?topic=a%23", "", nil, 400, `invalid topic`},
 		{"clear bad age", "POST", "/api/connections/cloud/clear?older_than=24", "", nil, 400, `older_than`},
 		{"clear by GET", "GET", "/api/connections/cloud/clear", "", nil, 404, `no such page`},

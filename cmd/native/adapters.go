@@ -40,6 +40,21 @@ func (a api) Pause(connection string) error { return a.g.db.Connection(connectio
 // Resume implements httpapi.Runtime.
 func (a api) Resume(connection string) error { return a.g.db.Connection(connection).Resume() }
 
+// Messages implements httpapi.Messages.
+func (a api) Messages(ctx context.Context, connection string, queue types.QueueName, after types.Seq, limit int) ([]types.Stored, error) {
+	return a.g.db.Connection(connection).Messages(ctx, queue, after, limit)
+}
+
+// Requeue implements httpapi.Messages.
+func (a api) Requeue(ctx context.Context, connection string, seq types.Seq) (types.Seq, error) {
+	return a.g.db.Connection(connection).Requeue(ctx, seq)
+}
+
+// Remove implements httpapi.Messages.
+func (a api) Remove(ctx context.Context, connection string, queue types.QueueName, seq types.Seq) error {
+	return a.g.db.Connection(connection).Remove(ctx, queue, seq)
+}
+
 // Drain implements httpapi.Runtime.
 func (a api) Drain(ctx context.Context, connection string) error {
 	return a.g.db.Connection(connection).Drain(ctx)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/mqttdb/mqttdb"
 )
 
 func newClear(o *options) *cobra.Command {
@@ -29,7 +31,7 @@ of them, or those that match. They are gone for good.`,
 			}
 			name := args[0]
 			if !yes {
-				if err := confirm(cmd, g, name, topic != "" || olderThan != ""); err != nil {
+				if err := confirm(cmd, g, name, queue, topic != "" || olderThan != ""); err != nil {
 					return err
 				}
 			}
@@ -47,7 +49,7 @@ of them, or those that match. They are gone for good.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&queue, "queue", "outgoing", "the queue to clear")
+	cmd.Flags().StringVar(&queue, "queue", "outgoing", "what to clear: outgoing, or dead for the dead letters")
 	cmd.Flags().StringVar(&topic, "topic", "", "only messages whose topic (as the broker sees it) matches this filter")
 	cmd.Flags().StringVar(&olderThan, "older-than", "", "only messages stored longer ago than this, as in 24h")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
@@ -55,15 +57,18 @@ of them, or those that match. They are gone for good.`,
 }
 
 // confirm asks before messages are forgotten.
-func confirm(cmd *cobra.Command, g gateway, name string, some bool) error {
+func confirm(cmd *cobra.Command, g gateway, name, queue string, some bool) error {
 	statuses, err := g.statuses(cmd.Context())
 	if err != nil {
 		return err
 	}
-	pending, found := uint64(0), false
+	count, kind, found := uint64(0), "pending messages", false
 	for _, s := range statuses {
 		if s.Name == name {
-			pending, found = s.Outgoing.Pending, true
+			count, found = s.Outgoing.Pending, true
+			if queue == string(mqttdb.DeadLetters) {
+				count, kind = s.Outgoing.DeadPending, "dead letters"
+			}
 		}
 	}
 	if !found {
@@ -72,9 +77,9 @@ func confirm(cmd *cobra.Command, g gateway, name string, some bool) error {
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
 		return errors.New("this forgets messages for good: say --yes to do it without being asked")
 	}
-	what := fmt.Sprintf("all %d pending messages", pending)
+	what := fmt.Sprintf("all %d %s", count, kind)
 	if some {
-		what = fmt.Sprintf("those of the %d pending messages that match", pending)
+		what = fmt.Sprintf("those of the %d %s that match", count, kind)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "Forget %s of %s for good? [y/N] ", what, name)
 	line, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mqttdb/mqttdb/httpapi"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -141,6 +142,31 @@ func TestGateway(t *testing.T) {
 	code, stdout, _ = command(ctx, "status", "--config", config)
 	if code != 0 || !strings.Contains(stdout, "cloud") || !strings.Contains(stdout, "connection refused") {
 		t.Errorf("status: %d %s", code, stdout)
+	}
+
+	code, stdout, _ = command(ctx, "messages", "--config", config, "cloud", "--limit", "1")
+	if code != 0 || !strings.Contains(stdout, "a/b    hello") || !strings.Contains(stdout, "there may be more: --after 1") {
+		t.Errorf("messages: %d %s", code, stdout)
+	}
+	code, stdout, _ = command(ctx, "messages", "--config", config, "cloud", "--after", "1", "--json")
+	var messages []httpapi.Message
+	if err := json.Unmarshal([]byte(stdout), &messages); code != 0 || err != nil || len(messages) == 0 || messages[0].Seq != 2 {
+		t.Errorf("messages --json: %d %s %v", code, stdout, err)
+	}
+	if code, stdout, stderr = command(ctx, "messages", "--config", config, "cloud", "--remove", "1"); code != 0 || stdout != "message 1 is forgotten\n" {
+		t.Errorf("messages --remove: %d %s %s", code, stdout, stderr)
+	}
+	if code, _, stderr = command(ctx, "messages", "--config", config, "cloud", "--requeue", "2"); code != 1 || !strings.Contains(stderr, "no dead letter has number 2") {
+		t.Errorf("messages --requeue: %d %s", code, stderr)
+	}
+	if code, stdout, _ = command(ctx, "messages", "--config", config, "cloud", "--queue", "dead"); code != 0 || stdout != "no messages\n" {
+		t.Errorf("messages --queue dead: %d %s", code, stdout)
+	}
+	if code, _, stderr = command(ctx, "messages", "--config", config, "cloud", "--queue", "daed"); code != 1 || !strings.Contains(stderr, "outgoing and dead") {
+		t.Errorf("messages --queue daed: %d %s", code, stderr)
+	}
+	if code, _, stderr = command(ctx, "messages", "--config", config, "cloud", "--remove", "x"); code != 2 {
+		t.Errorf("messages --remove x: %d %s", code, stderr)
 	}
 
 	if code, _, stderr = command(ctx, "clear", "--config", config, "cloud"); code != 1 || !strings.Contains(stderr, "--yes") {

@@ -100,6 +100,9 @@ func remarks(s types.Status) []string {
 	if s.Outgoing.Trouble != "" {
 		out = append(out, "cannot store: "+s.Outgoing.Trouble)
 	}
+	if n := s.Outgoing.DeadPending; n > 0 {
+		out = append(out, fmt.Sprintf("%d dead letters: mqttdb messages %s --queue dead shows why", n, s.Name))
+	}
 	if n := s.Outgoing.Quarantined; n > 0 {
 		out = append(out, fmt.Sprintf("%d messages were found missing or unreadable", n))
 	}
