@@ -20,8 +20,8 @@ type ConnectionConfig struct {
 
 	// Brokers are those to link to. Each attempt goes through them in this
 	// order, until one takes us; while that is another than the first, the first
-	// is looked at every FailBack (30 s if 0), at growing intervals if it does not
-	// last, and linked to again when it can be reached.
+	// is looked at after FailBack (10 s if 0), and then at growing intervals, and
+	// linked to again when it can be reached.
 	Brokers  []Broker
 	FailBack time.Duration
 
@@ -78,7 +78,7 @@ func (c *ConnectionConfig) setDefaults() {
 		c.Brokers = []Broker{{Dialer: c.Dialer}}
 	}
 	if c.FailBack <= 0 {
-		c.FailBack = 30 * time.Second
+		c.FailBack = 10 * time.Second
 	}
 	if c.Window <= 0 {
 		c.Window = 100

@@ -78,6 +78,7 @@ func (c *connection) dialed(m dialed) {
 	}
 	c.begin()
 	c.become(types.Online, nil)
+	c.returns.looks = 0
 	c.elsewhere(m.failed)
 	c.lookLater()
 	c.tellFight()

@@ -8,20 +8,25 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// longestLook is how far apart the looks at the first broker come to be, when
-// links to it do not last.
-const longestLook = 10 * time.Minute
+const (
+	// longestLook is how far apart the looks at a first broker come to be that is
+	// away for long; longestStay, at one that links do not last to.
+	longestLook = time.Minute
+	longestStay = 10 * time.Minute
+)
 
 // returning is how a connection gets back to the first of its brokers.
 type returning struct {
 	next  int // index of the broker that the next attempt begins with
+	looks int // at the first broker in vain, over the present link
 	moves int // back to the first broker, since a link to it lasted
 }
 
 // wait is how long to wait before the next look; r is from [0, 1). It is spread,
 // so that many clients do not come back at the same moment.
 func (b *returning) wait(every time.Duration, r float64) time.Duration {
-	bound := min(every<<min(b.moves, 10), max(longestLook, every))
+	bound := min(every<<min(b.looks, 10), max(longestLook, every))
+	bound = max(bound, min(every<<min(b.moves, 10), max(longestStay, every)))
 	return bound/2 + time.Duration(r*float64(bound/2))
 }
 
@@ -56,6 +61,7 @@ func (c *connection) looked(m looked) {
 	}
 	c.cancel = nil
 	if m.err != nil {
+		c.returns.looks++
 		c.elsewhere(m.err)
 		c.lookLater()
 		return

@@ -28,6 +28,7 @@ type Broker struct {
 	config string // file
 	addr   string
 	ws     string
+	second string
 
 	process *exec.Cmd
 	exited  chan struct{}
@@ -40,16 +41,22 @@ type Option func(*settings)
 type settings struct {
 	lines     []string
 	websocket bool
+	second    bool
 	users     map[string]string
 }
 
-// WithConfig adds lines to the configuration, as in mosquitto.conf(5).
+// WithConfig adds lines to the end of the configuration, as in
+// mosquitto.conf(5): those that belong to a listener are about the last one.
 func WithConfig(lines ...string) Option {
 	return func(s *settings) { s.lines = append(s.lines, lines...) }
 }
 
 // WithWebSocket adds a listener for WebSockets.
 func WithWebSocket() Option { return func(s *settings) { s.websocket = true } }
+
+// WithListener adds a second listener for MQTT; lines of WithConfig that belong to
+// a listener (certfile, …) are about it.
+func WithListener() Option { return func(s *settings) { s.second = true } }
 
 // WithUser refuses everybody but this user and those of other WithUser.
 func WithUser(name, password string) Option {
@@ -103,6 +110,10 @@ func (b *Broker) configure(s settings) {
 	if s.websocket {
 		b.ws = freeAddr(b.t)
 		lines = append(lines, "listener "+port(b.ws)+" 127.0.0.1", "protocol websockets")
+	}
+	if s.second {
+		b.second = freeAddr(b.t)
+		lines = append(lines, "listener "+port(b.second)+" 127.0.0.1")
 	}
 	if os.Getuid() == 0 {
 		lines = append([]string{"user root"}, lines...) // else it becomes a user who may not read the folder
@@ -198,6 +209,9 @@ func (b *Broker) Addr() string { return b.addr }
 
 // WebSocketAddr is host:port of the WebSocket listener.
 func (b *Broker) WebSocketAddr() string { return b.ws }
+
+// SecondAddr is host:port of the listener of WithListener.
+func (b *Broker) SecondAddr() string { return b.second }
 
 // Log is what mosquitto has logged since it was started last.
 func (b *Broker) Log() string { return b.log.String() }
