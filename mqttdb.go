@@ -3,6 +3,7 @@ package mqttdb
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/persistence"
@@ -74,6 +75,9 @@ type (
 	// Reloaded says what a Reload did.
 	Reloaded = runtime.Reloaded
 
+	// LocalBroker is the local broker of a gateway.
+	LocalBroker = runtime.Local
+
 	// ActorSystem is a protoactor-go actor system.
 	ActorSystem = runtime.ActorSystem
 )
@@ -84,6 +88,14 @@ type Config struct {
 	DataDir        string             // "" means ./data
 	Connections    []ConnectionConfig // their brokers need not be reachable
 	MaxMessageSize int64              // bytes of payload; 0 means 4 MiB, 7 MiB at most
+
+	// Local is a local broker, as in a gateway: what its persistent sessions have
+	// not got yet and its retained messages are stored as "_local", as LocalQueue
+	// says, and sessions whose client stays away are kept for SessionExpiry; 168h
+	// if 0. nil: there is none.
+	Local         LocalBroker
+	LocalQueue    config.Local
+	SessionExpiry time.Duration
 
 	Logger *slog.Logger // nil: nothing is logged
 
@@ -128,14 +140,17 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 
 // config is the part of c that can be written in a file.
 func (c *Config) config() config.Config {
-	return config.Config{DataDir: c.DataDir, Connections: c.Connections, MaxMessageSize: c.MaxMessageSize}
+	return config.Config{
+		DataDir: c.DataDir, Connections: c.Connections, MaxMessageSize: c.MaxMessageSize,
+		Local: c.LocalQueue, SessionExpiry: c.SessionExpiry,
+	}
 }
 
 // Reload changes what runs to what c describes: it adds and removes connections,
 // and gives the others their new settings, all or nothing. See
 // runtime.Runtime.Reload for what is promised; what cannot change while the
-// program runs is refused with ErrNeedsRestart. Logger, System, SystemName, Store
-// and Hooks stay as they were at Open.
+// program runs is refused with ErrNeedsRestart. Local, Logger, System, SystemName,
+// Store and Hooks stay as they were at Open.
 func (db *DB) Reload(ctx context.Context, c Config) (Reloaded, error) {
 	cfg := c.config()
 	if err := cfg.SetDefaultsAndValidate(); err != nil {

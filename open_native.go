@@ -50,6 +50,7 @@ func options(c Config, cfg config.Config, p *policies) (runtime.Options, error) 
 		Volatile:   memory.New(memory.Options{Journal: journal.Options{Logger: c.Logger}}),
 		Dialer:     func(conn config.Connection) (broker.Dialer, error) { return dialer(c, conn) },
 		Login:      login,
+		Local:      c.Local,
 		System:     c.System,
 		SystemName: c.SystemName,
 		Logger:     c.Logger,

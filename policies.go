@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/runtime"
 )
 
 // policies says how the queues of each connection are synced, to a store that
@@ -15,7 +16,7 @@ type policies struct {
 }
 
 func newPolicies(cfg config.Config) *policies {
-	p := &policies{sync: make(map[string]config.Sync)}
+	p := &policies{sync: map[string]config.Sync{runtime.LocalName: cfg.Local.Sync}}
 	for _, c := range cfg.Connections {
 		p.set(c)
 	}

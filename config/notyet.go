@@ -20,8 +20,7 @@ type gap struct {
 // gaps lists what is not built yet. Building it takes its line away.
 func gaps() []gap {
 	return []gap{
-		{"session_expiry", "", "168h"},
-		{"local", "", "sync always, no limits"},
+		{"local.limits", "", "none, and min_free_disk 64MiB"},
 		{"http.token_file", "", "none"},
 		{"http.allowed_hosts", "", "none"},
 		{"http.tls", "", "none"},

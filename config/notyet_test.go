@@ -13,8 +13,7 @@ func TestNotYet(t *testing.T) {
 		path   string
 		change func(c *Config, conn *Connection)
 	}{
-		{"session_expiry", func(c *Config, conn *Connection) { c.SessionExpiry = time.Hour }},
-		{"local", func(c *Config, conn *Connection) { c.Local.Window = 5 }},
+		{"local.limits", func(c *Config, conn *Connection) { c.Local.Limits.MaxMessages = 5 }},
 		{"http.token_file", func(c *Config, conn *Connection) { c.HTTP.TokenFile = "t" }},
 		{"http.allowed_hosts", func(c *Config, conn *Connection) { c.HTTP.AllowedHosts = []string{"gw"} }},
 		{"http.tls", func(c *Config, conn *Connection) { c.HTTP.TLS = ServerTLS{CertFile: "c", KeyFile: "k"} }},

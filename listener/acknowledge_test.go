@@ -33,7 +33,7 @@ func TestAcknowledgementFollowsCommit(t *testing.T) {
 	c.expectSilence()
 	all[1].done(nil)
 	c.expect(ackPacket(pubrecKind, 12), ackPacket(pubackKind, 13))
-	if all[0].origin != (types.Origin{}) || all[1].origin != (types.Origin{Source: "client:c", ID: 12}) {
+	if all[0].origin != (types.Origin{Source: "client:c"}) || all[1].origin != (types.Origin{Source: "client:c", ID: 12}) {
 		t.Errorf("origins %v, %v", all[0].origin, all[1].origin)
 	}
 	sink.set(func() { sink.held = nil })

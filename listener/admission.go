@@ -111,11 +111,11 @@ func (s *session) answerable() {
 	}
 }
 
-// origin is given at QoS 2 only: at QoS 1 a repeat cannot be told from a new
+// origin has an id at QoS 2 only: at QoS 1 a repeat cannot be told from a new
 // message once the first was answered.
 func (s *session) origin(p *pending) types.Origin {
 	if p.message.QoS < 2 {
-		return types.Origin{}
+		return types.Origin{Source: s.source}
 	}
 	return types.Origin{Source: s.source, ID: uint64(p.id)}
 }

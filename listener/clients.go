@@ -64,8 +64,8 @@ func (s *Server) serve(raw net.Conn, e *endpoint) {
 		conn.Close()
 		return
 	}
-	if s.enter(c) {
-		c.run()
+	if earlier, ok := s.enter(c); ok {
+		c.run(earlier)
 	} else {
 		conn.Close()
 	}
@@ -83,7 +83,7 @@ func (s *Server) logRefusal(conn net.Conn, why error) {
 	s.options.Logger.Log(context.Background(), level, "a connection was refused", "from", from, "reason", why)
 }
 
-// greet reads CONNECT and answers it, or has the answer written by the session
+// greet reads CONNECT, and answers it if it is refused; otherwise the session does
 // that it returns with the stream that MQTT is spoken on.
 func (s *Server) greet(raw net.Conn, e *endpoint) (net.Conn, *session, error) {
 	deadline := time.Now().Add(s.options.connectTimeout)
@@ -109,16 +109,10 @@ func (s *Server) greet(raw net.Conn, e *endpoint) (net.Conn, *session, error) {
 		return conn, nil, err
 	}
 	conn.SetDeadline(time.Time{})
-	generated := c.clientID == ""
-	if generated {
+	if c.generated = c.clientID == ""; c.generated {
 		c.clientID = generatedID + rand.Text()
 	}
-	client := newSession(s, conn, in, c, a)
-	client.reply(encodeConnack(c, generated, s.options))
-	if !c.clean {
-		s.note(client)
-	}
-	return conn, client, nil
+	return conn, newSession(s, conn, in, c, a), nil
 }
 
 // arrived notes that the CONNECT of a guest is there.
@@ -169,14 +163,14 @@ func (s *Server) readConnect(in *packetReader) (connect, error) {
 }
 
 // enter makes c the session of its user and client id; one that had it ends
-// [MQTT-3.1.4-2]. It returns false if the server is closing.
-func (s *Server) enter(c *session) bool {
+// [MQTT-3.1.4-2], and is returned. ok is false if the server is closing.
+func (s *Server) enter(c *session) (earlier *session, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing || !s.resolve(c) {
-		return false
+		return nil, false
 	}
-	earlier := s.sessions[c.key]
+	earlier = s.sessions[c.key]
 	s.sessions[c.key] = c
 	s.stats.connected.Add(1)
 	c.log.Debug("client connected", "from", c.conn.RemoteAddr(), "version", c.version)
@@ -184,7 +178,7 @@ func (s *Server) enter(c *session) bool {
 		c.after(earlier)
 		earlier.end(ending{err: errTakenOver, code: codeTakenOver})
 	}
-	return true
+	return earlier, true
 }
 
 // forget removes a session that has ended.

@@ -17,9 +17,12 @@ const maxClientID = 1024
 // connect is a CONNECT packet [MQTT-3.1].
 type connect struct {
 	version   byte
-	clean     bool
+	clean     bool          // begin with a new session
+	kept      bool          // keep the session when the connection ends
+	expiry    time.Duration // so long; 0: as long as possible
 	keepAlive time.Duration // 0: none
 	clientID  string
+	generated bool // by us
 	will      *types.Message
 
 	hasUsername bool
@@ -29,6 +32,10 @@ type connect struct {
 	receive   int // messages it takes at once
 	maxPacket int // largest packet it takes, in bytes; 0: any
 }
+
+// noExpiry is the expiry interval of a session that does not expire
+// [MQTT5-3.1.2.11.2].
+const noExpiry = 1<<32 - 1
 
 // refusal is an answer to CONNECT that refuses it: the return code of 3.1.1
 // [MQTT-3.2.2.3] and the reason code of 5.
@@ -80,9 +87,14 @@ func (c *connect) decode(f *fields) error {
 		f.fail("a password without a username") // [MQTT-3.1.2-22]
 	}
 	c.keepAlive = time.Duration(f.uint16()) * time.Second
+	c.kept = !c.clean
 	if c.version == mqtt5 {
 		p, _ := f.properties(packets.Connect)
 		c.maxPacket = int(p.MaximumPacketSize)
+		c.kept = p.SessionExpiryInterval > 0
+		if p.SessionExpiryInterval < noExpiry {
+			c.expiry = time.Duration(p.SessionExpiryInterval) * time.Second
+		}
 		if p.ReceiveMaximum > 0 {
 			c.receive = int(p.ReceiveMaximum)
 		}

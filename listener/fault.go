@@ -14,6 +14,7 @@ const (
 	codeBadClientID        = 0x85
 	codeBadLogin           = 0x86
 	codeNotAuthorized      = 0x87
+	codeUnavailable        = 0x88
 	codeBusy               = 0x89
 	codeShuttingDown       = 0x8B
 	codeBadAuthMethod      = 0x8C

@@ -73,11 +73,8 @@ const (
 
 // offer puts a message into the queue.
 func (out *outgoing) offer(o offered) verdict {
-	if out.maxPacket > 0 {
-		n := publishSize(o.message, o.qos, out.version)
-		if 1+len(appendVarint(make([]byte, 0, 4), n))+n > out.maxPacket {
-			return dropped // [MQTT5-3.1.2-25]
-		}
+	if !out.fits(o.message, o.qos) {
+		return dropped
 	}
 	if o.kept {
 		if out.kept == maxWaitingKept {
@@ -96,6 +93,15 @@ func (out *outgoing) offer(o offered) verdict {
 	}
 	out.queue.push(o)
 	return taken
+}
+
+// fits says whether the client takes a packet so large [MQTT5-3.1.2-25].
+func (out *outgoing) fits(m *types.Message, qos types.QoS) bool {
+	if out.maxPacket == 0 {
+		return true
+	}
+	n := publishSize(m, qos, out.version)
+	return 1+len(appendVarint(make([]byte, 0, 4), n))+n <= out.maxPacket
 }
 
 // take appends what can be written now, about maxJoined bytes, and returns it

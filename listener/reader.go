@@ -62,10 +62,13 @@ func (s *session) handle(kind byte, body []byte) error {
 		s.reply([]byte{packets.Pingresp << 4, 0})
 		return nil
 	case packets.Disconnect:
-		code, err := decodeDisconnect(body, s.version)
+		code, expiry, err := decodeDisconnect(body, s.version)
+		s.parting = expiry
 		switch {
 		case err != nil:
 			return err
+		case expiry != nil && *expiry > 0 && !s.connect.kept: // [MQTT5-3.14.2.2.2]
+			return &protocolError{code: codeProtocolError, text: "a session that was to end is to be kept after all"}
 		case code == codeDisconnectWithWill:
 			return errGoodbyeWithWill
 		}
@@ -86,10 +89,12 @@ func (s *session) acknowledged(kind byte, id uint16, code byte) {
 			}
 			s.out.replies = appendAck(s.out.replies, packets.Pubcomp, id, reason, s.version)
 		}
+	} else if s.durable != nil {
+		s.out.replies = s.durable.acked(kind, id, code, s.out.replies)
 	} else {
 		s.out.acked(kind, id, code)
 	}
-	wake := len(s.out.replies) > 0 || s.out.queue.len() > 0
+	wake := len(s.out.replies) > 0 || s.out.queue.len() > 0 || s.durable != nil
 	s.mu.Unlock()
 	if wake {
 		s.signal()
@@ -117,9 +122,21 @@ func (s *session) subscribe(body []byte) error {
 			replay[i] = r.retainHandling == 0 || r.retainHandling == 1 && fresh
 		}
 	}
+	if s.durable != nil {
+		if err := s.subscribeStored(requests, codes); err != nil {
+			return err
+		}
+	}
 	s.reply(encodeSuback(id, codes, s.version))
 	for i, r := range requests {
-		if replay[i] {
+		switch {
+		case !replay[i] || codes[i] >= codeUnspecified:
+		case s.durable != nil:
+			if err := s.replayStored(r); err != nil {
+				return &storeFault{err}
+			}
+			s.server.sys.replay(s, r)
+		default:
 			s.server.topics.replay(s, r)
 			s.server.sys.replay(s, r)
 		}
@@ -149,6 +166,11 @@ func (s *session) unsubscribe(body []byte) error {
 		delete(s.filters, filter)
 		if !s.server.topics.unsubscribe(s, filter) {
 			codes[i] = codeNoSubscription
+		}
+	}
+	if s.durable != nil {
+		if _, err := s.durable.stored.Unsubscribe(s.life, filters); err != nil {
+			return &storeFault{err}
 		}
 	}
 	s.reply(encodeUnsuback(id, codes, s.version))

@@ -2,6 +2,7 @@ package listener
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 )
@@ -33,31 +34,44 @@ func decodeAck(b []byte, kind, version byte) (id uint16, code byte, err error) {
 	return id, code, f.end()
 }
 
-// decodeDisconnect returns the reason code of a DISCONNECT.
-func decodeDisconnect(b []byte, version byte) (code byte, err error) {
+// decodeDisconnect returns the reason code of a DISCONNECT, and how long it wants
+// the session to be kept; nil: as was said before.
+func decodeDisconnect(b []byte, version byte) (code byte, expiry *time.Duration, err error) {
 	f := fields{rest: b}
 	if version == mqtt5 && len(f.rest) > 0 {
 		code = f.byte()
 		if len(f.rest) > 0 {
-			f.properties(packets.Disconnect)
+			p, _ := f.properties(packets.Disconnect)
+			if p.SessionExpiryIntervalFlag {
+				d := time.Duration(p.SessionExpiryInterval) * time.Second
+				expiry = &d
+			}
 		}
 	}
-	return code, f.end()
+	return code, expiry, f.end()
 }
 
-// encodeConnack says yes, and to a client of MQTT 5 with which limits.
-func encodeConnack(c connect, generated bool, o Options) []byte {
-	p := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Connack}, ProtocolVersion: c.version}
+// encodeConnack says yes, whether there is a session, and to a client of MQTT 5
+// with which limits.
+func encodeConnack(c connect, present bool, o Options) []byte {
+	p := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Connack}, ProtocolVersion: c.version, SessionPresent: present}
 	p.Properties = packets.Properties{
 		ReceiveMaximum:         uint16(o.ReceiveMax),
 		MaximumPacketSize:      uint32(o.MaxMessageSize + maxProperties + 65535 + 16),
 		SubIDAvailableFlag:     true, // not available
 		SharedSubAvailableFlag: true, // not available
 	}
-	if !c.clean {
+	switch {
+	case !c.kept:
+	case o.Sessions == nil:
 		p.Properties.SessionExpiryIntervalFlag = true // 0: ends with the connection
+	default:
+		if d := o.Sessions.SessionExpiry(c.expiry); d != c.expiry { // [MQTT5-3.2.2-21]
+			p.Properties.SessionExpiryIntervalFlag = true
+			p.Properties.SessionExpiryInterval = uint32(min(d/time.Second, noExpiry))
+		}
 	}
-	if generated {
+	if c.generated {
 		p.Properties.AssignedClientID = c.clientID // [MQTT5-3.2.2-16]
 	}
 	var b bytes.Buffer

@@ -31,6 +31,8 @@ type Options struct {
 	Endpoints      []Endpoint // one or more
 	Users          []User     // none: usernames are not looked at
 	Sink           Sink
+	Sessions       Sessions     // keeps the sessions of clients; nil: they end with the connection
+	Local          *Local       // what is shared with the runtime, see NewLocal; nil: its own
 	MaxMessageSize int          // of a payload, in bytes; 0: 4 MiB
 	ReceiveMax     int          // publishes of one client without PUBACK or PUBREC, 1 to 65,535; 0: 100
 	Version        string       // shown as $SYS/broker/version
@@ -72,7 +74,8 @@ type Server struct {
 	users     atomic.Pointer[users] // changed with the lock
 	verifier  *verifier
 	longs     chan struct{} // one in it for each CONNECT that is longer than the buffer
-	topics    topics
+	local     *Local
+	topics    *topics // of local
 	stats     stats
 	sys       sysTopics
 	logged    logged
@@ -104,6 +107,10 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 		sessions:  map[string]*session{},
 		noted:     map[string]struct{}{},
 	}
+	if s.local = o.Local; s.local == nil {
+		s.local = newLocal(o.Logger)
+	}
+	s.topics = &s.local.topics
 	users, err := newUsers(o.Users, nil)
 	if err != nil {
 		return nil, err
@@ -146,21 +153,11 @@ func (s *Server) Addrs() []net.Addr {
 	return all
 }
 
-// Deliver gives m to the online local subscribers of its topic and, if it is
-// retained, keeps it for later ones. It does not wait for any of them. m was
-// checked (types.Message.Check).
-func (s *Server) Deliver(m types.Message) { s.route(&m, nil) }
+// Deliver is that of the Server's Local.
+func (s *Server) Deliver(m types.Message) { s.local.Deliver(m) }
 
 // route is Deliver for a message of a local client.
-func (s *Server) route(m *types.Message, from *session) {
-	if s.topics.route(m, from) {
-		return
-	}
-	if s.logged.first("retained messages", time.Now()) {
-		s.options.Logger.Warn("a retained message is delivered, but not kept for later subscribers",
-			"topic", m.Topic, "reason", fmt.Sprintf("at most %d messages with %d bytes are kept, in at most %d levels", maxRetained, maxRetainedBytes, types.MaxLevels))
-	}
-}
+func (s *Server) route(m *types.Message, from *session) { s.local.route(m, from) }
 
 // Close ends the server: nothing more is accepted or read; what the Sink has is
 // awaited and answered; wills are published, as mosquitto does when it ends; and

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mqttdb/mqttdb/actors"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -36,15 +37,22 @@ type session struct {
 	account   atomic.Pointer[account] // nil: it has not logged in; changed with the server's lock
 	version   byte
 	keepAlive time.Duration
+	connect   connect
 	will      *types.Message
 	source    string          // of the origin of its QoS 2 messages
 	roomFunc  func()          // s.room, made once
 	filters   map[string]bool // subscribed to; of the reader
-	arrived   []*pending      // read, and not in the books yet; of the reader
+	releases  []byte          // PUBRELs that are due when the session goes on
+	life      context.Context // ends with the session
+	die       func()
+	parting   *time.Duration // of DISCONNECT: see ending; of the reader
+	arrived   []*pending     // read, and not in the books yet; of the reader
 
 	mu       sync.Mutex
 	intake   intake
 	out      outgoing
+	durable  *durable        // nil: the session ends with the connection
+	kept     atomic.Bool     // there is one
 	ending   *ending         // nil while it lives
 	admits   bool            // a goroutine is in admit
 	batch    []*pending      // what that goroutine gives to the Sink
@@ -55,6 +63,7 @@ type session struct {
 	wake    chan struct{} // 1 deep: the writer has something to do
 	drained chan struct{} // 1 deep: there may be room for what the reader reads
 	stopped chan struct{} // closed when ending is set
+	left    chan struct{} // closed when the stored session was given back
 	settled chan struct{} // closed when the writer is done
 	ended   chan struct{} // closed when nothing of the session will follow
 }
@@ -65,6 +74,8 @@ type ending struct {
 	code    byte  // for MQTT 5; 0: nothing is said
 	patient bool  // the connection stays until what the Sink has is answered
 	polite  bool  // the client said DISCONNECT: no will, and all it sent is stored
+
+	expiry *time.Duration // how long DISCONNECT wants the session to be kept; nil: as CONNECT did
 }
 
 func newSession(server *Server, conn net.Conn, in *packetReader, c connect, a *account) *session {
@@ -73,15 +84,18 @@ func newSession(server *Server, conn net.Conn, in *packetReader, c connect, a *a
 		log: server.options.Logger.With("client", c.clientID),
 		id:  c.clientID, version: c.version, keepAlive: c.keepAlive, will: c.will,
 		key:     sessionKey(a, c.clientID),
+		connect: c,
 		filters: map[string]bool{},
 		wake:    make(chan struct{}, 1),
 		drained: make(chan struct{}, 1),
 		stopped: make(chan struct{}),
+		left:    make(chan struct{}),
 		settled: make(chan struct{}),
 		ended:   make(chan struct{}),
 	}
-	s.source = "client:" + s.key
+	s.source = actors.PublishedBy(s.key)
 	s.account.Store(a)
+	s.life, s.die = context.WithCancel(context.Background())
 	s.intake = intake{
 		receiveMax: server.options.ReceiveMax,
 		acking:     map[uint16]int{}, receipt: map[uint16]*receipt{}, seed: maphash.MakeSeed(),
@@ -113,11 +127,21 @@ func (s *session) allowed() *permissions {
 	return nil
 }
 
-// run serves the client until its session has ended.
-func (s *session) run() {
+// run serves the client until its session has ended. earlier is the one that had
+// its client id, nil if there was none.
+func (s *session) run(earlier *session) {
+	present, err := s.open(earlier)
+	if err != nil {
+		s.turnAway(err)
+		return
+	}
+	s.reply(encodeConnack(s.connect, present, s.server.options))
+	if len(s.releases) > 0 {
+		s.reply(s.releases)
+	}
 	go s.write()
-	err := s.read()
-	s.end(endingOf(err))
+	s.end(s.endingOf(s.read()))
+	s.leave()
 	if s.server.lingering.Add(1) > maxLingering {
 		s.giveUp()
 	}
@@ -131,6 +155,20 @@ func (s *session) run() {
 		s.publishWill()
 	}
 	s.logEnd(why)
+	s.server.forget(s)
+	close(s.ended)
+}
+
+// turnAway ends a session that could not be opened.
+func (s *session) turnAway(why error) {
+	s.end(ending{err: why})
+	if no := encodeRefusal(&refusal{version: s.version, v3: 3, v5: codeUnavailable}); no != nil {
+		s.conn.Write(no)
+	}
+	s.conn.Close()
+	close(s.left)
+	close(s.settled)
+	s.logEnd(s.ending)
 	s.server.forget(s)
 	close(s.ended)
 }
@@ -175,12 +213,17 @@ func (s *session) giveUp() {
 }
 
 // endingOf translates the error with which reading ended.
-func endingOf(err error) ending {
+func (s *session) endingOf(err error) ending {
 	var fault *protocolError
+	var store *storeFault
 	switch {
 	case errors.Is(err, errGoodbye):
-		return ending{polite: true}
-	case errors.Is(err, errGoodbyeWithWill), errors.Is(err, io.EOF), errors.Is(err, errStopped):
+		return ending{polite: true, expiry: s.parting}
+	case errors.Is(err, errGoodbyeWithWill):
+		return ending{expiry: s.parting}
+	case errors.As(err, &store):
+		return ending{err: err, code: codeUnspecified}
+	case errors.Is(err, io.EOF), errors.Is(err, errStopped):
 		return ending{}
 	case errors.Is(err, errSilent):
 		return ending{err: err, code: codeKeepAlive}
@@ -204,6 +247,7 @@ func (s *session) endLocked(why ending) {
 	}
 	s.ending = &why
 	close(s.stopped)
+	s.die()
 	s.in.stop()
 	// What waits for its turn was not acknowledged: at QoS 1 and 2 a client
 	// that did not say goodbye sends it again. At QoS 0 it does not.
@@ -229,6 +273,9 @@ func (s *session) signal() {
 	default:
 	}
 }
+
+// isDurable says whether the session is kept when the connection ends.
+func (s *session) isDurable() bool { return s.kept.Load() }
 
 // offer puts a message into the queue of the client, and says whether it takes
 // more. It never waits. A QoS 1 message that does not fit ends the session: its

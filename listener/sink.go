@@ -10,9 +10,9 @@ type Sink interface {
 	// room for and returns how many; if there are more, their Done is not called,
 	// and room is called once later.
 	//
-	// Message.Retain is what the client set. The origin of a QoS 2 message names
-	// its client and its packet id, which the client may use again for another
-	// message after its PUBREL; other messages have none.
+	// Message.Retain is what the client set. The origin of a message names its
+	// client, and at QoS 2 its packet id, which the client may use again for
+	// another message after its PUBREL; other messages have no id.
 	//
 	// An error that wraps types.ErrInvalidTopic, types.ErrInvalidMessage or
 	// types.ErrTooLarge says that a message will never be taken: it counts as

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mqttdb/mqttdb/actors"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -24,11 +25,14 @@ type topics struct {
 	retained      types.Tree[retained]
 	retainedCount int
 	retainedBytes int
+	lastSeq       types.Seq // used by keep
+	stored        bool      // somebody else calls retain, with what is committed
 }
 
 // retained is a retained message. It is gone after until, unless that is zero.
 type retained struct {
 	message *types.Message
+	seq     types.Seq // of its acceptance; a higher one is newer
 	until   time.Time
 }
 
@@ -92,7 +96,7 @@ func (t *topics) route(m *types.Message, from *session) (kept bool) {
 		// One lock for both, so that what is retained is what was offered last.
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		kept = t.retain(m)
+		kept = t.stored || t.keep(m)
 		t.offer(m, from)
 		return kept
 	}
@@ -125,7 +129,11 @@ func (t *topics) offer(m *types.Message, from *session) {
 		if s == from && r.noLocal {
 			continue
 		}
-		s.offer(offered{message: m, qos: min(m.QoS, r.qos), retain: m.Retain && r.retainPublished})
+		qos := min(m.QoS, r.qos)
+		if qos > 0 && s.isDurable() {
+			continue // it comes from the store
+		}
+		s.offer(offered{message: m, qos: qos, retain: m.Retain && r.retainPublished})
 	}
 }
 
@@ -143,35 +151,92 @@ func merge(into, subscribers map[*session]request, from *session) {
 	}
 }
 
-// retain keeps m, or forgets what is kept under its topic if it has no payload
-// [MQTT-3.3.1-10]. It returns false if there is no room.
-func (t *topics) retain(m *types.Message) bool {
+// keep is retain for a table that nobody stores. It returns false if there is no
+// room.
+func (t *topics) keep(m *types.Message) bool {
+	if !t.hasRoom(m) {
+		return false
+	}
+	t.lastSeq++
+	t.retain(t.lastSeq, m, time.Now())
+	return true
+}
+
+// hasRoom says whether m can be retained.
+func (t *topics) hasRoom(m *types.Message) bool {
+	if len(m.Payload) == 0 {
+		return true
+	}
 	if types.TooDeep(m.Topic) {
 		return false
 	}
-	old, count, size := t.retained.Get(m.Topic), t.retainedCount, t.retainedBytes
-	if old != nil {
+	count, size := t.retainedCount+1, t.retainedBytes+m.Size()
+	if old := t.retained.Get(m.Topic); old != nil {
 		count, size = count-1, size-old.message.Size()
 	}
-	if len(m.Payload) == 0 {
+	return count <= maxRetained && size <= maxRetainedBytes
+}
+
+// retain keeps m, accepted under that number at that time, unless there is
+// something newer, or forgets what is kept under its topic if it has no payload
+// [MQTT-3.3.1-10]. It returns the numbers that are not needed any more.
+func (t *topics) retain(seq types.Seq, m *types.Message, since time.Time) (done []types.Seq) {
+	var old *retained
+	if !types.TooDeep(m.Topic) {
+		old = t.retained.Get(m.Topic)
+	}
+	if old != nil && old.seq > seq {
+		return []types.Seq{seq}
+	}
+	room := t.hasRoom(m)
+	if old != nil {
+		done = append(done, old.seq)
+		t.retainedCount--
+		t.retainedBytes -= old.message.Size()
+	}
+	if len(m.Payload) == 0 || !room {
 		if old != nil {
 			t.retained.Remove(m.Topic)
-			t.retainedCount, t.retainedBytes = count, size
 		}
-		return true
-	}
-	count, size = count+1, size+m.Size()
-	if count > maxRetained || size > maxRetainedBytes {
-		return false
+		return append(done, seq)
 	}
 	own := *m // so that it does not hold on to what m is part of
 	place, _ := t.retained.At(m.Topic)
-	*place = retained{message: &own}
+	*place = retained{message: &own, seq: seq}
 	if m.Expiry > 0 {
-		place.until = time.Now().Add(m.Expiry)
+		place.until = since.Add(m.Expiry)
 	}
-	t.retainedCount, t.retainedBytes = count, size
-	return true
+	t.retainedCount++
+	t.retainedBytes += m.Size()
+	return done
+}
+
+// retainedFor returns the retained messages of a filter with their numbers.
+func (t *topics) retainedFor(filter string, now time.Time) (list []types.Message, numbers []types.Seq) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	t.retained.TopicsOf(filter, func(kept retained) bool {
+		if kept.until.IsZero() || now.Before(kept.until) {
+			list, numbers = append(list, *kept.message), append(numbers, kept.seq)
+		}
+		return true
+	})
+	return list, numbers
+}
+
+// areCurrent says of each delivery that is a copy of a retained message whether
+// that is still retained.
+func (t *topics) areCurrent(list []actors.Delivery) []bool {
+	current := make([]bool, len(list))
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for i := range list {
+		if d := &list[i]; d.Copy {
+			kept := t.retained.Get(d.Message.Topic)
+			current[i] = kept != nil && uint64(kept.seq) == d.Origin.ID
+		}
+	}
+	return current
 }
 
 // kept is the number of retained messages.

@@ -48,11 +48,17 @@ func (w *writer) step() bool {
 	settled := len(w.due) > 0
 	clear(w.due)
 	w.admit()
+	w.prepare()
 
 	w.mu.Lock()
 	large := len(w.out.replies) > maxReplies
 	var sent int
 	w.buf, sent = w.out.take(w.buf)
+	if w.durable != nil {
+		var more int
+		w.buf, more = w.durable.take(w.buf)
+		sent += more
+	}
 	w.mu.Unlock()
 	if large {
 		w.drain()

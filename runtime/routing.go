@@ -126,7 +126,10 @@ type cargo struct {
 // error says that one of them can never take it.
 func (rt *Runtime) add(r *routing, l *lineup, from *Connection, p *Passage) error {
 	r.parts = append(r.parts, part{done: p.Done})
-	entry := persistence.Entry{Origin: p.Origin}
+	entry := persistence.Entry{}
+	if p.Origin.ID != 0 { // else it does not tell a repeat from a new message
+		entry.Origin = p.Origin
+	}
 	for _, c := range l.members {
 		f, ok := c.forwards(p.Message, from)
 		if !ok {

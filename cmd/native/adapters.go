@@ -31,7 +31,7 @@ func (a api) Publish(ctx context.Context, connection string, m types.Message) (t
 
 // Clear implements httpapi.Runtime.
 func (a api) Clear(ctx context.Context, connection string, which types.Selection) (uint64, error) {
-	return a.g.db.Connection(connection).Clear(ctx, which)
+	return a.g.db.Clear(ctx, connection, which)
 }
 
 // Pause implements httpapi.Runtime.

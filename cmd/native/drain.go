@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mqttdb/mqttdb/runtime"
 	"github.com/mqttdb/mqttdb/types"
 	"github.com/spf13/cobra"
 )
@@ -37,7 +38,7 @@ first if it is to end.`,
 			}
 			var names []string
 			for _, s := range statuses {
-				if !s.Orphan && (len(args) == 0 || s.Name == args[0]) {
+				if !s.Orphan && s.Name != runtime.LocalName && (len(args) == 0 || s.Name == args[0]) {
 					names = append(names, s.Name)
 				}
 			}

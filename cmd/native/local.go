@@ -19,12 +19,9 @@ import (
 func (g *running) listenLocally(ctx context.Context) (err error) {
 	cfg := &g.config
 	g.local, err = listener.Listen(ctx, listener.Options{
-		Endpoints: endpoints(&cfg.MQTT), Users: users(&cfg.MQTT), Sink: sink{g.db},
+		Endpoints: endpoints(&cfg.MQTT), Users: users(&cfg.MQTT), Sink: sink{g.db}, Sessions: g.db.Runtime, Local: g.shared,
 		MaxMessageSize: int(cfg.MaxMessageSize), ReceiveMax: cfg.MQTT.ReceiveMax, Version: "mqttdb " + version, Logger: g.log,
 	})
-	if err == nil {
-		g.db.Deliver(g.local.Deliver)
-	}
 	return err
 }
 

@@ -136,7 +136,7 @@ func TestGateway(t *testing.T) {
 	}
 	code, stdout, stderr := command(ctx, "status", "--config", config, "--json")
 	var statuses []types.Status
-	if err := json.Unmarshal([]byte(stdout), &statuses); code != 0 || err != nil || len(statuses) != 1 || statuses[0].Outgoing.Pending < 2 {
+	if err := json.Unmarshal([]byte(stdout), &statuses); code != 0 || err != nil || len(statuses) != 2 || statuses[0].Outgoing.Pending < 2 || statuses[1].Name != "_local" {
 		t.Fatalf("status --json: %d %s %s %v", code, stdout, stderr, err)
 	}
 	code, stdout, _ = command(ctx, "status", "--config", config)

@@ -35,6 +35,7 @@ type source func() (config.Config, string, error)
 // running is a gateway that runs.
 type running struct {
 	db      *mqttdb.DB
+	shared  *listener.Local // of the local broker and db
 	local   *listener.Server
 	web     *httpapi.Server
 	log     *slog.Logger
@@ -54,7 +55,7 @@ func start(ctx context.Context, read source, out io.Writer, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	g := &running{log: log, systemd: systemd{log}, source: read, config: cfg}
+	g := &running{log: log, systemd: systemd{log}, source: read, config: cfg, shared: listener.NewLocal(log)}
 	if g.db, err = mqttdb.Open(ctx, g.library(cfg)); err != nil {
 		return nil, err
 	}
@@ -71,7 +72,10 @@ func start(ctx context.Context, read source, out io.Writer, log *slog.Logger) (*
 
 // library is the part of cfg that the library runs.
 func (g *running) library(cfg config.Config) mqttdb.Config {
-	return mqttdb.Config{DataDir: cfg.DataDir, Connections: cfg.Connections, MaxMessageSize: cfg.MaxMessageSize, Logger: g.log}
+	return mqttdb.Config{
+		DataDir: cfg.DataDir, Connections: cfg.Connections, MaxMessageSize: cfg.MaxMessageSize,
+		Local: g.shared, LocalQueue: cfg.Local, SessionExpiry: cfg.SessionExpiry, Logger: g.log,
+	}
 }
 
 // listen starts the local broker and the HTTP API.

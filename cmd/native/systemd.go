@@ -12,6 +12,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"github.com/mqttdb/mqttdb/runtime"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -95,17 +96,21 @@ func (s systemd) follow(ctx context.Context, changes <-chan []types.Status) {
 
 // summary is the state of all connections in a few words.
 func summary(statuses []types.Status) string {
-	online, orphans, pending := 0, 0, uint64(0)
+	connections, online, orphans, pending := 0, 0, 0, uint64(0)
 	for _, s := range statuses {
 		switch {
+		case s.Name == runtime.LocalName:
 		case s.Orphan:
 			orphans++
 		case s.State == types.Online:
 			online++
+			fallthrough
+		default:
+			connections++
 		}
 		pending += s.Outgoing.Pending
 	}
-	text := fmt.Sprintf("%d of %d connections online, %d messages pending", online, len(statuses)-orphans, pending)
+	text := fmt.Sprintf("%d of %d connections online, %d messages pending", online, connections, pending)
 	if orphans > 0 {
 		text += fmt.Sprintf(", %d queues without a connection", orphans)
 	}

@@ -1,0 +1,263 @@
+package listener
+
+import (
+	"context"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/mqttdb/mqttdb/actors"
+	"github.com/mqttdb/mqttdb/runtime"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// Sessions keep what clients are to get that want their session kept: a
+// *runtime.Runtime.
+type Sessions interface {
+	// OpenSession finds or makes the session of a client.
+	OpenSession(ctx context.Context, o runtime.SessionOptions) (*runtime.Session, error)
+
+	// EndSession ends the session of a client, if there is one.
+	EndSession(ctx context.Context, clientID string) error
+
+	// SessionExpiry is how long a session is kept whose client asks for d, 0 for
+	// as long as possible.
+	SessionExpiry(d time.Duration) time.Duration
+
+	// SessionWindow is how many messages may be on their way to a session.
+	SessionWindow() int
+}
+
+// durable is what a session that is kept is to be sent at QoS 1 and 2: it reads
+// that from the store, a little ahead, and says there what was acknowledged. The
+// session's lock guards it.
+//
+//	waiting ──assign──▶ ready ──commit, at QoS 2──▶ sent … done
+type durable struct {
+	stored  *runtime.Session
+	window  int // QoS 1 and 2 messages on their way
+	version byte
+
+	legs
+	restored map[types.Seq]uint16 // the ids of QoS 2 messages that were sent before and did not come again yet
+	waiting  fifo[actors.Delivery]
+	ready    fifo[departure]
+	through  types.Seq // nothing but what waits is for the client up to here
+	taken    types.Seq // the last message that does not wait any more
+
+	done       []types.Seq // acknowledged, and not told to the store
+	doneStrict []types.Seq // the same, but only with the state that frees their ids
+	unstored   bool        // the state is to be committed before something goes on
+	committing []uint16    // the legs that wait for the commit under way; nil: none is
+	busy       bool        // a commit is under way
+
+	// copies counts retained messages that were stored for this session and have
+	// not come. Meanwhile newer holds the topics on which a newer one came.
+	copies int
+	newer  map[string]bool
+}
+
+// departure is a delivery with its packet id.
+type departure struct {
+	actors.Delivery
+	id  uint16
+	dup bool
+}
+
+func newDurable(window int, version byte) *durable {
+	return &durable{window: window, version: version, legs: legs{byID: map[uint16]leg{}}, restored: map[types.Seq]uint16{}}
+}
+
+// resume goes on with what was on its way before, and appends the PUBRELs that
+// are due to replies.
+func (d *durable) resume(s *runtime.Session, replies []byte) ([]byte, error) {
+	d.stored = s
+	err := d.decode(s.State)
+	for id, one := range d.byID {
+		if one.at == legToComplete {
+			replies = appendAck(replies, packets.Pubrel, id, 0, d.version)
+		} else {
+			d.restored[one.seq] = id
+		}
+	}
+	return replies, err
+}
+
+// assign gives packet ids to what waits, as the window has room. worth says
+// whether a message is to be sent at all; it may change it.
+func (d *durable) assign(worth func(*actors.Delivery) bool, replies []byte) []byte {
+	for d.waiting.len() > 0 {
+		next := d.waiting.front()
+		replies = d.abandonBelow(next.Seq, replies)
+		id, sent := d.restored[next.Seq]
+		if !sent && len(d.byID) >= d.window {
+			return replies // in order: what is behind it waits too
+		}
+		d.waiting.pop()
+		d.taken = next.Seq
+		switch {
+		case sent: // whatever it is worth: its handshake is under way [MQTT-4.4.0-1]
+			delete(d.restored, next.Seq)
+			next.Message.QoS = 2
+			d.ready.push(departure{next, id, true})
+		case !worth(&next):
+			d.done = append(d.done, next.Seq)
+		default:
+			id = d.legs.assign(next.Seq, next.Message.QoS)
+			d.unstored = d.unstored || next.Message.QoS == 2
+			d.ready.push(departure{next, id, next.Redelivered && next.Message.QoS == 1})
+		}
+	}
+	return d.abandonBelow(d.through+1, replies)
+}
+
+// abandonBelow finishes the handshakes of messages that are not in the store any
+// more: they are not sent again [S3.5].
+func (d *durable) abandonBelow(seq types.Seq, replies []byte) []byte {
+	for s, id := range d.restored {
+		if s < seq {
+			delete(d.restored, s)
+			d.set(id, legToComplete)
+			replies = appendAck(replies, packets.Pubrel, id, 0, d.version)
+		}
+	}
+	return replies
+}
+
+// take appends what may leave now, and returns it with the number of messages.
+func (d *durable) take(b []byte) ([]byte, int) {
+	n := 0
+	for d.ready.len() > 0 && len(b) < maxJoined {
+		next := d.ready.front()
+		if d.byID[next.id].at == legAssigned {
+			break
+		}
+		d.ready.pop()
+		start := len(b)
+		m := &next.Message
+		b = appendPublish(b, m, m.QoS, next.id, next.Copy || m.Retain && next.KeepRetain, d.version)
+		if next.dup {
+			b[start] |= 8 // [MQTT-3.3.1-1]
+		}
+		n++
+	}
+	return b, n
+}
+
+// acked takes a PUBACK, PUBREC or PUBCOMP. What does not fit is ignored.
+func (d *durable) acked(kind byte, id uint16, code byte, replies []byte) []byte {
+	one, known := d.byID[id]
+	switch kind {
+	case packets.Puback:
+		if known && one.at == legToAck {
+			delete(d.byID, id)
+			d.done = append(d.done, one.seq)
+		}
+	case packets.Pubrec:
+		switch {
+		case !known:
+			return appendAck(replies, packets.Pubrel, id, codeUnknownID, d.version)
+		case one.at == legToRecord && code >= codeUnspecified:
+			delete(d.byID, id) // it is done with this one [MQTT5-4.3.3]
+			delete(d.restored, one.seq)
+			d.done = append(d.done, one.seq)
+		case one.at == legToRecord:
+			d.set(id, legReleasing)
+			delete(d.restored, one.seq)
+			d.doneStrict = append(d.doneStrict, one.seq)
+			d.unstored = true
+		case one.at == legToComplete:
+			return appendAck(replies, packets.Pubrel, id, 0, d.version)
+		}
+	case packets.Pubcomp:
+		if known && one.at == legToComplete {
+			delete(d.byID, id) // if that is not stored, it is released once more
+		}
+	}
+	return replies
+}
+
+// record says what is to be told to the store: with a state it is to be committed,
+// and then committed is to be called.
+func (d *durable) record() (done []types.Seq, state []byte) {
+	done, d.done = d.done, nil
+	if !d.unstored || d.busy {
+		return done, nil
+	}
+	d.unstored, d.busy = false, true
+	for id, one := range d.byID {
+		if one.at == legAssigned || one.at == legReleasing {
+			d.committing = append(d.committing, id)
+		}
+	}
+	done = append(done, d.doneStrict...)
+	d.doneStrict = nil
+	return done, d.encode()
+}
+
+// leave says what is to be told to the store before the session is given back:
+// ids that were assigned and not committed were not used.
+func (d *durable) leave() (done []types.Seq, state []byte) {
+	for id, one := range d.byID {
+		if one.at == legAssigned {
+			delete(d.byID, id)
+		}
+	}
+	return append(d.done, d.doneStrict...), d.encode()
+}
+
+// committed lets go on what waited for the commit, and appends PUBRELs to
+// replies.
+func (d *durable) committed(replies []byte) []byte {
+	d.busy = false
+	for _, id := range d.committing {
+		switch d.byID[id].at {
+		case legAssigned:
+			d.set(id, legToRecord)
+		case legReleasing:
+			d.set(id, legToComplete)
+			replies = appendAck(replies, packets.Pubrel, id, 0, d.version)
+		}
+	}
+	d.committing = d.committing[:0]
+	return replies
+}
+
+// deliver takes what the store has for the client. isCurrent says whether a
+// retained message is still the one of its topic.
+func (d *durable) deliver(list []actors.Delivery, through types.Seq, isCurrent []bool) {
+	for i := range list {
+		m := &list[i]
+		if m.Copy {
+			d.copies--
+			if !isCurrent[i] || d.newer[m.Message.Topic] {
+				d.skip(m.Seq)
+				continue
+			}
+		} else if d.copies > 0 && m.Message.Retain {
+			if d.newer == nil {
+				d.newer = map[string]bool{}
+			}
+			d.newer[m.Message.Topic] = true
+		}
+		d.waiting.push(*m)
+	}
+	d.through = max(d.through, through)
+	if d.copies <= 0 {
+		d.copies, d.newer = 0, nil
+	}
+}
+
+// skip is for a message that is not to be sent, for a newer one was; unless that
+// has begun.
+func (d *durable) skip(seq types.Seq) {
+	if _, sent := d.restored[seq]; !sent {
+		d.done = append(d.done, seq)
+	}
+}
+
+// recall forgets what waits and returns the last message that does not.
+func (d *durable) recall() types.Seq {
+	d.waiting = fifo[actors.Delivery]{}
+	return d.taken
+}

@@ -1,0 +1,218 @@
+package listener
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mqttdb/mqttdb/actors"
+	"github.com/mqttdb/mqttdb/runtime"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// opening bounds how long a client waits for its session to be opened.
+const opening = 10 * time.Second
+
+// open finds out what is stored of the session, if it is to be kept, or ends that
+// if it is not. It returns whether there was one, and says what the client had
+// subscribed to.
+func (s *session) open(earlier *session) (present bool, err error) {
+	sessions, c := s.server.options.Sessions, &s.connect
+	if sessions == nil {
+		if c.kept {
+			s.server.note(s)
+		}
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(s.life, opening)
+	defer cancel()
+	if earlier != nil {
+		select { // so that it can say what it has sent
+		case <-earlier.left:
+		case <-ctx.Done():
+		}
+	}
+	if !c.kept {
+		if err := sessions.EndSession(ctx, s.key); err != nil { // nobody is kept out because of that
+			s.log.Warn("an earlier session of this client may still be there", "error", err)
+		}
+		return false, nil
+	}
+	d := newDurable(min(c.receive, sessions.SessionWindow()), s.version)
+	stored, err := sessions.OpenSession(ctx, runtime.SessionOptions{
+		ClientID: s.key, Clean: c.clean, Expiry: c.expiry, Receiver: receiver{s, d}, Window: d.window,
+	})
+	if err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	s.durable = d
+	s.kept.Store(true)
+	s.releases, err = d.resume(stored, nil)
+	s.mu.Unlock()
+	if err != nil {
+		s.log.Error("the packet ids of this client's session cannot be read; messages may come to it twice", "error", err)
+	}
+	for _, sub := range stored.Subscriptions {
+		s.filters[sub.Filter] = true
+		s.server.topics.subscribe(s, request{filter: sub.Filter, qos: sub.QoS, noLocal: sub.NoLocal, retainPublished: sub.KeepRetain})
+	}
+	return stored.Present, nil
+}
+
+// leave gives the stored session back.
+func (s *session) leave() {
+	s.mu.Lock()
+	d, expiry := s.durable, s.ending.expiry
+	if d != nil {
+		done, state := d.leave()
+		last := d.recall()
+		s.mu.Unlock()
+		d.stored.Acknowledge(done, state, nil)
+		d.stored.Leave(last, nil, expiry)
+	} else {
+		s.mu.Unlock()
+	}
+	if d != nil && expiry != nil && *expiry == 0 { // [MQTT5-3.14.2.2.2]
+		ctx, cancel := context.WithTimeout(context.Background(), opening)
+		defer cancel()
+		if err := s.server.options.Sessions.EndSession(ctx, s.key); err != nil {
+			s.log.Warn("the session of this client could not be ended", "error", err)
+		}
+	}
+	close(s.left)
+}
+
+// receiver is a session as the store sees it.
+type receiver struct {
+	*session
+	d *durable
+}
+
+var _ actors.Receiver = receiver{}
+
+// Deliver implements actors.Receiver.
+func (r receiver) Deliver(list []actors.Delivery, through types.Seq) {
+	isCurrent := r.server.topics.areCurrent(list) // before the session's lock
+	r.mu.Lock()
+	r.d.deliver(list, through, isCurrent)
+	r.mu.Unlock()
+	r.signal()
+}
+
+// Recall implements actors.Receiver.
+func (r receiver) Recall() types.Seq {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.d.waiting.len() == 0 {
+		return ^types.Seq(0) >> 1
+	}
+	return r.d.recall()
+}
+
+// Ended implements actors.Receiver.
+func (r receiver) Ended(why error) {
+	r.end(ending{err: why, code: codeUnspecified})
+}
+
+// prepare gets ready what the store has delivered, and tells the store what is
+// done.
+func (w *writer) prepare() {
+	w.mu.Lock()
+	d := w.durable
+	if d == nil || w.ending != nil {
+		w.mu.Unlock()
+		return
+	}
+	w.out.replies = d.assign(w.worth, w.out.replies)
+	done, state := d.record()
+	w.mu.Unlock()
+	switch {
+	case state != nil:
+		d.stored.Acknowledge(done, state, w.committed)
+	case len(done) > 0:
+		d.stored.Acknowledge(done, nil, nil)
+	}
+}
+
+// committed is called when packet ids are committed.
+func (s *session) committed(err error) {
+	if err != nil {
+		s.end(ending{err: &storeFault{err}, code: codeUnspecified})
+		return
+	}
+	s.mu.Lock()
+	s.out.replies = s.durable.committed(s.out.replies)
+	s.mu.Unlock()
+	s.signal()
+}
+
+// worth says whether the client is to get a stored message, and counts its expiry
+// down.
+func (s *session) worth(d *actors.Delivery) bool {
+	if !countDown(&d.Message, time.Since(d.Since)) || !s.allowed().mayRead(d.Message.Topic) {
+		return false
+	}
+	return s.out.fits(&d.Message, d.Message.QoS)
+}
+
+// subscribeStored commits the subscriptions whose code says that they are granted
+// to the stored session. One that it has no room for gets another code; any other
+// error ends the session.
+func (s *session) subscribeStored(requests []request, codes []byte) error {
+	var list []actors.Subscription
+	for i, r := range requests {
+		if codes[i] < codeUnspecified {
+			list = append(list, actors.Subscription{Filter: r.filter, QoS: r.qos, NoLocal: r.noLocal, KeepRetain: r.retainPublished})
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	_, err := s.durable.stored.Subscribe(s.life, list)
+	if !errors.Is(err, types.ErrQueueFull) {
+		if err != nil {
+			return &storeFault{err}
+		}
+		return nil
+	}
+	s.log.Warn("subscriptions are refused", "error", err)
+	for i, r := range requests {
+		if codes[i] >= codeUnspecified {
+			continue
+		}
+		s.server.topics.unsubscribe(s, r.filter)
+		delete(s.filters, r.filter)
+		if codes[i] = codeUnspecified; s.version == mqtt5 {
+			codes[i] = codeQuota
+		}
+	}
+	return nil
+}
+
+// replayStored stores the retained messages of a filter for the session, so that
+// it gets them like others. Those at QoS 0 it gets as they are.
+func (s *session) replayStored(r request) error {
+	list, numbers := s.server.topics.retainedFor(r.filter, time.Now())
+	stored, live := list[:0:0], list[:0:0]
+	var seqs []types.Seq
+	for i, m := range list {
+		if min(m.QoS, r.qos) == 0 {
+			live = append(live, m)
+			continue
+		}
+		stored, seqs = append(stored, m), append(seqs, numbers[i])
+	}
+	for _, m := range live {
+		if !s.offer(offered{message: &m, retain: true, kept: true}) {
+			return nil
+		}
+	}
+	if len(stored) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	s.durable.copies += len(stored)
+	s.mu.Unlock()
+	return s.durable.stored.Copy(s.life, stored, seqs)
+}
