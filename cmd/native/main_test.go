@@ -234,20 +234,6 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-func TestCheck(t *testing.T) {
-	config := writeConfig(t, cloudConfig+`    forward:
-      - {topic: "sensors/#", remote_prefix: "site1/"}
-    subscribe:
-      - {topic: "cmd/#", qos: 1}
-`)
-	code, stdout, stderr := command(t.Context(), "check", config)
-	for _, want := range []string{"no errors", "sensors/#", "site1/sensors/#", "cmd/#", "mqtt://127.0.0.1:1"} {
-		if code != 0 || !strings.Contains(stdout, want) {
-			t.Errorf("exit %d, %q, %q; want %q", code, stdout, stderr, want)
-		}
-	}
-}
-
 // What a connection needs may come later, so that it is no error; but it is said.
 func TestCheckWarnsOfMissingFiles(t *testing.T) {
 	config := writeConfig(t, "connections:\n  cloud: {broker: \"mqtts://h\", username: u, password_file: pw, tls: {ca_file: ca.pem}}\n")
