@@ -87,7 +87,7 @@ func SpawnQueue(s *System, c QueueConfig) (*Queue, error) {
 	c.setDefaults()
 	q := &Queue{admission: NewAdmission(Cost{c.MaxMessages, c.MaxBytes})}
 	q.status.Store(&queueStatus{})
-	k := &queueKeeper{config: c, queue: q}
+	k := &queueKeeper{config: c, queue: q, watched: make(chan struct{})}
 	ref, err := spawn(s, c.Name, func(self Ref[QueueMessage]) role[QueueMessage] {
 		k.life++
 		return &queue{queueKeeper: k, self: self}
@@ -97,6 +97,7 @@ func SpawnQueue(s *System, c QueueConfig) (*Queue, error) {
 	}
 	q.Ref = ref
 	c.Compactor.Tell(Watch{q, c.CompactionInterval})
+	close(k.watched)
 	return q, nil
 }
 
@@ -105,12 +106,13 @@ type queueKeeper struct {
 	config     QueueConfig
 	queue      *Queue
 	connection drainer
-	life       uint64 // number of the role that lives
-	recalls    uint64 // how many Recalls were told
-	attempts   int    // to open the store, since it last worked
-	opened     bool   // the store was, at least once
-	failures   uint64 // of the actor
-	behind     bool   // what is taken from the mailbox was told before the last of them
+	life       uint64        // number of the role that lives
+	recalls    uint64        // how many Recalls were told
+	attempts   int           // to open the store, since it last worked
+	opened     bool          // the store was, at least once
+	failures   uint64        // of the actor
+	watched    chan struct{} // closed when the compactor was told of the queue
+	behind     bool          // what is taken from the mailbox was told before the last of them
 }
 
 // giveBack answers for what the queue will never come to.

@@ -25,6 +25,10 @@ func (a *queue) open() {
 	}
 	a.attempts = 0
 	a.tellOpened()
+	if s.CompactionDue { // each start adds to what is there
+		<-a.watched // which takes no time
+		a.config.Compactor.Tell(CompactNow{Queue: a.queue})
+	}
 	a.config.Changed()
 }
 

@@ -302,7 +302,7 @@ func (rt *Runtime) exile(removed []*Connection) {
 	next := newLineup()
 	next.members, next.orphans = now.members, slices.Clone(now.orphans)
 	for _, c := range removed {
-		if s := c.queue.State(); s.Pending() > 0 {
+		if s := c.queue.State(); s.Pending() > 0 || s.Dead > 0 {
 			next.orphans = append(next.orphans, rt.orphan(c.name, actors.QueueStatusOf(s)))
 		}
 	}

@@ -138,15 +138,29 @@ func (rt *Runtime) findOrphans(ctx context.Context) ([]types.Status, error) {
 			continue
 		}
 		s := q.State()
-		if err := q.Close(ctx); err != nil {
-			return nil, fmt.Errorf("close %s: %w", name, err)
+		if err := errors.Join(tidy(ctx, q, s), q.Close(ctx)); err != nil {
+			return nil, fmt.Errorf("look into %s: %w", name, err)
 		}
-		if s.Pending() == 0 {
+		if s.Pending() == 0 && s.Dead == 0 {
 			continue
 		}
 		orphans = append(orphans, rt.orphan(conn, actors.QueueStatusOf(s)))
 	}
 	return orphans, nil
+}
+
+// tidy compacts a queue, whose state is s, that nobody else compacts: each time
+// it is opened it gets a little larger.
+func tidy(ctx context.Context, q persistence.Queue, s persistence.State) error {
+	c, ok := q.(persistence.Compacter)
+	if !ok || !s.CompactionDue {
+		return nil
+	}
+	for {
+		if did, err := c.Compact(ctx, 1<<20); err != nil || !did.More {
+			return err
+		}
+	}
 }
 
 // orphan describes a queue with messages that no connection is configured for.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/persistence/memory"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -203,5 +204,57 @@ func BenchmarkCompact(b *testing.B) {
 			}
 			b.ReportMetric(float64(longest.Microseconds())/1000, "ms/longest")
 		})
+	}
+}
+
+// Each start adds a segment, and one old message keeps all of them: their number
+// is bounded all the same.
+func TestStartsDoNotAddUp(t *testing.T) {
+	s := memory.New(memory.Options{})
+	ctx := t.Context()
+	most := 0
+	for i := range 300 {
+		q, err := s.Open(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if _, err := q.Write(ctx, persistence.Commit{Messages: []persistence.Entry{{Message: types.Message{Topic: "t"}}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if q.State().CompactionDue { // as the queue actor does
+			for more := true; more; {
+				did, err := q.(persistence.Compacter).Compact(ctx, 1<<20)
+				if err != nil {
+					t.Fatal(err)
+				}
+				more = did.More
+			}
+		}
+		if i%3 == 0 {
+			s = s.Kill()
+		} else if err := q.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+		src := s.Source(name)
+		contents, err := src.Inspect(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := src.Release(); err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, len(contents.Segments))
+	}
+	if most > 24 {
+		t.Errorf("%d segments for one message", most)
+	}
+	q, err := s.Open(ctx, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := q.State(); st.Pending() != 1 || st.Counters.Accepted != 1 {
+		t.Errorf("%+v", st)
 	}
 }

@@ -85,6 +85,23 @@ func (d *disk) needed() uint64 {
 	return low
 }
 
+// mostSmall is how many segments that are not half full may be given back before
+// that is done whatever they hold.
+const mostSmall = 16
+
+// crowded says whether there are so many small segments, as each start of the
+// queue leaves one, that it is worth moving what lies in front of them: fewer
+// than that, or than there are others, are not.
+func (d *disk) crowded(size int64) bool {
+	needed, small := d.needed(), 0
+	for _, s := range d.segments {
+		if s.ID < needed && s.Bytes < size/2 {
+			small++
+		}
+	}
+	return small > max(mostSmall, len(d.segments)-small)
+}
+
 // dropped forgets what lay below segment.
 func (d *disk) dropped(segment uint64) {
 	d.segments = slices.DeleteFunc(d.segments, func(s Segment) bool { return s.ID < segment })

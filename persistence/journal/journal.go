@@ -261,7 +261,7 @@ func (q *Queue) State() persistence.State {
 	s := q.books.state()
 	s.Bytes, s.Oldest = q.index.pending, q.index.oldest()
 	s.BytesWritten, s.DiskBytes = q.disk.written, q.disk.total()
-	s.CompactionDue = q.disk.added >= manyEntries
+	s.CompactionDue = q.disk.added >= manyEntries || q.disk.crowded(q.o.SegmentSize)
 	return s
 }
 

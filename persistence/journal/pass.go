@@ -39,6 +39,10 @@ func (q *Queue) plan() pass {
 		// worth the space that its old copy takes until its segment goes.
 		small: max(size/512, min(size/8, 1<<10)),
 	}
+	if q.disk.crowded(q.o.SegmentSize) {
+		p.vacate = q.disk.needed()
+		return p
+	}
 	goal := q.goal()
 	total := q.disk.total()
 	if total <= goal+2*size {

@@ -73,7 +73,9 @@ func (q *Queue) read(ctx context.Context, buf []persistence.Record, after types.
 		}
 		i++
 	}
-	q.cache.caughtUp()
+	if !dead {
+		q.cache.caughtUp()
+	}
 	return buf, nil
 }
 
