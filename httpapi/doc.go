@@ -16,6 +16,9 @@
 //	POST /api/connections/{name}/pause, …/resume
 //	POST /api/connections/{name}/drain           wait until it is empty; {"pending": n}, what was
 //	         ?timeout=30s                        left when the time was over
+//	POST /api/publish                            as a local client would; 201 {"seq": {"cloud": n}}
+//	         ?topic=TOPIC&qos=1&retain=true      once it is stored, or once every broker has it
+//	         &wait=stored|delivered&timeout=30s
 //	POST /api/reload                             read the configuration again; {"added": […],
 //	                                             "removed": […], "changed": […]}
 //	GET  /api/reload                             how the last time ended; null: there was none

@@ -10,25 +10,27 @@ import (
 	"github.com/mqttdb/mqttdb/config"
 )
 
-// How long a request to drain waits if it does not say so, and at most.
+// How long a request waits if it does not say so, and at most.
 const (
-	defaultDrain = 30 * time.Second
-	longestDrain = 24 * time.Hour
+	defaultWait = 30 * time.Second
+	longestWait = 24 * time.Hour
 )
+
+func parseWait(text string) (time.Duration, error) {
+	d, err := config.ParseDuration(text)
+	if err == nil && d > longestWait {
+		err = errors.New("too long")
+	}
+	return d, err
+}
 
 // drain waits until a queue is empty. It answers how many messages were left
 // when the time was over: 0 says that it is empty.
 func (s *Server) drain(w http.ResponseWriter, r *http.Request) {
-	within := defaultDrain
-	if text := r.URL.Query().Get("timeout"); text != "" {
-		var err error
-		if within, err = config.ParseDuration(text); err != nil || within > longestDrain {
-			refuse(w, http.StatusBadRequest, fmt.Errorf("timeout %q", text), "timeout is a duration like 30s, up to 24h")
-			return
-		}
+	within, ok := waiting(w, r)
+	if !ok {
+		return
 	}
-	// The answer may come later than the server allows in general.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(within + time.Minute))
 	ctx, cancel := context.WithTimeout(r.Context(), within)
 	defer cancel()
 	name := r.PathValue("name")

@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -28,6 +26,11 @@ type Runtime interface {
 	Pause(connection string) error
 	Resume(connection string) error
 	Messages
+
+	// Forward publishes m as a local client would, and returns its number in the
+	// queue of each connection that forwards it: when it is stored, or when
+	// every broker has it.
+	Forward(ctx context.Context, m types.Message, delivered bool) (map[string]types.Seq, error)
 
 	// Drain waits until the queue is empty, or until ctx ends.
 	Drain(ctx context.Context, connection string) error
@@ -112,6 +115,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /api/connections/{name}/messages", s.messages)
 	mux.HandleFunc("POST /api/connections/{name}/messages/{seq}/requeue", s.requeue)
 	mux.HandleFunc("DELETE /api/connections/{name}/messages/{seq}", s.remove)
+	mux.HandleFunc("POST /api/publish", s.forward)
 	mux.HandleFunc("POST /api/reload", s.reload)
 	mux.HandleFunc("GET /api/reload", s.lastReload)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -159,42 +163,6 @@ func (s *Server) clear(w http.ResponseWriter, r *http.Request) {
 	}
 	s.o.Logger.Info("cleared by request", "conn", r.PathValue("name"), "count", n, "topic", sel.Filter, "older_than", query.Get("older_than"), "from", r.RemoteAddr)
 	answer(w, http.StatusOK, map[string]uint64{"cleared": n})
-}
-
-func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	m := types.Message{Topic: query.Get("topic"), QoS: 1}
-	if text := query.Get("qos"); text != "" {
-		n, err := strconv.ParseUint(text, 10, 2)
-		if err != nil || n > 2 {
-			refuse(w, http.StatusBadRequest, fmt.Errorf("qos %q", text), "qos is 0, 1 or 2")
-			return
-		}
-		m.QoS = types.QoS(n)
-	}
-	if text := query.Get("retain"); text != "" {
-		retain, err := strconv.ParseBool(text)
-		if err != nil {
-			refuse(w, http.StatusBadRequest, fmt.Errorf("retain %q", text), "retain is true or false")
-			return
-		}
-		m.Retain = retain
-	}
-	var err error
-	if m.Payload, err = io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxMessageSize)); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			err = fmt.Errorf("%w: the limit is %d bytes", types.ErrTooLarge, tooLarge.Limit)
-		}
-		fail(w, err)
-		return
-	}
-	seq, err := s.rt.Publish(r.Context(), r.PathValue("name"), m)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	answer(w, http.StatusCreated, map[string]types.Seq{"seq": seq})
 }
 
 func (s *Server) steer(do func(string) error, what string) http.HandlerFunc {

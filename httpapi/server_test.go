@@ -82,6 +82,15 @@ func (f *fakeRuntime) Remove(_ context.Context, c string, queue types.QueueName,
 func (f *fakeRuntime) Pause(c string) error  { f.paused = true; return f.known(c) }
 func (f *fakeRuntime) Resume(c string) error { f.paused = false; return f.known(c) }
 
+func (f *fakeRuntime) Forward(ctx context.Context, m types.Message, delivered bool) (map[string]types.Seq, error) {
+	if delivered {
+		<-ctx.Done()
+		return map[string]types.Seq{"cloud": 3}, ctx.Err()
+	}
+	f.published = m
+	return map[string]types.Seq{"cloud": 3}, f.err
+}
+
 func (f *fakeRuntime) Drain(ctx context.Context, c string) error {
 	if err := f.known(c); err != nil {
 		return err
@@ -182,6 +191,10 @@ func TestRoutes(t *testing.T) {
 		{"drain", "POST", "/api/connections/cloud/drain?timeout=1ms", "", nil, 200, `{"pending":7}`},
 		{"drain how long", "POST", "/api/connections/cloud/drain?timeout=30", "", nil, 400, `a duration like 30s`},
 		{"drain nothing", "POST", "/api/connections/moon/drain", "", nil, 404, `no such connection`},
+		{"forward", "POST", "/api/publish?topic=a/b", "hello", nil, 201, `{"seq":{"cloud":3}}`},
+		{"forward and wait", "POST", "/api/publish?topic=a/b&wait=delivered&timeout=1ms", "hello", nil, 504, `stored, and not delivered within 1ms`},
+		{"forward and wait for what", "POST", "/api/publish?topic=a/b&wait=long", "hello", nil, 400, `wait is stored or delivered`},
+		{"forward what left otherwise", "POST", "/api/publish?topic=a/b", "hello", types.ErrNotDelivered, 409, `not delivered`},
 		{"reload", "POST", "/api/reload", "", nil, 200, `"added":["new"]`},
 		{"reload what is wrong", "POST", "/api/reload", "", errors.New("mqttdb.yaml:3:1: x: unknown key"), 422, `mqttdb.yaml:3:1: x: unknown key`},
 		{"reload what takes a restart", "POST", "/api/reload", "", fmt.Errorf("data_dir: %w", types.ErrNeedsRestart), 409, `data_dir: cannot be changed`},

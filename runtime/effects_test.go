@@ -1,6 +1,10 @@
 package runtime
 
 import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/mqttdb/mqttdb/config"
@@ -31,5 +35,27 @@ func TestEveryKeyHasAnEffect(t *testing.T) {
 		if got, _ := effectOf(c.key); got != c.want {
 			t.Errorf("%s: %d, want %d", c.key, got, c.want)
 		}
+	}
+}
+
+// What takes a restart is what the documentation says.
+func TestRestartIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile("(?s)These take a restart, and are refused before: (.*?), and\n").FindSubmatch(text)
+	if said == nil {
+		t.Fatal("it does not say what takes a restart")
+	}
+	var documented []string
+	for _, m := range regexp.MustCompile("`([^`]+)`").FindAllSubmatch(said[1], -1) {
+		documented = append(documented, string(m[1]))
+	}
+	want := strings.Fields(effects()[byRestart])
+	slices.Sort(documented)
+	slices.Sort(want)
+	if !slices.Equal(documented, want) {
+		t.Errorf("documented: %v; refused: %v", documented, want)
 	}
 }

@@ -149,7 +149,11 @@ func (rt *Runtime) add(r *routing, l *lineup, from *Connection, p *Passage) erro
 		if entry.Enqueued.IsZero() {
 			entry.Enqueued = rt.now()
 		}
-		r.aim(c.queue, &c.refused, entry, nil)
+		var stored func(types.Seq)
+		if told := p.Stored; told != nil {
+			stored = func(seq types.Seq) { told(c.name, seq) }
+		}
+		r.aim(c.queue, &c.refused, entry, stored)
 	}
 	return rt.addLocal(r, p)
 }

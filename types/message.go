@@ -46,6 +46,11 @@ type Passage struct {
 	// Done is called exactly once, from any goroutine, when the message is
 	// committed everywhere or was refused. It must not block.
 	Done func(error)
+
+	// Stored, if set, is told the number of the message in the queue of each
+	// connection that forwards it, once it is committed there, before Done. It is
+	// called from any goroutine and must not block.
+	Stored func(connection string, seq Seq)
 }
 
 // Size is the room that m takes in memory and, nearly, on disk: in bytes.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/mqttdb/mqttdb"
 	"github.com/mqttdb/mqttdb/httpapi"
@@ -53,6 +54,27 @@ func (a api) Requeue(ctx context.Context, connection string, seq types.Seq) (typ
 // Remove implements httpapi.Messages.
 func (a api) Remove(ctx context.Context, connection string, queue types.QueueName, seq types.Seq) error {
 	return a.g.db.Connection(connection).Remove(ctx, queue, seq)
+}
+
+// Forward implements httpapi.Runtime.
+func (a api) Forward(ctx context.Context, m types.Message, delivered bool) (map[string]types.Seq, error) {
+	publications, err := a.g.db.Forward(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	a.g.local.Deliver(m)
+	seqs := make(map[string]types.Seq, len(publications))
+	for name, p := range publications {
+		seqs[name], _ = p.Stored(ctx) // it is
+	}
+	if delivered {
+		for name, p := range publications {
+			if err := p.Delivered(ctx); err != nil {
+				return seqs, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	return seqs, nil
 }
 
 // Drain implements httpapi.Runtime.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -43,8 +45,22 @@ func (g gateway) drain(ctx context.Context, connection string, within time.Durat
 	ctx, cancel := context.WithTimeout(ctx, within+callTime)
 	defer cancel()
 	query := url.Values{"timeout": {within.String()}}
-	err := g.do(ctx, http.MethodPost, "/api/connections/"+url.PathEscape(connection)+"/drain", query, &out)
+	err := g.send(ctx, http.MethodPost, "/api/connections/"+url.PathEscape(connection)+"/drain", query, nil, &out)
 	return out.Pending, err
+}
+
+// deliver publishes m as a local client would and waits until every broker that it
+// is for has it. It returns the connections that it went to.
+func (g gateway) deliver(ctx context.Context, m types.Message, within time.Duration) (map[string]types.Seq, error) {
+	var out struct{ Seq map[string]types.Seq }
+	ctx, cancel := context.WithTimeout(ctx, within+callTime)
+	defer cancel()
+	query := url.Values{
+		"topic": {m.Topic}, "qos": {strconv.Itoa(int(m.QoS))}, "retain": {strconv.FormatBool(m.Retain)},
+		"wait": {"delivered"}, "timeout": {within.String()},
+	}
+	err := g.send(ctx, http.MethodPost, "/api/publish", query, bytes.NewReader(m.Payload), &out)
+	return out.Seq, err
 }
 
 // reload has the configuration read again.
@@ -65,11 +81,11 @@ const callTime = 30 * time.Second
 func (g gateway) call(ctx context.Context, method, path string, query url.Values, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	return g.do(ctx, method, path, query, out)
+	return g.send(ctx, method, path, query, nil, out)
 }
 
-func (g gateway) do(ctx context.Context, method, path string, query url.Values, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, g.base+path+"?"+query.Encode(), nil)
+func (g gateway) send(ctx context.Context, method, path string, query url.Values, body io.Reader, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, g.base+path+"?"+query.Encode(), body)
 	if err != nil {
 		return err
 	}
@@ -80,13 +96,13 @@ func (g gateway) do(ctx context.Context, method, path string, query url.Values, 
 		return fmt.Errorf("ask the gateway: %w", err)
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
+	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
 	if err != nil {
 		return fmt.Errorf("read the gateway's answer: %w", err)
 	}
 	if res.StatusCode >= 300 {
 		var problem struct{ Error, Hint string }
-		if json.Unmarshal(body, &problem) != nil || problem.Error == "" {
+		if json.Unmarshal(text, &problem) != nil || problem.Error == "" {
 			return fmt.Errorf("%s answered %s: is that a mqttdb gateway?", g.base, res.Status)
 		}
 		if problem.Hint != "" {
@@ -94,7 +110,7 @@ func (g gateway) do(ctx context.Context, method, path string, query url.Values, 
 		}
 		return errors.New(problem.Error)
 	}
-	if err := json.Unmarshal(body, out); err != nil {
+	if err := json.Unmarshal(text, out); err != nil {
 		return fmt.Errorf("%s did not answer as a mqttdb gateway does: %w", g.base, err)
 	}
 	return nil

@@ -18,7 +18,7 @@ import (
 
 func newInit(o *options) *cobra.Command {
 	var brokers []string
-	var name, username, passwordFile, from string
+	var name, username, passwordFile, dataDir, from string
 	cmd := &cobra.Command{
 		Use: "init [FILE]", Short: "Write a configuration file with every key explained",
 		Long: `Write a configuration file, mqttdb.yaml if no other is named, with every key,
@@ -54,6 +54,9 @@ named on the standard error, and nothing else is changed.`,
 			if err != nil {
 				return err
 			}
+			if dataDir != "" {
+				made.Document.Set(yamlText(dataDir), "data_dir")
+			}
 			if err := writeFiles(file, made); err != nil {
 				return err
 			}
@@ -68,6 +71,7 @@ named on the standard error, and nothing else is changed.`,
 	cmd.Flags().StringVar(&name, "name", config.EnvConnection, "name of the connection")
 	cmd.Flags().StringVar(&username, "username", "", "user at the broker")
 	cmd.Flags().StringVar(&passwordFile, "password-file", "", "file whose first line is the password")
+	cmd.Flags().StringVar(&dataDir, "data-dir", "", "where the queues are stored, instead of ./data beside the file")
 	cmd.Flags().StringVar(&from, "from", "", "mosquitto.conf to take over")
 	return cmd
 }

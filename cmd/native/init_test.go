@@ -20,12 +20,12 @@ func TestInit(t *testing.T) {
 	if code, _, stderr := command(ctx, "init"); code != 1 || !strings.Contains(stderr, "mqttdb.yaml is there already and is not overwritten") {
 		t.Errorf("%d %s", code, stderr)
 	}
-	code, _, stderr := command(ctx, "init", "--broker", "mqtts://b.example.com", "--username", "gw$1", "--password-file", "pw", "--name", "hub", "two.yaml")
+	code, _, stderr := command(ctx, "init", "--broker", "mqtts://b.example.com", "--username", "gw$1", "--password-file", "pw", "--name", "hub", "--data-dir", "/var/lib/mqttdb", "two.yaml")
 	if code != 0 {
 		t.Fatal(stderr)
 	}
 	cfg, err := loadFile("two.yaml")
-	if err != nil || len(cfg.Connections) != 1 || cfg.Connections[0].Name != "hub" || cfg.Connections[0].Broker != "mqtts://b.example.com" || cfg.Connections[0].Username != "gw$1" {
+	if err != nil || len(cfg.Connections) != 1 || cfg.Connections[0].Name != "hub" || cfg.Connections[0].Broker != "mqtts://b.example.com" || cfg.Connections[0].Username != "gw$1" || cfg.DataDir != "/var/lib/mqttdb" {
 		t.Errorf("%v %v", cfg, err)
 	}
 	for _, c := range []struct {

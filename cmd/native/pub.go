@@ -14,17 +14,21 @@ import (
 )
 
 func newPub(o *options) *cobra.Command {
-	var file string
+	var file, wait string
 	var qos uint8
 	var timeout time.Duration
 	retain := false
 	cmd := &cobra.Command{
 		Use: "pub TOPIC [PAYLOAD]", Short: "Publish a message through a running gateway",
 		Long: `Publish a message through a running gateway. At QoS 1 and 2 it returns when the
-message is stored. Without PAYLOAD it is read from --file, or from the standard
-input.`,
+message is stored, with --wait delivered when every broker that it is for has
+it: that goes by the HTTP API, and fails if no connection forwards the topic.
+Without PAYLOAD it is read from --file, or from the standard input.`,
 		Args: wantArgs(1, 2, "TOPIC and at most one PAYLOAD"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if wait != "stored" && wait != "delivered" {
+				return usageError{fmt.Errorf("--wait is stored or delivered, not %q", wait)}
+			}
 			m := types.Message{Topic: args[0], QoS: types.QoS(qos), Retain: retain}
 			var err error
 			switch {
@@ -48,6 +52,9 @@ input.`,
 			if err := m.Check(int(cfg.MaxMessageSize)); err != nil {
 				return err
 			}
+			if wait == "delivered" {
+				return o.deliver(cmd.Context(), m, timeout)
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
 			c, err := newClient(ctx, cfg.MQTT.Listen)
@@ -67,6 +74,20 @@ input.`,
 	cmd.Flags().StringVar(&file, "file", "", "read the payload from this file")
 	cmd.Flags().Uint8Var(&qos, "qos", 1, "0, 1 or 2")
 	cmd.Flags().BoolVar(&retain, "retain", false, "set the retain flag")
-	cmd.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for the acknowledgement")
+	cmd.Flags().StringVar(&wait, "wait", "stored", "what to wait for: stored or delivered")
+	cmd.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for that")
 	return cmd
+}
+
+// deliver publishes m and waits until the brokers have it.
+func (o *options) deliver(ctx context.Context, m types.Message, timeout time.Duration) error {
+	g, err := o.gateway()
+	if err != nil {
+		return err
+	}
+	seqs, err := g.deliver(ctx, m, timeout)
+	if err == nil && len(seqs) == 0 {
+		err = fmt.Errorf("no connection forwards %q: only local subscribers got it; mqttdb check shows the routes", m.Topic)
+	}
+	return err
 }

@@ -4,10 +4,13 @@ package main
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mqttdb/mqttdb/internal/mosquitto"
 )
 
 // eventually runs a command until it prints what is wanted.
@@ -146,5 +149,34 @@ func TestServeURL(t *testing.T) {
 	cfg, from, err := read()
 	if err != nil || len(cfg.Connections) != 1 || cfg.Connections[0].Broker != "mqtt://127.0.0.1:1" || !strings.Contains(from, "mqttdb.yaml is there, too") {
 		t.Errorf("%v %v %v", cfg, from, err)
+	}
+}
+
+func TestPubWait(t *testing.T) {
+	broker := mosquitto.Start(t)
+	config := writeConfig(t, "connections:\n  cloud: {broker: \"mqtt://"+broker.Addr()+"\", forward: [{topic: \"a/#\"}]}\n  gone: {broker: \"mqtt://127.0.0.1:1\", forward: [{topic: \"b\"}]}\n")
+	startGateway(t, config)
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		says string
+	}{
+		{"delivered", []string{"--wait", "delivered", "a/b", "x"}, 0, ""},
+		{"delivered at QoS 0", []string{"--wait", "delivered", "--qos", "0", "a/b", "x"}, 0, ""},
+		{"stored", []string{"--wait", "stored", "b", "x"}, 0, ""},
+		{"not delivered", []string{"--wait", "delivered", "--timeout", "50ms", "b", "x"}, 1, "stored, and not delivered within 50ms"},
+		{"nobody", []string{"--wait", "delivered", "c", "x"}, 1, "no connection forwards \"c\""},
+		{"what", []string{"--wait", "long", "c", "x"}, 2, "stored or delivered"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, _, stderr := command(t.Context(), append([]string{"pub", "--config", config}, c.args...)...)
+			if code != c.code || !strings.Contains(stderr, c.says) {
+				t.Errorf("%d %s, want %d %s", code, stderr, c.code, c.says)
+			}
+		})
+	}
+	if code, stdout, _ := command(t.Context(), "status", "--config", config); code != 0 || !regexp.MustCompile(`(?m)^cloud +online +0 .*\n^gone .* 2 `).MatchString(stdout) {
+		t.Errorf("%s", stdout)
 	}
 }
