@@ -71,6 +71,9 @@ func (c *connection) dialed(m dialed) {
 		return
 	}
 	c.cancel = nil
+	if m.failed != nil || m.broker != c.at {
+		c.fight.unreached()
+	}
 	c.link, c.session, c.up = m.link, m.session, c.config.Clock.Now()
 	c.at, c.client, c.marked = m.broker, m.client, m.marked
 	if m.marked {

@@ -31,8 +31,8 @@ func (f *fight) lost(at time.Time, err error, blamed bool) {
 	f.ends = append(f.ends[max(0, len(f.ends)-takeovers+1):], at)
 }
 
-// unreached is for a broker that could not be reached: it has troubles of its
-// own.
+// unreached is for a broker that could not be reached, and has troubles of its
+// own; or for another broker.
 func (f *fight) unreached() { f.ends = nil }
 
 // until says until when a fight has to be assumed.

@@ -112,7 +112,7 @@ func subscribe(t *testing.T, addr string, filters ...string) *subscriber {
 	s.changed = sync.NewCond(&s.mu)
 	granted, packets := make(chan struct{}), make(chan broker.Received, 10_000)
 	d := &mqtt.Dialer{Network: network}
-	o := broker.ConnectOptions{ClientID: "subscriber", CleanSession: true, Protocol: broker.MQTT311, KeepAlive: time.Minute}
+	o := broker.ConnectOptions{ClientID: "subscriber-" + strings.NewReplacer("/", "", "#", "").Replace(strings.Join(filters, "")), CleanSession: true, Protocol: broker.MQTT311, KeepAlive: time.Minute}
 	link, _, err := d.Dial(t.Context(), o, func(e broker.Event) {
 		switch e := e.(type) {
 		case broker.Subscribed:
