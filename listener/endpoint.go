@@ -28,6 +28,8 @@ type Endpoint struct {
 	// Setting is what the address is called in the configuration, for hints;
 	// "mqtt.listen" if it is empty.
 	Setting string
+
+	foreign bool // as if it was no loopback address; for tests
 }
 
 // endpoint is an Endpoint that is open.
@@ -39,8 +41,14 @@ type endpoint struct {
 
 // anonymous says whether clients without a username are let in.
 func (e *endpoint) anonymous() bool {
-	at, ok := e.listener.Addr().(*net.TCPAddr)
-	return e.AllowAnonymous || ok && at.IP.IsLoopback()
+	return e.AllowAnonymous || !e.foreign && loopback(e.listener.Addr())
+}
+
+// loopback says whether only this machine reaches an address. What counts is
+// what it has become, whatever name it had in the configuration.
+func loopback(a net.Addr) bool {
+	at, ok := a.(*net.TCPAddr)
+	return ok && at.IP.IsLoopback()
 }
 
 // open begins to listen.
