@@ -28,7 +28,7 @@ func hashOf(t testing.TB, password string) string {
 func sensorAndReader(t testing.TB) []User {
 	return []User{
 		{Name: "sensor", PasswordHash: hashOf(t, "secret"), Publish: []string{"sensors/+/temp"}, Subscribe: []string{"cmd/#"}},
-		{Name: "reader", PasswordHash: hashOf(t, "other"), Subscribe: []string{"sensors/#", "$SYS/broker/uptime"}},
+		{Name: "reader", PasswordHash: hashOf(t, "other"), Subscribe: []string{"sensors/#", "rooms/+", "$SYS/broker/uptime"}},
 	}
 }
 
@@ -319,6 +319,7 @@ func TestSubscribeFilters(t *testing.T) {
 		ok     bool
 	}{
 		{"sensors/#", true}, {"sensors/+/temp", true}, {"sensors", true}, {"$SYS/broker/uptime", true},
+		{"rooms/+", true}, {"rooms/1", true}, {"rooms/#", false}, {"rooms/+/+", false},
 		{"#", false}, {"+/#", false}, {"+/1/temp", false}, {"sensor/#", false}, {"/sensors/#", false}, {"Sensors/#", false},
 		{"$SYS/#", false}, {"$SYS/broker/+", false}, {"$SYS/broker/uptime/#", false}, {"cmd/#", false},
 		{"$share/g/sensors/#", false}, {"$queue/sensors/#", false}, {"$mqttdb/#", false},
