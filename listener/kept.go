@@ -53,9 +53,20 @@ func (s *session) open(earlier *session) (present bool, err error) {
 	if err != nil {
 		s.log.Error("the packet ids of this client's session cannot be read; messages may come to it twice", "error", err)
 	}
+	var forbidden []string
 	for _, sub := range stored.Subscriptions {
+		if !s.allowed().maySubscribe(sub.Filter) { // its user may do less than before
+			forbidden = append(forbidden, sub.Filter)
+			continue
+		}
 		s.filters[sub.Filter] = true
 		s.server.topics.subscribe(s, request{filter: sub.Filter, qos: sub.QoS, noLocal: sub.NoLocal, retainPublished: sub.KeepRetain})
+	}
+	if len(forbidden) > 0 {
+		s.log.Warn("subscriptions that its user may not make any more are removed", "filters", len(forbidden))
+		if _, err := stored.Unsubscribe(ctx, forbidden); err != nil {
+			return false, err
+		}
 	}
 	return stored.Present, nil
 }

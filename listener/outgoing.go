@@ -1,6 +1,8 @@
 package listener
 
 import (
+	"time"
+
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/mqttdb/mqttdb/types"
@@ -35,7 +37,8 @@ type offered struct {
 	message *types.Message
 	qos     types.QoS
 	retain  bool
-	kept    bool // it is one of the retained messages
+	kept    bool      // it is one of the retained messages
+	since   time.Time // of one that expires: from when on its expiry counts
 }
 
 // outgoing is what a client is to be sent. The session's lock guards it.
@@ -104,6 +107,17 @@ func (out *outgoing) fits(m *types.Message, qos types.QoS) bool {
 	return 1+len(appendVarint(make([]byte, 0, 4), n))+n <= out.maxPacket
 }
 
+// now is the message with what is left of its expiry, and whether that is
+// anything.
+func (o *offered) now() (m *types.Message, worth bool) {
+	if o.since.IsZero() {
+		return o.message, true
+	}
+	left := *o.message
+	worth = countDown(&left, time.Since(o.since))
+	return &left, worth
+}
+
 // take appends what can be written now, about maxJoined bytes, and returns it
 // with the number of messages in it.
 func (out *outgoing) take(b []byte) ([]byte, int) {
@@ -116,7 +130,8 @@ func (out *outgoing) take(b []byte) ([]byte, int) {
 	for out.queue.len() > 0 && len(b) < maxJoined {
 		o := out.queue.front()
 		id := uint16(0)
-		if o.qos > 0 {
+		message, worth := o.now()
+		if worth && o.qos > 0 {
 			if len(out.flight) >= out.window {
 				break // in order: what is behind it waits too
 			}
@@ -132,8 +147,10 @@ func (out *outgoing) take(b []byte) ([]byte, int) {
 		} else {
 			out.waiting -= o.message.Size() + besideBytes
 		}
-		b = appendPublish(b, o.message, o.qos, id, o.retain, out.version)
-		messages++
+		if worth {
+			b = appendPublish(b, message, o.qos, id, o.retain, out.version)
+			messages++
+		}
 	}
 	return b, messages
 }

@@ -282,6 +282,12 @@ func (s *session) isDurable() bool { return s.kept.Load() }
 // client loses it either way, but now it notices, and the messages that wait
 // cost no more memory. (A session that is kept will read from the store instead.)
 func (s *session) offer(o offered) bool {
+	if !s.allowed().mayRead(o.message.Topic) { // its subscription is older than what it may do now
+		return true
+	}
+	if o.message.Expiry > 0 {
+		o.since = time.Now()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ending != nil {

@@ -32,7 +32,7 @@ func TestSys(t *testing.T) {
 // Every 10 s what has changed is published again.
 func TestSysChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &Server{quit: make(chan struct{}), options: Options{Version: "v"}, sessions: map[string]*session{}}
+		s := &Server{quit: make(chan struct{}), options: Options{Version: "v"}, sessions: map[string]*session{}, topics: &topics{}}
 		ticker := time.NewTicker(sysInterval)
 		defer ticker.Stop()
 		done := make(chan struct{})

@@ -36,6 +36,18 @@ type retained struct {
 	until   time.Time
 }
 
+// at is the message with what is left of its expiry; nil if that is nothing.
+func (r *retained) at(now time.Time) *types.Message {
+	if r.until.IsZero() {
+		return r.message
+	}
+	m := *r.message
+	if !now.Before(r.until) || !countDown(&m, m.Expiry-r.until.Sub(now)) {
+		return nil
+	}
+	return &m
+}
+
 // subscribe adds or replaces a subscription, and says whether it is new. Every
 // message that is routed after the return is offered to it.
 func (t *topics) subscribe(s *session, r request) (fresh bool) {
@@ -61,10 +73,8 @@ func (t *topics) replay(s *session, r request) {
 	defer t.mu.RUnlock()
 	now := time.Now()
 	t.retained.TopicsOf(r.filter, func(kept retained) bool {
-		if !kept.until.IsZero() && now.After(kept.until) {
-			return true
-		}
-		return s.offer(offered{message: kept.message, qos: min(kept.message.QoS, r.qos), retain: true, kept: true})
+		m := kept.at(now)
+		return m == nil || s.offer(offered{message: m, qos: min(m.QoS, r.qos), retain: true, kept: true})
 	})
 }
 
@@ -216,8 +226,8 @@ func (t *topics) retainedFor(filter string, now time.Time) (list []types.Message
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	t.retained.TopicsOf(filter, func(kept retained) bool {
-		if kept.until.IsZero() || now.Before(kept.until) {
-			list, numbers = append(list, *kept.message), append(numbers, kept.seq)
+		if m := kept.at(now); m != nil {
+			list, numbers = append(list, *m), append(numbers, kept.seq)
 		}
 		return true
 	})
