@@ -102,6 +102,8 @@ func (f *fields) properties(kind byte) (p packets.Properties, raw []byte) {
 	framed := append(appendVarint(make([]byte, 0, 3+size), size), raw...)
 	if _, err := p.Decode(kind, bytes.NewBuffer(framed)); err != nil {
 		f.fail("properties: " + strings.TrimPrefix(err.Error(), "malformed packet: "))
+	} else if err := checkProperties(raw); err != nil {
+		f.err, f.rest = err, nil
 	}
 	return p, raw
 }
