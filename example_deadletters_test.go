@@ -81,7 +81,7 @@ func ExampleConnection_Messages() {
 	}
 	fmt.Println("sent again as message", again)
 	// Output:
-	// not delivered: it was dead
+	// not delivered: it became a dead letter
 	// 1 not/allowed true
 	// sent again as message 2
 }

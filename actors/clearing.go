@@ -156,7 +156,10 @@ func (a *queue) remove(set persistence.Ranges) bool {
 		return true
 	}
 	before := a.handle.State()
-	if _, err := a.handle.Write(a.context(), c); err != nil {
+	if _, err := a.handle.Write(a.context(), c); isRefused(err) {
+		a.cleared(a.storeError("write to", err))
+		return false
+	} else if err != nil {
 		a.fail(a.storeError("write to", err))
 		return false
 	}

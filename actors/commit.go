@@ -166,10 +166,15 @@ func (a *queue) writeWaiting() error {
 	for len(a.waiting) > 0 || a.anySettled() {
 		c := &a.scratch
 		a.beginCommit(c)
-		n, whole := a.gather(c)
+		n, whole := a.gather(c, len(a.waiting))
 		first, err := a.handle.Write(a.context(), *c)
 		clear(c.Messages)
-		if err != nil {
+		if isRefused(err) {
+			if err = a.sortOut(); err != nil {
+				return err
+			}
+			continue
+		} else if err != nil {
 			return err
 		}
 		a.wrote(first, n, whole)
@@ -185,11 +190,11 @@ func (a *queue) writeWaiting() error {
 	return nil
 }
 
-// gather fills c with the first requests and returns how many entries that are,
-// and how many requests they finish.
-func (a *queue) gather(c *persistence.Commit) (entries, whole int) {
+// gather fills c with the first requests, at most some many, and returns how many
+// entries that are, and how many requests they finish.
+func (a *queue) gather(c *persistence.Commit, most int) (entries, whole int) {
 	bytes := 0
-	for i := range a.waiting {
+	for i := range a.waiting[:most] {
 		r := &a.waiting[i]
 		if bytes += r.Note.size(); i > 0 && bytes > writeBytes {
 			return len(c.Messages), i
@@ -204,7 +209,7 @@ func (a *queue) gather(c *persistence.Commit) (entries, whole int) {
 		}
 		r.Note.join(c)
 	}
-	return len(c.Messages), len(a.waiting)
+	return len(c.Messages), most
 }
 
 // wrote notes that the first n entries were written, from seq first on, and that

@@ -81,15 +81,28 @@ func (a *queue) writeSettled() bool {
 	if !a.anySettled() {
 		return true
 	}
-	c := &a.scratch
-	a.beginCommit(c)
-	if _, err := a.handle.Write(a.context(), *c); err != nil {
+	if err := a.recordSettled(); err != nil {
 		a.fail(a.storeError("write to", err))
 		return false
 	}
-	a.tellSettled()
 	a.config.Changed()
 	return true
+}
+
+// recordSettled writes what was settled, and nothing else. Should there be no
+// room to note it, it stays pending, and is sent again after the next start: that
+// must not hold up what follows.
+func (a *queue) recordSettled() error {
+	c := &a.scratch
+	a.beginCommit(c)
+	_, err := a.handle.Write(a.context(), *c)
+	if isRefused(err) {
+		a.config.Logger.Error("what has left the queue cannot be recorded", "error", err)
+	} else if err != nil {
+		return err
+	}
+	a.tellSettled()
+	return nil
 }
 
 // tellSettled tells the connection what was written as settled.

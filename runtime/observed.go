@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/mqttdb/mqttdb/actors"
@@ -25,7 +26,11 @@ var (
 // Write implements persistence.Queue.
 func (o *observed) Write(ctx context.Context, c persistence.Commit) (types.Seq, error) {
 	first, err := o.Queue.Write(ctx, c)
-	if err == nil && len(c.Done) > 0 {
+	switch {
+	case len(c.Done) == 0 || errors.Is(err, types.ErrTooLarge) || errors.Is(err, types.ErrInvalidMessage):
+	case err != nil:
+		o.tracker.failed(c.Done)
+	default:
 		o.tracker.settled(c.Done)
 	}
 	return first, err

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"iter"
 	"sync"
 
 	"github.com/mqttdb/mqttdb/persistence"
@@ -14,21 +15,49 @@ import (
 // the number of messages, but with that of those who wait and of the gaps.
 type tracker struct {
 	mu      sync.Mutex
+	opened  bool
+	store   persistence.StoreID
 	gone    persistence.Ranges
 	unsent  [types.Reasons]persistence.Ranges // of those gone otherwise than by Sent
-	waiting map[types.Seq][]chan struct{}
+	tried   [types.Reasons]persistence.Ranges // were to be settled by a Write that failed: perhaps they are
+	waiting map[types.Seq][]chan error
 	closed  bool
 }
 
-// began notes what had left before.
+// began notes what had left when the store was opened, in state s. When it is
+// opened again that is what a Write settled that failed, and what was lost.
 func (t *tracker) began(s persistence.State) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s.Floor > 0 {
-		t.gone.Add(persistence.Range{First: 1, Last: s.Floor})
+	if t.opened && t.store == s.StoreID {
+		t.missing(s)
+		t.tried = [types.Reasons]persistence.Ranges{}
+		return
 	}
-	for r := range s.Done.All() {
+	if t.opened {
+		for seq := range t.waiting {
+			t.answer(seq, fmt.Errorf("%w: its store was replaced by another one", types.ErrNotDelivered))
+		}
+		t.gone, t.unsent, t.tried = nil, [types.Reasons]persistence.Ranges{}, [types.Reasons]persistence.Ranges{}
+	}
+	t.opened, t.store = true, s.StoreID
+	for r := range left(s) {
 		t.gone.Add(r)
+	}
+}
+
+// left yields the numbers that the queue, whose state is s, does not hold any
+// more.
+func left(s persistence.State) iter.Seq[persistence.Range] {
+	return func(yield func(persistence.Range) bool) {
+		if s.Floor > 0 && !yield(persistence.Range{First: 1, Last: s.Floor}) {
+			return
+		}
+		for r := range s.Done.All() {
+			if !yield(r) {
+				return
+			}
+		}
 	}
 }
 
@@ -37,11 +66,24 @@ func (t *tracker) settled(done []persistence.Done) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, d := range done {
-		t.gone.Add(d.Range)
-		if d.Reason != types.Sent {
-			t.unsent[d.Reason].Add(d.Range)
+		for _, r := range t.gone.Missing(d.Range) { // it leaves only once
+			t.gone.Add(r)
+			if d.Reason != types.Sent {
+				t.unsent[d.Reason].Add(r)
+			}
+			t.wake(r)
 		}
-		t.wake(d.Range)
+	}
+}
+
+// failed notes what a Write was to settle that has failed.
+func (t *tracker) failed(done []persistence.Done) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, d := range done {
+		for _, r := range t.gone.Missing(d.Range) {
+			t.tried[d.Reason].Add(r)
+		}
 	}
 }
 
@@ -50,52 +92,69 @@ func (t *tracker) settled(done []persistence.Done) {
 func (t *tracker) lost(s persistence.State) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	note := func(left persistence.Range) {
-		for _, r := range t.gone.Missing(left) {
+	t.missing(s)
+}
+
+// missing notes what has left without being noted.
+func (t *tracker) missing(s persistence.State) {
+	for gone := range left(s) {
+		for _, r := range t.gone.Missing(gone) {
+			t.unsent[types.Quarantined].Add(r) // unless it was tried
+			for reason := range t.tried {
+				for _, tried := range t.tried[reason] {
+					both := persistence.Range{First: max(r.First, tried.First), Last: min(r.Last, tried.Last)}
+					if both.First > both.Last {
+						continue
+					}
+					t.unsent[types.Quarantined].Remove(both)
+					if types.Reason(reason) != types.Sent {
+						t.unsent[reason].Add(both)
+					}
+				}
+			}
 			t.gone.Add(r)
-			t.unsent[types.Quarantined].Add(r)
 			t.wake(r)
 		}
 	}
-	if s.Floor > 0 {
-		note(persistence.Range{First: 1, Last: s.Floor})
-	}
-	for r := range s.Done.All() {
-		note(r)
-	}
 }
 
-// wake tells those who wait for a number in r.
+// wake tells those who wait for a number in r what became of it.
 func (t *tracker) wake(r persistence.Range) {
-	wake := func(seq types.Seq) {
-		for _, c := range t.waiting[seq] {
-			close(c)
-		}
-		delete(t.waiting, seq)
-	}
 	if uint64(len(t.waiting)) < r.Count() {
 		for seq := range t.waiting {
 			if seq >= r.First && seq <= r.Last {
-				wake(seq)
+				t.tell(seq)
 			}
 		}
 		return
 	}
 	for seq := r.First; seq <= r.Last; seq++ {
-		wake(seq)
+		t.tell(seq)
 	}
 }
 
-// close wakes all who wait: nothing more will be known.
+// tell tells those who wait for seq what became of it.
+func (t *tracker) tell(seq types.Seq) {
+	if len(t.waiting[seq]) > 0 {
+		_, err := t.fate(seq)
+		t.answer(seq, err)
+	}
+}
+
+func (t *tracker) answer(seq types.Seq, err error) {
+	for _, c := range t.waiting[seq] {
+		c <- err
+	}
+	delete(t.waiting, seq)
+}
+
+// close answers all who wait: nothing more will be known.
 func (t *tracker) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.closed = true
-	for seq, waiting := range t.waiting {
-		for _, c := range waiting {
-			close(c)
-		}
-		delete(t.waiting, seq)
+	for seq := range t.waiting {
+		t.tell(seq)
 	}
 }
 
@@ -107,21 +166,18 @@ func (t *tracker) delivered(ctx context.Context, seq types.Seq) error {
 		return err
 	}
 	if t.waiting == nil {
-		t.waiting = make(map[types.Seq][]chan struct{})
+		t.waiting = make(map[types.Seq][]chan error)
 	}
-	woken := make(chan struct{})
-	t.waiting[seq] = append(t.waiting[seq], woken)
+	answer := make(chan error, 1)
+	t.waiting[seq] = append(t.waiting[seq], answer)
 	t.mu.Unlock()
 	select {
-	case <-woken:
+	case err := <-answer:
+		return err
 	case <-ctx.Done():
-		t.withdraw(seq, woken)
+		t.withdraw(seq, answer)
 		return ctx.Err()
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	_, err := t.fate(seq)
-	return err
 }
 
 // fate says what became of seq, if that is known.
@@ -134,13 +190,17 @@ func (t *tracker) fate(seq types.Seq) (known bool, err error) {
 	}
 	for reason := range t.unsent {
 		if t.unsent[reason].Contains(seq) {
-			return true, fmt.Errorf("%w: it was %v", types.ErrNotDelivered, types.Reason(reason))
+			how := "was " + types.Reason(reason).String()
+			if types.Reason(reason) == types.Dead {
+				how = "became a dead letter"
+			}
+			return true, fmt.Errorf("%w: it %s", types.ErrNotDelivered, how)
 		}
 	}
 	return true, nil
 }
 
-func (t *tracker) withdraw(seq types.Seq, c chan struct{}) {
+func (t *tracker) withdraw(seq types.Seq, c chan error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	left := t.waiting[seq][:0]

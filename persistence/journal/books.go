@@ -51,10 +51,10 @@ func (b *books) check(c persistence.Commit) error {
 	return nil
 }
 
-// accept gives out n numbers.
-func (b *books) accept(n uint64) {
+// accept gives out n numbers, or takes back the last −n.
+func (b *books) accept(n int) {
 	b.next += types.Seq(n)
-	b.counters.Accepted += n
+	b.counters.Accepted += uint64(n)
 }
 
 // apply takes the changes of c and returns them as a delta, nil if there are

@@ -108,7 +108,7 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 		}
 	}
 	q.mu.Lock()
-	q.books.accept(uint64(n))
+	q.books.accept(n)
 	b.Delta = q.books.apply(c)
 	q.mu.Unlock()
 	if b.Delta != nil {
@@ -116,6 +116,9 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 	}
 	segment, size, err := q.append(&b)
 	if err != nil {
+		q.mu.Lock()
+		q.books.accept(-n)
+		q.mu.Unlock()
 		return 0, err
 	}
 	q.mu.Lock()
