@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/mqttdb/mqttdb/broker"
 	"github.com/mqttdb/mqttdb/broker/dial"
@@ -55,6 +56,14 @@ func options(c Config, cfg config.Config, p *policies) (runtime.Options, error) 
 		SystemName: c.SystemName,
 		Logger:     c.Logger,
 	}, nil
+}
+
+// lazy says whether the commits of a queue are not synced one by one.
+func (p *policies) lazy(queue string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	connection, _, _ := strings.Cut(queue, "/")
+	return p.sync[connection] != config.Always
 }
 
 // dialer makes what opens links to the broker of conn. What lies in files, or in

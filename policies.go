@@ -1,7 +1,6 @@
 package mqttdb
 
 import (
-	"strings"
 	"sync"
 
 	"github.com/mqttdb/mqttdb/config"
@@ -27,12 +26,4 @@ func (p *policies) set(c config.Connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sync[c.Name] = c.Sync
-}
-
-// lazy says whether the commits of a queue are not synced one by one.
-func (p *policies) lazy(queue string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	connection, _, _ := strings.Cut(queue, "/")
-	return p.sync[connection] != config.Always
 }

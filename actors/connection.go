@@ -62,6 +62,10 @@ type ConnectionConfig struct {
 
 	Paused bool // there is no link before the first Resume
 
+	// After is the connection, which has ended, that drained the queue before: what
+	// it sent and was not acknowledged is marked as sent before. nil: none.
+	After *Connection
+
 	Changed func()       // called when the status changed; must not block. nil: nobody is told
 	Clock   Clock        // nil: the real one
 	Logger  *slog.Logger // nil: none
@@ -114,6 +118,13 @@ type Connection struct {
 	inFlight atomic.Int64
 	resent   atomic.Uint64
 	unknown  atomic.Uint64
+	left     atomic.Pointer[progress] // when it has ended
+}
+
+// progress is how far the messages of a queue were ever sent.
+type progress struct {
+	store persistence.StoreID
+	sent  types.Seq
 }
 
 // SpawnConnection starts the actor that owns the link of that name, attaches it
@@ -123,6 +134,11 @@ func SpawnConnection(s *System, c ConnectionConfig) (*Connection, error) {
 	h := &Connection{}
 	h.status.Store(&ConnectionStatus{State: types.Offline, Since: c.Clock.Now(), Broker: c.Brokers[0].Name})
 	k := &connectionKeeper{config: c, handle: h, backoff: c.Backoff, paused: c.Paused, granted: make(map[string]types.QoS)}
+	if c.After != nil {
+		if p := c.After.left.Load(); p != nil {
+			k.store, k.sent = p.store, p.sent
+		}
+	}
 	ref, err := spawn(s, c.Name, func(self Ref[ConnectionMessage]) role[ConnectionMessage] { return newConnection(k, self) }, k.giveBack)
 	if err != nil {
 		return nil, err
@@ -315,6 +331,7 @@ func (c *connection) interrupted(current ConnectionMessage) {
 
 // stopping implements role.
 func (c *connection) stopping() {
+	c.handle.left.Store(&progress{c.store, c.sent})
 	c.hangUp(true)
 	c.answerFinish(nil)
 	c.become(types.Offline, nil)

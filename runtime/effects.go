@@ -13,7 +13,7 @@ const (
 	elsewhere effect = iota // not a matter of this package
 	atOnce                  // it is looked up whenever it is needed
 	byLink                  // the link is ended, and another one made
-	byQueue                 // the queue is told
+	byWord                  // the queue and the link are told
 	byRestart               // it cannot be changed while the program runs
 )
 
@@ -38,7 +38,7 @@ func effects() map[effect]string {
 			connections.*.persist connections.*.sync`,
 		atOnce: `connections.*.forward
 			connections.*.subscribe[].local_prefix connections.*.subscribe[].retain`,
-		byQueue: `connections.*.commit_delay connections.*.compaction_interval connections.*.limits connections.*.keep_sent`,
+		byWord: `connections.*.rate connections.*.commit_delay connections.*.compaction_interval connections.*.limits connections.*.keep_sent`,
 		byLink: `connections.*.broker connections.*.protocol connections.*.client_id
 			connections.*.username connections.*.password_file connections.*.password connections.*.credentials
 			connections.*.tls connections.*.proxy
@@ -46,7 +46,7 @@ func effects() map[effect]string {
 			connections.*.keep_alive connections.*.stall_timeout connections.*.max_attempts
 			connections.*.will connections.*.birth connections.*.close
 			connections.*.window connections.*.window_bytes connections.*.qos2_window
-			connections.*.max_qos connections.*.retain connections.*.rate
+			connections.*.max_qos connections.*.retain
 			connections.*.subscribe`,
 	}
 }

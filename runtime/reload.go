@@ -150,7 +150,7 @@ type change struct {
 	*Connection
 	settings *settings
 	brokers  []actors.Broker // of the new link; nil: the link stays
-	tell     bool            // the queue is to be told
+	told     bool            // the actors are to be told
 }
 
 // plan finds out what leads from the present configuration to cfg. It changes
@@ -216,8 +216,8 @@ func (rt *Runtime) need(c *change, differences []config.Change) error {
 		switch e, _ := effectOf(d.Pattern); e {
 		case byLink:
 			link = true
-		case byQueue:
-			c.tell = true
+		case byWord:
+			c.told = true
 		}
 	}
 	if !link {
@@ -269,8 +269,8 @@ func (rt *Runtime) carryOut(p *plan, within time.Duration) {
 		wg.Go(func() { rt.reported(c, c.stop(context.Background(), within)) })
 	}
 	for _, c := range p.changed {
-		if c.tell {
-			c.queue.Tell(c.settings.forQueue())
+		if c.told {
+			c.tell(c.settings)
 		}
 		if c.brokers != nil {
 			old := c.wire.present()

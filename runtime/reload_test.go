@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mqttdb/mqttdb/broker"
 	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/runtime"
 	"github.com/mqttdb/mqttdb/types"
@@ -91,7 +92,7 @@ func TestReloadKeepsLinks(t *testing.T) {
 	since := func(name string) time.Time { return rt.Connection(name).Status().Since }
 	a, b, c := since("a"), since("b"), since("c")
 	h.mustReload(t, rt, config.Connection{Name: "a"},
-		config.Connection{Name: "b", Forward: []config.Forward{{Topic: "new/#"}}, CommitDelay: time.Millisecond},
+		config.Connection{Name: "b", Forward: []config.Forward{{Topic: "new/#"}}, CommitDelay: time.Millisecond, Rate: config.Rate{Messages: 5000}},
 		config.Connection{Name: "c", KeepAlive: 7 * time.Second})
 	await(t, rt, "online again", online("c"))
 	if since("a") != a || since("b") != b {
@@ -335,4 +336,52 @@ func TestAlive(t *testing.T) {
 	if err := rt.Alive(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// What was in flight and is sent again over the new link is marked as sent before
+// [MQTT-3.3.1-1].
+func TestReloadMarksRepeats(t *testing.T) {
+	h := newHouse()
+	h.broker.Withhold(true)
+	sent := make(chan broker.Publish, 10)
+	h.options = func(o *runtime.Options) {
+		o.Dialer = func(config.Connection) (broker.Dialer, error) {
+			return dialerFunc(func(ctx context.Context, co broker.ConnectOptions, tell func(broker.Event)) (broker.Link, broker.Session, error) {
+				link, session, err := h.broker.Dial(ctx, co, tell)
+				return &overheard{link, sent}, session, err
+			}), nil
+		}
+	}
+	rt := h.open(t, config.Connection{Name: "a"})
+	if _, err := rt.Connection("a").Publish(t.Context(), message("t", "m")); err != nil {
+		t.Fatal(err)
+	}
+	if p := <-sent; p.Dup {
+		t.Error("the first time it is marked as sent before")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := h.reload(ctx, rt, config.Connection{Name: "a", Window: 9}); err != nil {
+		t.Fatal(err)
+	}
+	if p := <-sent; !p.Dup || string(p.Message.Payload) != "m" {
+		t.Errorf("%+v", p)
+	}
+	h.broker.Withhold(false)
+	if err := rt.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// overheard is a link whose publishes are told.
+type overheard struct {
+	broker.Link
+	sent chan broker.Publish
+}
+
+func (l *overheard) Publish(p []broker.Publish) error {
+	for _, one := range p {
+		l.sent <- one
+	}
+	return l.Link.Publish(p)
 }

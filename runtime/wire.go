@@ -154,9 +154,20 @@ func (c *Connection) linkConfig(cfg config.Connection, brokers []actors.Broker, 
 		ClearRetain:   cfg.Retain == config.RetainClear,
 		StallTimeout:  cfg.StallTimeout,
 		MaxAttempts:   cfg.MaxAttempts,
-		Rate:          actors.Rate{Messages: cfg.Rate.Messages, Bytes: cfg.Rate.Bytes},
+		Rate:          rateOf(cfg.Rate),
 		Paused:        c.wire.paused,
+		After:         c.wire.ends.link,
 		Changed:       c.rt.board.changed,
 		Logger:        c.rt.o.Logger,
+	}
+}
+
+func rateOf(r config.Rate) actors.Rate { return actors.Rate{Messages: r.Messages, Bytes: r.Bytes} }
+
+// tell tells the actors that stay what they can learn while they run.
+func (c *Connection) tell(s *settings) {
+	c.queue.Tell(s.forQueue())
+	if link := c.wire.present().link; link != nil {
+		link.Tell(actors.SetRate{Rate: rateOf(s.Rate)})
 	}
 }
