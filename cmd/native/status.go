@@ -87,7 +87,7 @@ func printReload(ctx context.Context, w io.Writer, g gateway) error {
 // remarks are the things about a connection that an operator should know.
 func remarks(s types.Status) []string {
 	var out []string
-	if s.LastError != "" && s.State != types.Online {
+	if s.LastError != "" { // online, too: linked to another broker, a subscription refused
 		line := s.LastError
 		if s.Hint != "" {
 			line += " (" + s.Hint + ")"
