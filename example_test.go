@@ -79,3 +79,31 @@ func ExampleConnection_Clear() {
 	fmt.Println(n, err, db.Connection("cloud").Status().Outgoing.Pending)
 	// Output: 2 <nil> 1
 }
+
+// Reload changes connections while they run. What cannot be changed, or is wrong,
+// changes nothing.
+func ExampleDB_Reload() {
+	ctx := context.Background()
+	db, done := openExample(ctx)
+	defer done()
+	_, err := db.Reload(ctx, mqttdb.Config{DataDir: "/elsewhere"})
+	fmt.Println(err)
+	// Output: data_dir: cannot be changed while mqttdb runs: restart it, or change it back
+}
+
+// Forward stores a message for every connection whose routes select it; each has
+// a Publication.
+func ExampleDB_Forward() {
+	ctx := context.Background()
+	db, done := openExample(ctx)
+	defer done()
+	publications, err := db.Forward(ctx, mqttdb.Message{Topic: "sensors/1", Payload: []byte("x"), QoS: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for connection, p := range publications {
+		seq, _ := p.Stored(ctx) // at once; Delivered would wait for the broker
+		fmt.Println(connection, seq)
+	}
+	// Output: cloud 1
+}

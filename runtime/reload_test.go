@@ -308,6 +308,29 @@ func TestReloadAfterClose(t *testing.T) {
 	}
 }
 
+// A Close in the middle of a Reload ends everything, whatever came first.
+func TestReloadDuringClose(t *testing.T) {
+	for i := range 10 {
+		h := newHouse()
+		rt := h.open(t, config.Connection{Name: "a"}, config.Connection{Name: "b"})
+		reloaded := make(chan error, 1)
+		go func() {
+			_, err := h.reload(context.Background(), rt, config.Connection{Name: "a", Window: 2 + i}, config.Connection{Name: "c"})
+			reloaded <- err
+		}()
+		if i%2 == 0 {
+			await(t, rt, "with c", func(s []types.Status) bool { return slices.ContainsFunc(s, func(s types.Status) bool { return s.Name == "c" }) })
+		}
+		closeRuntime(t, rt)
+		if err := <-reloaded; err != nil && !errors.Is(err, types.ErrClosed) {
+			t.Fatal(err)
+		}
+		if left := rt.Running(); len(left) > 0 {
+			t.Fatalf("still running: %v", left)
+		}
+	}
+}
+
 // What hangs is found, and named.
 func TestAlive(t *testing.T) {
 	h := newHouse()
