@@ -2,7 +2,9 @@ package actors
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
@@ -38,7 +40,14 @@ type Admission struct {
 	used    Cost
 	closed  error
 	waiting []*applicant
+	kept    []*promise
 }
+
+// promise is a share that is kept for whoever asks for just as much.
+type promise struct{ cost Cost }
+
+// promiseTime is how long a share is kept for somebody who was told of it.
+const promiseTime = 100 * time.Millisecond
 
 // applicant waits for admission.
 type applicant struct {
@@ -61,6 +70,10 @@ func (a *Admission) Used() Cost {
 func (a *Admission) TryAcquire(c Cost) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if i := slices.IndexFunc(a.kept, func(p *promise) bool { return p.cost == c }); i >= 0 && a.closed == nil {
+		a.kept = slices.Delete(a.kept, i, i+1)
+		return nil
+	}
 	return a.tryAcquire(c)
 }
 
@@ -124,6 +137,38 @@ func (a *Admission) Notify(c Cost, room func(error)) {
 	if err != types.ErrBusy {
 		room(err)
 	}
+}
+
+// Promise is for those who cannot wait and will have to ask again: room is called
+// exactly once, as by Notify. For a moment the share is then kept for the next
+// TryAcquire of exactly c, before all who wait; after that it is gone. Without
+// that whoever needs much would find it taken by others each time.
+func (a *Admission) Promise(c Cost, room func(error)) {
+	a.Notify(c, func(err error) {
+		if err == nil {
+			a.keep(c)
+		}
+		room(err)
+	})
+}
+
+// keep makes what was acquired a promise.
+func (a *Admission) keep(c Cost) {
+	p := &promise{c}
+	a.mu.Lock()
+	a.kept = append(a.kept, p)
+	a.mu.Unlock()
+	time.AfterFunc(promiseTime, func() {
+		a.mu.Lock()
+		i := slices.Index(a.kept, p)
+		if i >= 0 {
+			a.kept = slices.Delete(a.kept, i, i+1)
+		}
+		a.mu.Unlock()
+		if i >= 0 {
+			a.Release(c)
+		}
+	})
 }
 
 // Release gives back what was acquired and admits those who wait.

@@ -133,3 +133,59 @@ func TestAdmissionClose(t *testing.T) {
 	}
 	a.Release(Cost{1, 0})
 }
+
+// Whoever was told that there is room, and comes for it, gets it before those who
+// wait behind: else one that needs much would find it taken each time.
+func TestAPromiseIsKept(t *testing.T) {
+	a := NewAdmission(Cost{Bytes: 100})
+	mustAcquire := func(c Cost) {
+		t.Helper()
+		if err := a.TryAcquire(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	small, large := Cost{1, 10}, Cost{1, 95}
+	for range 10 {
+		mustAcquire(small)
+	}
+	told := make(chan error, 1)
+	a.Promise(large, func(err error) { told <- err })
+	waiting := 0
+	got := make(chan struct{}, 20)
+	for range 5 {
+		waiting++
+		a.Notify(small, func(error) { got <- struct{}{} })
+	}
+	for range 10 {
+		a.Release(small)
+	}
+	if err := receive(t, told, "the turn"); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.TryAcquire(small); !errors.Is(err, types.ErrBusy) {
+		t.Errorf("another one comes between: %v", err)
+	}
+	mustAcquire(large)
+	if len(got) > 0 {
+		t.Error("others were let in")
+	}
+	a.Release(large)
+	for range waiting {
+		receive(t, got, "those who waited")
+	}
+	for range waiting {
+		a.Release(small)
+	}
+	if used := a.Used(); used != (Cost{}) {
+		t.Errorf("%+v is left", used)
+	}
+
+	// One that nobody comes for lapses.
+	mustAcquire(small)
+	a.Promise(large, func(err error) { told <- err })
+	a.Release(small)
+	receive(t, told, "the turn")
+	if err := a.Acquire(soon(t), Cost{1, 100}); err != nil {
+		t.Error(err)
+	}
+}

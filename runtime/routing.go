@@ -249,12 +249,8 @@ func (r *routing) admit(room func()) (refusal error, wait func()) {
 	admission, cost := full.queue.Admission(), full.cost()
 	r.drop()
 	return nil, func() {
-		admission.Notify(cost, func(err error) {
-			if err == nil {
-				admission.Release(cost)
-			}
-			room() // also when it was closed: trying again gives the error
-		})
+		// room also when it was closed: trying again gives the error
+		admission.Promise(cost, func(error) { room() })
 	}
 }
 
