@@ -95,6 +95,7 @@ func newSession(server *Server, conn net.Conn, in *packetReader, c connect, a *a
 	}
 	s.source = actors.PublishedBy(s.key)
 	s.account.Store(a)
+	s.connect.password = nil
 	s.life, s.die = context.WithCancel(context.Background())
 	s.intake = intake{
 		receiveMax: server.options.ReceiveMax,

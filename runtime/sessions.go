@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/mqttdb/mqttdb/actors"
@@ -50,16 +51,48 @@ func (rt *Runtime) OpenSession(ctx context.Context, o SessionOptions) (*Session,
 	if rt.local.consumers == nil {
 		return nil, errNoSessions
 	}
+	var late lateJoin
 	joined, err := actors.Ask(ctx, rt.local.consumers.Ref, func(r actors.Reply[actors.Joined]) actors.ConsumersMessage {
 		return actors.Join{
 			Name: o.ClientID, Clean: o.Clean, Expiry: rt.SessionExpiry(o.Expiry),
-			Receiver: o.Receiver, Messages: ahead * o.Window, Bytes: aheadBytes, Reply: r,
+			Receiver: o.Receiver, Messages: ahead * o.Window, Bytes: aheadBytes,
+			Reply: func(j actors.Joined, err error) { late.answered(rt, j, err); r(j, err) },
 		}
 	})
 	if err != nil {
+		late.giveUp(rt)
 		return nil, fmt.Errorf("open the session of %s: %w", o.ClientID, err)
 	}
 	return &Session{joined.Present, joined.Subscriptions, joined.State, rt, o.ClientID, joined.Token}, nil
+}
+
+// lateJoin leaves a session that nobody waits for any more when it is opened.
+type lateJoin struct {
+	mu     sync.Mutex
+	gaveUp bool
+	token  *actors.Token
+}
+
+func (l *lateJoin) answered(rt *Runtime, j actors.Joined, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		l.token = &j.Token
+		l.leave(rt)
+	}
+}
+
+func (l *lateJoin) giveUp(rt *Runtime) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gaveUp = true
+	l.leave(rt)
+}
+
+func (l *lateJoin) leave(rt *Runtime) {
+	if l.gaveUp && l.token != nil {
+		rt.local.consumers.Tell(actors.Leave{Consumer: *l.token})
+	}
 }
 
 // EndSession ends the persistent session of a client, if there is one, and
