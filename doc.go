@@ -40,8 +40,8 @@
 // # Watching, waiting, clearing
 //
 // [Connection.Status] is a snapshot: the [State] of the link with the last error
-// and a hint, and how many messages are pending, in flight, sent. Watch on the DB
-// is a stream of them. Drain waits until nothing is pending. [Connection.Clear]
+// and a hint, and how many messages are pending, in flight, sent. [DB.Watch]
+// is a stream of them. [Connection.Drain] waits until nothing is pending. [Connection.Clear]
 // forgets what is pending, all or by a [Selection]; what is in flight stays. Pause
 // and Resume end the link for a while; messages are stored all the same.
 //
@@ -52,13 +52,13 @@
 // # Several connections and routes
 //
 // Publish names the connection, and the topic at its broker: routes do not apply.
-// Forward on the DB goes by the routes instead (ConnectionConfig.Forward): the
+// [DB.Forward] goes by the routes instead (ConnectionConfig.Forward): the
 // message is stored for every connection that forwards its topic, or for none,
 // with prefixes, QoS and envelope as they say. That is what the gateway's local
 // broker does for its clients.
 //
-// ConnectionConfig.Subscribe brings messages of the broker; Deliver says who gets
-// them. A connection forwards what came from another one if its entry says Relay:
+// ConnectionConfig.Subscribe brings messages of the broker; [DB.Deliver] says who
+// gets them. A connection forwards what came from another one if its entry says Relay:
 // then the broker it came from gets its acknowledgement when the message is
 // stored. Incoming messages are not stored otherwise in this version. Relays in a
 // circle are an error.
@@ -73,7 +73,7 @@
 //
 // # Changing what runs
 //
-// Reload takes another [Config] and carries out the difference, all or nothing,
+// [DB.Reload] takes another [Config] and carries out the difference, all or nothing,
 // while messages are published and sent.
 //
 // # Stores and actors
