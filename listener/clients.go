@@ -59,6 +59,7 @@ func (s *Server) serve(raw net.Conn, e *endpoint) {
 	s.mu.Unlock()
 	if err != nil {
 		if err != io.EOF { // whoever only looks whether the port is open is no news
+			s.stats.away.Add(1)
 			s.logRefusal(raw, err)
 		}
 		conn.Close()

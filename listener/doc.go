@@ -12,6 +12,9 @@
 //     down nobody else, and what it can occupy in memory is bounded.
 //   - A malformed packet ends the connection of the client that sent it, and
 //     nothing else. What is announced is never allocated before it arrived.
+//   - Nobody gets in, publishes or reads but by the rules of Endpoint and User.
+//     Whoever is not known yet is bounded in number, time and memory, and what
+//     passwords cost is bounded in time.
 //   - Local subscribers that are online get what local clients publish, after
 //     its commit, and what Server.Deliver is given.
 //

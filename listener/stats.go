@@ -6,6 +6,7 @@ import "sync/atomic"
 type Stats struct {
 	Clients   int    // connected now, after CONNACK
 	Connected uint64 // CONNECTs that were accepted
+	Away      uint64 // connections that were not let in, but for those that said nothing
 	Received  uint64 // PUBLISH packets from clients
 	Acked     uint64 // PUBACK and PUBREC written
 	Delivered uint64 // messages written to subscribers
@@ -24,9 +25,9 @@ type Stats struct {
 }
 
 type stats struct {
-	connected, received, acked, delivered, dropped atomic.Uint64
-	packetsIn, packetsOut, bytesIn, bytesOut       atomic.Uint64
-	refused                                        [refusedReasons]atomic.Uint64
+	connected, away, received, acked, delivered, dropped atomic.Uint64
+	packetsIn, packetsOut, bytesIn, bytesOut             atomic.Uint64
+	refused                                              [refusedReasons]atomic.Uint64
 }
 
 func (s *stats) refuse(by refusedBy) { s.refused[by].Add(1) }
@@ -35,7 +36,7 @@ func (s *stats) refuse(by refusedBy) { s.refused[by].Add(1) }
 func (s *Server) Stats() Stats {
 	c := &s.stats
 	r := Stats{
-		Clients: s.clients(), Connected: c.connected.Load(), Received: c.received.Load(), Acked: c.acked.Load(),
+		Clients: s.clients(), Connected: c.connected.Load(), Away: c.away.Load(), Received: c.received.Load(), Acked: c.acked.Load(),
 		Delivered: c.delivered.Load(), Dropped: c.dropped.Load(), Refused: map[string]uint64{}, Retained: s.topics.kept(),
 		Subscriptions: int(s.topics.count.Load()),
 		PacketsIn:     c.packetsIn.Load(), PacketsOut: c.packetsOut.Load(), BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),

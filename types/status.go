@@ -28,6 +28,25 @@ type Status struct {
 	Orphan      bool        `json:"orphan"` // has messages, but is in no configuration
 	Outgoing    QueueStatus `json:"outgoing"`
 	Incoming    QueueStatus `json:"incoming"`
+
+	// Clients is there for "_local" of a gateway only.
+	Clients *ClientsStatus `json:"clients,omitempty"`
+}
+
+// ClientsStatus is a snapshot of the clients of a gateway's local broker. What
+// it counts it counts from the start.
+type ClientsStatus struct {
+	Connected int    `json:"connected"` // now
+	Received  uint64 `json:"received"`  // messages from them
+	Delivered uint64 `json:"delivered"` // messages to them
+	Dropped   uint64 `json:"dropped"`   // messages that one of them did not get, for it reads too slowly or takes none so large
+
+	// Refused are messages from them that were not taken, by reason: too_large,
+	// not_allowed, invalid, full, not_stored.
+	Refused map[string]uint64 `json:"refused"`
+
+	// TurnedAway counts connections that were not let in.
+	TurnedAway uint64 `json:"turned_away"`
 }
 
 // QueueStatus is a snapshot of one queue. Counters count from the creation of

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mqttdb/mqttdb"
 	"github.com/mqttdb/mqttdb/httpapi"
+	"github.com/mqttdb/mqttdb/runtime"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -23,7 +24,15 @@ func (s sink) Publish(messages []types.Passage, room func()) int {
 type api struct{ g *running }
 
 // Status implements httpapi.Runtime.
-func (a api) Status() []types.Status { return a.g.db.Status() }
+func (a api) Status() []types.Status {
+	all := a.g.db.Status()
+	for i := range all {
+		if all[i].Name == runtime.LocalName {
+			all[i].Clients = clients(a.g.local.Stats())
+		}
+	}
+	return all
+}
 
 // Publish implements httpapi.Runtime.
 func (a api) Publish(ctx context.Context, connection string, m types.Message) (types.Seq, error) {

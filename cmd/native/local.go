@@ -13,6 +13,7 @@ import (
 
 	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/listener"
+	"github.com/mqttdb/mqttdb/types"
 )
 
 // listenLocally starts the local broker.
@@ -59,6 +60,14 @@ func users(m *config.MQTT) (all []listener.User) {
 		all = append(all, listener.User{Name: u.Name, PasswordHash: u.PasswordHash.Reveal(), Publish: u.Publish, Subscribe: u.Subscribe})
 	}
 	return all
+}
+
+// clients is what the status says about the local clients.
+func clients(s listener.Stats) *types.ClientsStatus {
+	return &types.ClientsStatus{
+		Connected: s.Clients, Received: s.Received, Delivered: s.Delivered, Dropped: s.Dropped,
+		Refused: s.Refused, TurnedAway: s.Away,
+	}
 }
 
 // describeLocal prints who may connect where.

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -105,6 +107,16 @@ func remarks(s types.Status) []string {
 	}
 	if n := s.Outgoing.Quarantined; n > 0 {
 		out = append(out, fmt.Sprintf("%d messages were found missing or unreadable", n))
+	}
+	if s.Clients != nil {
+		for _, reason := range slices.Sorted(maps.Keys(s.Clients.Refused)) {
+			if n := s.Clients.Refused[reason]; n > 0 {
+				out = append(out, fmt.Sprintf("%d messages of local clients were refused since the start: %s", n, reason))
+			}
+		}
+		if n := s.Clients.TurnedAway; n > 0 {
+			out = append(out, fmt.Sprintf("%d local clients were not let in since the start: the log says why", n))
+		}
 	}
 	if s.Outgoing.DuplicatesPossible {
 		out = append(out, "after damage to the store some messages may be delivered twice")
