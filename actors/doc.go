@@ -3,7 +3,8 @@
 // Per connection there are two or three: the queue owns a persistence.Queue,
 // the connection owns the link to the broker and drains the queue into it, and
 // the inbound actor, where something is subscribed, takes what the broker
-// sends. One compactor per System goes over all queues. Each has a sealed
+// sends. The consumers of a queue, where there are any, are one actor, which takes
+// the place of the connection. One compactor per System goes over all queues. Each has a sealed
 // message interface in messages.go and is reached by a Ref of that type, so
 // that a message that an actor does not understand does not compile.
 //

@@ -24,5 +24,7 @@
 // wait, and is the only one that writes to the socket. The callbacks of the Sink
 // only note and signal.
 //
-// Sessions live as long as their connection; session present is always 0.
+// What a client gets at QoS 1 and 2 in a session that is kept comes from the store
+// (Sessions), with packet ids of its own: see durable and legs. Everything else
+// it gets live. Without Sessions a session lives as long as its connection.
 package listener
