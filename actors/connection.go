@@ -311,7 +311,7 @@ func (c *connection) opened(m Opened) {
 	c.last, c.unreadable = m.Last, false
 	c.forgetFetched()
 	if done := c.window.unsettled(); len(done) > 0 {
-		c.config.Queue.Tell(Settle{Done: done})
+		c.config.Queue.Tell(Settle{Done: done, Store: c.store})
 	}
 	if late { // what to greet the broker with may lie in the store
 		c.dial()

@@ -63,6 +63,7 @@ type (
 	Settle struct {
 		Done  []persistence.Done
 		Marks []persistence.Mark
+		Store persistence.StoreID // of the store that is meant: another one ignores it. Zero: whichever it is
 	}
 
 	// Clear removes what is committed and not in flight. Answer: Cleared; with a

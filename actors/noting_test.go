@@ -198,3 +198,21 @@ func TestNotesAreAnsweredInTrouble(t *testing.T) {
 		t.Errorf("%v, want ErrClosed", err)
 	}
 }
+
+// The numbers of a store that was replaced mean nothing in another one.
+func TestSettleForAnotherStore(t *testing.T) {
+	q, _ := startQueue(t, newTestSystem(t), newTestStore(), nil)
+	mustPut(t, q, "t", 3)
+	one := func(n types.Seq) []persistence.Done {
+		return []persistence.Done{{Range: persistence.Range{First: n, Last: n}, Reason: types.Sent}}
+	}
+	q.Tell(Settle{Done: one(1), Store: persistence.StoreID{1}})
+	q.Tell(Settle{Done: one(2), Store: q.State().StoreID})
+	q.Tell(Settle{Done: one(3)})
+	marksOf(t, q, "") // behind the commit
+	describe(t, q)
+	describe(t, q)
+	if f := fetchAll(t, q, 0); len(f.Records) != 1 || f.Records[0].Seq != 1 {
+		t.Errorf("%v are pending, want 1", f.Records)
+	}
+}

@@ -149,8 +149,9 @@ type queue struct {
 	clearing
 	pendingSettled
 
-	committed types.Seq // what Fetch may see
-	hungry    bool      // the connection has fetched all there was
+	store     persistence.StoreID // of handle
+	committed types.Seq           // what Fetch may see
+	hungry    bool                // the connection has fetched all there was
 }
 
 var _ role[QueueMessage] = (*queue)(nil)

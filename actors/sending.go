@@ -198,7 +198,7 @@ func (c *connection) sendSingly(batch []broker.Publish) {
 		refused = append(refused, persistence.Done{Range: persistence.Range{First: seq, Last: seq}, Reason: types.Dead, Cause: err.Error()})
 	}
 	if len(refused) > 0 {
-		c.config.Queue.Tell(Settle{Done: refused})
+		c.config.Queue.Tell(Settle{Done: refused, Store: c.store})
 	}
 	if full != nil {
 		c.hangUp(false)
@@ -239,7 +239,7 @@ func (c *connection) settle(set persistence.Ranges) {
 	for i, r := range set {
 		list[i] = persistence.Done{Range: r, Reason: types.Sent}
 	}
-	c.config.Queue.Tell(Settle{Done: list})
+	c.config.Queue.Tell(Settle{Done: list, Store: c.store})
 }
 
 // watch sees to it that a silent broker is noticed.

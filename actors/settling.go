@@ -24,6 +24,9 @@ func (a *queue) settle(m Settle) {
 	if a.handle == nil {
 		return // the connection repeats it when it is told Opened
 	}
+	if m.Store != (persistence.StoreID{}) && m.Store != a.store {
+		return // the numbers are those of a store that was replaced
+	}
 	if len(m.Marks) > 0 {
 		if a.notes > 0 { // an older mark must not come behind a newer one
 			if !a.write() {

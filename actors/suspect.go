@@ -95,7 +95,7 @@ func (c *connection) judge(err error) (types.State, error) {
 		return types.Refused, c.fullOfLetters(err)
 	}
 	c.config.Logger.Error("a message is given up and becomes a dead letter", "seq", s.seq, "topic", clip(s.topic), "bytes", s.size, "attempts", s.links, "error", err)
-	c.config.Queue.Tell(Settle{Done: []persistence.Done{{
+	c.config.Queue.Tell(Settle{Store: c.store, Done: []persistence.Done{{
 		Range:  persistence.Range{First: s.seq, Last: s.seq},
 		Reason: types.Dead,
 		Cause:  fmt.Sprintf("%d links in a row ended with it first in line, the last one: %v", s.links, err),

@@ -17,7 +17,7 @@ func (a *queue) open() {
 		return
 	}
 	s := handle.State()
-	a.handle, a.trouble, a.opened = handle, nil, true
+	a.handle, a.store, a.trouble, a.opened = handle, s.StoreID, nil, true
 	a.committed, a.lastWritten = s.Next-1, s.Next-1
 	a.publishHandle()
 	if a.attempts > 0 {

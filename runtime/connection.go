@@ -148,6 +148,7 @@ func (c *Connection) Status() types.Status {
 	s := types.Status{
 		Name: c.name, Broker: c.config().Endpoint(),
 		State: types.Offline, Outgoing: c.queue.Status(),
+		Incoming: types.QueueStatus{DroppedBy: map[string]uint64{}},
 	}
 	s.Outgoing.Refused = c.refused.Load()
 	if w := c.wire.present(); w.link != nil {

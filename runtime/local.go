@@ -183,7 +183,7 @@ func (l *local) kill(actor string) bool {
 
 // status describes what waits for persistent sessions, as a connection would be.
 func (l *local) status() types.Status {
-	s := types.Status{Name: LocalName, State: types.Online, Since: l.since, Outgoing: l.queue.Status()}
+	s := types.Status{Name: LocalName, State: types.Online, Since: l.since, Outgoing: l.queue.Status(), Incoming: types.QueueStatus{DroppedBy: map[string]uint64{}}}
 	s.Outgoing.InFlight = uint64(l.consumers.InFlight())
 	s.Outgoing.Refused = l.refused.Load()
 	if trouble := l.values.Trouble(); trouble != nil && s.Outgoing.Trouble == "" {

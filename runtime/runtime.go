@@ -170,7 +170,7 @@ func (rt *Runtime) orphan(name string, outgoing types.QueueStatus) types.Status 
 	return types.Status{
 		Name: name, State: types.Offline, Orphan: true,
 		Hint:     "messages wait for a connection of this name: configure it, or remove its directory while the gateway is stopped",
-		Outgoing: outgoing,
+		Outgoing: outgoing, Incoming: types.QueueStatus{DroppedBy: map[string]uint64{}},
 	}
 }
 

@@ -1,7 +1,9 @@
 package runtime_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -424,6 +426,9 @@ func TestOrphan(t *testing.T) {
 	s := rt.Status()
 	if len(s) != 2 || s[1].Name != "old" || !s[1].Orphan || s[1].Outgoing.Pending != 1 {
 		t.Errorf("status: %+v", s)
+	}
+	if text, err := json.Marshal(s); err != nil || bytes.Contains(text, []byte(`"dropped_by":null`)) {
+		t.Errorf("%s, %v: dropped_by is to be an object", text, err)
 	}
 }
 
