@@ -16,7 +16,7 @@ var (
 
 	// outside lists those whose tests act as a program that knows nothing of
 	// ours: a client or a broker of another make.
-	outside = only("", "listener", "broker/brokertest", "internal/crash", "cmd/native/...")
+	outside = only("", "listener", "broker/brokertest", "internal/crash", "internal/interop", "cmd/native/...")
 )
 
 var owners = []owner{
