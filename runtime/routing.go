@@ -44,7 +44,7 @@ func (rt *Runtime) route(from *Connection, messages []Passage, room func()) int 
 	for i := range messages {
 		refusal := rt.add(r, l, from, &messages[i])
 		if refusal == nil {
-			refusal, wait = r.admit(room)
+			wait, refusal = r.admit(room)
 		}
 		if wait != nil {
 			break
@@ -215,12 +215,12 @@ func (r *routing) newest(yield func(*target) bool) {
 // admit gets room for the newest part in all its queues, or in none (S2.1). If
 // there is none now wait is not nil; it is to be called last and sees to it that
 // room is called once. The error says why a queue takes nothing.
-func (r *routing) admit(room func()) (refusal error, wait func()) {
+func (r *routing) admit(room func()) (wait func(), refusal error) {
 	for t := range r.newest {
 		// Whoever is refused sends again: what the other queues took until then
 		// would be there as many times.
 		if err := t.queue.Trouble(); err != nil {
-			return err, nil
+			return nil, err
 		}
 	}
 	var admitted int
@@ -244,14 +244,14 @@ func (r *routing) admit(room func()) (refusal error, wait func()) {
 		t.queue.Admission().Release(t.cost())
 	}
 	if !errors.Is(refusal, types.ErrBusy) {
-		return refusal, nil
+		return nil, refusal
 	}
 	admission, cost := full.queue.Admission(), full.cost()
 	r.drop()
-	return nil, func() {
+	return func() {
 		// room also when it was closed: trying again gives the error
 		admission.Promise(cost, func(error) { room() })
-	}
+	}, nil
 }
 
 // cost is that of the newest part.
