@@ -29,15 +29,18 @@ func (c Cost) plus(o Cost) Cost  { return Cost{c.Messages + o.Messages, c.Bytes 
 func (c Cost) minus(o Cost) Cost { return Cost{c.Messages - o.Messages, c.Bytes - o.Bytes} }
 
 // Admission bounds what is on its way into a queue and not committed yet.
-// Mailboxes have no bound, so whoever sends takes its share here first. Those
+// Mailboxes have no bound, so whoever sends takes its share here first. It may
+// also bound what is stored. Those
 // who wait are served in the order in which they came. A single request larger
 // than everything is admitted when nothing else is. It may be used
 // concurrently.
 type Admission struct {
 	limit Cost
+	most  int64 // bytes that may be stored and on their way; 0: no bound
 
 	mu      sync.Mutex
 	used    Cost
+	stored  int64 // bytes
 	closed  error
 	waiting []*applicant
 	kept    []*promise
@@ -91,11 +94,29 @@ func (a *Admission) tryAcquire(c Cost) error {
 // fits says whether there is room for c.
 func (a *Admission) fits(c Cost) bool {
 	if a.used == (Cost{}) {
-		return true
+		return a.leaves(c.Bytes)
 	}
 	after := a.used.plus(c)
-	return (a.limit.Messages <= 0 || after.Messages <= a.limit.Messages) &&
+	return a.leaves(after.Bytes) && (a.limit.Messages <= 0 || after.Messages <= a.limit.Messages) &&
 		(a.limit.Bytes <= 0 || after.Bytes <= a.limit.Bytes)
+}
+
+// leaves says whether there is room to store so many bytes more; a single message
+// is stored if nothing else is.
+func (a *Admission) leaves(bytes int64) bool {
+	return a.most <= 0 || a.stored == 0 && a.used == (Cost{}) || a.stored+bytes <= a.most
+}
+
+// setStored says how many bytes are stored, and admits those for whom there is
+// room now.
+func (a *Admission) setStored(bytes int64) {
+	a.mu.Lock()
+	a.stored = bytes
+	admitted := a.admit()
+	a.mu.Unlock()
+	for _, w := range admitted {
+		w.granted(nil)
+	}
 }
 
 // Acquire takes c, waiting for its turn. It returns the error of ctx if that

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -186,6 +187,49 @@ func TestAPromiseIsKept(t *testing.T) {
 	a.Release(small)
 	receive(t, told, "the turn")
 	if err := a.Acquire(soon(t), Cost{1, 100}); err != nil {
+		t.Error(err)
+	}
+}
+
+// S2.4: a queue in memory holds so much and no more; whoever publishes waits
+// until there is room again.
+func TestWhatIsStoredIsBounded(t *testing.T) {
+	const most = 64 << 10
+	q, _ := startQueue(t, newTestSystem(t), newTestStore(), func(c *QueueConfig) { c.MaxStored = most })
+	one := entry("t", string(make([]byte, 1000)))
+	n := types.Seq(0)
+	for {
+		if err := q.Admission().TryAcquire(CostOf([]persistence.Entry{one})); errors.Is(err, types.ErrBusy) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		q.Admission().Release(CostOf([]persistence.Entry{one}))
+		if _, err := put(soon(t), q, one); err != nil {
+			t.Fatal(err)
+		}
+		if n++; n > 100 {
+			t.Fatalf("%d bytes are stored", q.State().Bytes)
+		}
+	}
+	if n < 50 || q.State().Bytes > most {
+		t.Errorf("%d messages, %d bytes are stored", n, q.State().Bytes)
+	}
+	stored := make(chan error, 1)
+	go func() { _, err := put(soon(t), q, one); stored <- err }()
+	for waiting := 0; waiting == 0; { // until it waits
+		q.admission.mu.Lock()
+		waiting = len(q.admission.waiting)
+		q.admission.mu.Unlock()
+	}
+	q.Tell(Settle{Done: []persistence.Done{{Range: persistence.Range{First: 1, Last: 3}, Reason: types.Sent}}})
+	if err := receive(t, stored, "room"); err != nil {
+		t.Error(err)
+	}
+
+	// A message larger than all is taken when there is nothing else.
+	q.Tell(Settle{Done: []persistence.Done{{Range: persistence.Range{First: 1, Last: n + 1}, Reason: types.Sent}}})
+	if _, err := put(soon(t), q, entry("t", string(make([]byte, 2*most)))); err != nil {
 		t.Error(err)
 	}
 }

@@ -27,6 +27,10 @@ type QueueConfig struct {
 	MaxMessages int
 	MaxBytes    int64
 
+	// MaxStored is how many bytes of messages may be pending: nothing more is
+	// admitted until there is room again. 0: no bound.
+	MaxStored int64
+
 	// Fatal says of an error of the very first Open that it is of no use to try
 	// again: the queue then stays closed, and whoever started it is told by
 	// Describe. nil: of none.
@@ -87,6 +91,14 @@ func SpawnQueue(s *System, c QueueConfig) (*Queue, error) {
 	c.setDefaults()
 	q := &Queue{admission: NewAdmission(Cost{c.MaxMessages, c.MaxBytes})}
 	q.status.Store(&queueStatus{})
+	if c.MaxStored > 0 {
+		q.admission.most = c.MaxStored
+		changed := c.Changed
+		c.Changed = func() {
+			q.admission.setStored(int64(q.State().Bytes))
+			changed()
+		}
+	}
 	k := &queueKeeper{config: c, queue: q, watched: make(chan struct{})}
 	ref, err := spawn(s, c.Name, func(self Ref[QueueMessage]) role[QueueMessage] {
 		k.life++

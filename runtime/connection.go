@@ -63,9 +63,9 @@ func (c *Connection) Name() string { return c.name }
 func (c *Connection) startQueue(ctx context.Context, s *settings) error {
 	c.current.Store(s)
 	rt, cfg := c.rt, &s.Connection
-	store := rt.o.Durable
+	store, most := rt.o.Durable, int64(0)
 	if cfg.Persist.Outgoing == config.Off {
-		store = rt.o.Volatile
+		store, most = rt.o.Volatile, mostInMemory
 	}
 	name := cfg.Name + "/outgoing"
 	var err error
@@ -74,6 +74,7 @@ func (c *Connection) startQueue(ctx context.Context, s *settings) error {
 		Open:               func(ctx context.Context) (persistence.Queue, error) { return c.open(ctx, store, name) },
 		SyncWithin:         syncWithin(cfg.Sync),
 		CommitDelay:        cfg.CommitDelay,
+		MaxStored:          most,
 		Fatal:              fatal,
 		Compactor:          rt.compactor,
 		CompactionInterval: cfg.CompactionInterval,
@@ -91,6 +92,10 @@ func (c *Connection) startQueue(ctx context.Context, s *settings) error {
 	}
 	return ctx.Err()
 }
+
+// mostInMemory is how many bytes of messages a queue in memory holds: then
+// whoever publishes has to wait (S2.4).
+const mostInMemory = 64 << 20
 
 // fatal says whether it is of no use to try again.
 func fatal(trouble error) bool {
