@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/mqttdb/mqttdb/actors"
 	"github.com/mqttdb/mqttdb/config"
@@ -38,8 +39,11 @@ func (rt *Runtime) RouteAll(messages []Passage, room func()) int {
 func (rt *Runtime) route(from *Connection, messages []Passage, room func()) int {
 	l := rt.enter()
 	defer l.leave()
-	r := &routing{}
+	r := &routing{messages: len(messages)}
 	r.targets, r.parts = r.oneTarget[:0], r.onePart[:0]
+	if len(messages) > 1 {
+		r.parts = make([]part, 0, len(messages))
+	}
 	taken, wait := 0, (func())(nil)
 	for i := range messages {
 		refusal := rt.add(r, l, from, &messages[i])
@@ -84,8 +88,10 @@ func forGood(err error) bool {
 // answered with the last of its commits, or with the first error: whoever is to
 // send the message again must not get others stored meanwhile.
 type routing struct {
-	targets []target
-	parts   []part
+	messages int // that it was given
+	targets  []target
+	parts    []part
+	now      time.Time // for all of them
 
 	// Memory for what is mostly one.
 	oneTarget [1]target
@@ -146,9 +152,10 @@ func (rt *Runtime) add(r *routing, l *lineup, from *Connection, p *Passage) erro
 			c.note(from, p.Message.Topic, err)
 			continue
 		}
-		if entry.Enqueued.IsZero() {
-			entry.Enqueued = rt.now()
+		if r.now.IsZero() {
+			r.now = rt.now()
 		}
+		entry.Enqueued = r.now
 		var stored func(types.Seq)
 		if told := p.Stored; told != nil {
 			stored = func(seq types.Seq) { told(c.name, seq) }
@@ -196,7 +203,9 @@ func (r *routing) aim(queue *actors.Queue, refused *atomic.Uint64, entry persist
 	if t == nil {
 		r.targets = append(r.targets, target{queue: queue, refused: refused, routing: r})
 		t = &r.targets[len(r.targets)-1]
-		t.entries, t.cargo = t.first[:0], t.one[:0]
+		if t.entries, t.cargo = t.first[:0], t.one[:0]; r.messages > 1 { // mostly all go the same way
+			t.entries, t.cargo = make([]persistence.Entry, 0, r.messages), make([]cargo, 0, r.messages)
+		}
 	}
 	t.entries = append(t.entries, entry)
 	t.cargo = append(t.cargo, cargo{len(r.parts) - 1, stored})
