@@ -44,7 +44,7 @@ func (a *attempt) run(ctx context.Context) result {
 	var first error
 	for i := range a.config.Brokers {
 		at := (a.first + i) % len(a.config.Brokers)
-		if len(a.config.Brokers) > 1 {
+		if i > 0 {
 			a.self.Tell(trying{a.number, at})
 		}
 		r, local := a.try(ctx, at)

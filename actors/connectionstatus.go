@@ -32,7 +32,10 @@ func (h *Connection) Status() ConnectionStatus {
 func (c *connection) become(state types.State, why error) {
 	old := c.handle.status.Load()
 	s := ConnectionStatus{State: state, Since: old.Since, Broker: old.Broker}
-	if state == types.Online {
+	switch state {
+	case types.Connecting:
+		s.Broker = c.config.Brokers[c.returns.next].Name
+	case types.Online:
 		s.Broker = c.config.Brokers[c.at].Name
 	}
 	if state != old.State {

@@ -150,8 +150,7 @@ func proxyReason(t target, err *proxyError) (what, advice string) {
 	var no *tunnelError
 	if !errors.As(err.err, &no) {
 		proxy := target{url: &url.URL{Scheme: "http"}, addr: err.addr}
-		what, advice = reason(proxy, 0, err.err)
-		if what == "" {
+		if what, _ = reason(proxy, 0, err.err); what == "" {
 			what = err.err.Error()
 		}
 		return "the proxy " + err.addr + " cannot be used: " + what, "check proxy, and that the proxy runs"

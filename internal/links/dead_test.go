@@ -4,6 +4,7 @@ package links_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -133,16 +134,15 @@ func (l *load) stop() int {
 // came and those that came again.
 func (s *subscriber) count(t *testing.T, n int) (lost, twice int) {
 	t.Helper()
-	last := numbers(n-1, 1)[0]
-	s.until(t, "the last message", func(got []string) bool {
-		for i := len(got) - 1; i >= 0; i-- {
-			if got[i] == last {
-				return true
-			}
-		}
-		return false
-	})
+	s.reaches(t, n)
 	return tally(n, s.payloads())
+}
+
+// reaches waits for the last of n messages of a load.
+func (s *subscriber) reaches(t *testing.T, n int) {
+	t.Helper()
+	last := numbers(n-1, 1)[0]
+	s.until(t, "message "+last, func(got []string) bool { return slices.Contains(got, last) })
 }
 
 func tally(n int, lists ...[]string) (lost, twice int) {

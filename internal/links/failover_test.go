@@ -37,17 +37,19 @@ func TestFailOverUnderLoad(t *testing.T) {
 			t.Errorf("the status does not say why it is the second: %+v", s)
 		}
 		l.more(200)
+		at[1].reaches(t, l.sentSoFar())
 		_, before := tally(l.sentSoFar(), at[0].payloads(), at[1].payloads())
 		n.restore()
 		await(t, db, "the first broker again", linked(n.addr()))
 		l.more(200)
+		at[0].reaches(t, l.sentSoFar())
 		if _, after := tally(l.sentSoFar(), at[0].payloads(), at[1].payloads()); after != before {
 			t.Errorf("going back sent %d messages again", after-before)
 		}
 	}
 	sent := l.stop()
 	drain(t, db)
-	at[0].count(t, sent) // waits for the last one
+	at[0].reaches(t, sent)
 	lost, twice := tally(sent, at[0].payloads(), at[1].payloads())
 	t.Logf("%d sent in %d rounds: %d lost, %d twice", sent, rounds, lost, twice)
 	if lost > 0 || twice > rounds*window {
