@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -44,6 +45,17 @@ func endpoints(m *config.MQTT) (all []listener.Endpoint) {
 		add(&m.Listeners[i], "mqtt.listeners["+strconv.Itoa(i)+"]")
 	}
 	return all
+}
+
+// plainAddress is the address at which pub and sub speak to the local broker: they
+// have no username and know no TLS.
+func plainAddress(m *config.MQTT) (string, error) {
+	for _, e := range endpoints(m) {
+		if !e.WebSocket && e.TLS == nil && (e.AllowAnonymous || config.Loopback(e.Addr)) {
+			return e.Addr, nil
+		}
+	}
+	return "", errors.New("no address of the local broker lets in who has no username, without TLS: add one on loopback (mqtt.listeners), or use another MQTT client")
 }
 
 // tlsFiles is nil for an address without TLS.

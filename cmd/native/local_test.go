@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/config/yaml"
 )
 
@@ -39,18 +40,18 @@ func publishAs(addr, user, topic string) (string, error) {
 // and the status tells what was refused.
 func TestUsersOfAGateway(t *testing.T) {
 	addr := freeAddr(t)
-	config := writeConfig(t, cloudConfig)
+	file := writeConfig(t, cloudConfig)
 	entry := passwd(t, "sensor", "--publish", "sensors/#")
-	text, err := os.ReadFile(config)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := yaml.Parse(config, text, os.LookupEnv)
+	own, err := yaml.Parse(file, text, os.LookupEnv)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rewrite(t, config, `mqtt: {listen: "`+own.MQTT.Listen+`"}`, "mqtt:\n  listen: "+addr+"\n  users:\n"+strings.TrimSuffix(entry, "\n"))
-	startGateway(t, config)
+	rewrite(t, file, `mqtt: {listen: "`+own.MQTT.Listen+`"}`, "mqtt:\n  listen: "+addr+"\n  users:\n"+strings.TrimSuffix(entry, "\n"))
+	startGateway(t, file)
 	if out, err := publishAs(addr, "sensor", "sensors/1"); err != nil || !strings.Contains(out, "RC:0") {
 		t.Errorf("%v: %s", err, out)
 	}
@@ -60,11 +61,11 @@ func TestUsersOfAGateway(t *testing.T) {
 	if out, err := publishAs(addr, "stranger", "sensors/1"); err == nil {
 		t.Errorf("a stranger is let in: %s", out)
 	}
-	eventually(t, "1 messages of local clients were refused since the start: not_allowed", "status", "--config", config)
-	eventually(t, "1 local clients were not let in", "status", "--config", config)
+	eventually(t, "1 messages of local clients were refused since the start: not_allowed", "status", "--config", file)
+	eventually(t, "1 local clients were not let in", "status", "--config", file)
 
-	rewrite(t, config, entry, passwd(t, "stranger", "--publish", "cmd/#"))
-	if code, _, stderr := command(t.Context(), "reload", "--config", config); code != 0 {
+	rewrite(t, file, entry, passwd(t, "stranger", "--publish", "cmd/#"))
+	if code, _, stderr := command(t.Context(), "reload", "--config", file); code != 0 {
 		t.Fatal(stderr)
 	}
 	if out, err := publishAs(addr, "stranger", "cmd/1"); err != nil || !strings.Contains(out, "RC:0") {
@@ -72,5 +73,26 @@ func TestUsersOfAGateway(t *testing.T) {
 	}
 	if out, err := publishAs(addr, "sensor", "sensors/1"); err == nil {
 		t.Errorf("who is not there any more is let in: %s", out)
+	}
+}
+
+// pub and sub take the address that lets them in.
+func TestPlainAddress(t *testing.T) {
+	secure := config.ServerTLS{CertFile: "c", KeyFile: "k"}
+	for _, test := range []struct {
+		name      string
+		listeners []config.Listener
+		want      string
+	}{
+		{"loopback", []config.Listener{{Listen: "127.0.0.1:1883"}}, "127.0.0.1:1883"},
+		{"TLS first", []config.Listener{{Listen: "127.0.0.1:8883", TLS: secure}, {Listen: "localhost:1"}}, "localhost:1"},
+		{"users first", []config.Listener{{Listen: "0.0.0.0:1883"}, {Listen: "127.0.0.1:2"}}, "127.0.0.1:2"},
+		{"open to all", []config.Listener{{Listen: "0.0.0.0:1883", AllowAnonymous: true}}, "0.0.0.0:1883"},
+		{"WebSocket only", []config.Listener{{Listen: "0.0.0.0:1883", WebSocket: "127.0.0.1:9001"}}, ""},
+	} {
+		got, err := plainAddress(&config.MQTT{Listener: test.listeners[0], Listeners: test.listeners[1:]})
+		if got != test.want || (err == nil) != (test.want != "") {
+			t.Errorf("%s: %q, %v", test.name, got, err)
+		}
 	}
 }

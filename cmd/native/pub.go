@@ -57,7 +57,11 @@ Without PAYLOAD it is read from --file, or from the standard input.`,
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
-			c, err := newClient(ctx, cfg.MQTT.Listen)
+			addr, err := plainAddress(&cfg.MQTT)
+			if err != nil {
+				return err
+			}
+			c, err := newClient(ctx, addr)
 			if err != nil {
 				return err
 			}

@@ -35,7 +35,11 @@ a running gateway, until interrupted.`,
 				return err
 			}
 			ctx := cmd.Context()
-			c, err := newClient(ctx, cfg.MQTT.Listen)
+			addr, err := plainAddress(&cfg.MQTT)
+			if err != nil {
+				return err
+			}
+			c, err := newClient(ctx, addr)
 			if err != nil {
 				return err
 			}
