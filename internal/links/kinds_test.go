@@ -182,3 +182,18 @@ func TestSessionMark(t *testing.T) {
 	}
 	visit(first, "gw2", "c1 c0")
 }
+
+// Without a durable store there is nothing that would know the session again:
+// none is left at the broker (S3.4).
+func TestVolatileQueueHasCleanSessions(t *testing.T) {
+	b := mosquitto.Start(t)
+	db := open(t, t.TempDir(), mqttdb.ConnectionConfig{
+		Broker: "mqtt://" + b.Addr(), ClientID: "gw", Persist: config.Persist{Outgoing: config.Off},
+	})
+	publish(t, db, "x")
+	drain(t, db)
+	closeDB(t, db)
+	if clean, all := strings.Count(b.Log(), " as gw (p2, c1,"), strings.Count(b.Log(), " as gw (p2,"); clean != 1 || all != 1 {
+		t.Errorf("%d of %d links had a clean session, want the only one:\n%s", clean, all, b.Log())
+	}
+}
