@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mqttdb/mqttdb/broker"
+	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -34,6 +35,7 @@ type result struct {
 	client  string               // the client id
 	marked  bool                 // what is granted is stored
 	granted map[string]types.QoS // that is so: what is granted
+	window  int                  // messages that an earlier process may have had in flight
 	failed  error                // why the first broker did not, if another one did
 	err     error
 }
@@ -102,20 +104,29 @@ func (a *attempt) ready(ctx context.Context, b Broker, o broker.ConnectOptions, 
 	why := sessionOf(marks).differs(wanted, cluster)
 	if why == "" {
 		r.granted = grantedBy(marks.List)
-		return false, nil
+		r.window = windowOf(marks.List)
+		if a.config.Window <= r.window {
+			return false, nil
+		}
+		return true, a.store(ctx, windowMark(a.config.Window))
 	}
 	a.config.Logger.Info("the session begins anew: a clean one is asked for first", "broker", b.Name, "because", why)
 	if err := endSession(ctx, b.Dialer, o); err != nil {
 		return false, err
 	}
-	_, err = Ask(ctx, a.config.Queue.Ref, func(r Reply[Noted]) QueueMessage {
-		return Note{Marks: wanted.marks(marks.List), Sync: true, Reply: r}
+	r.granted = make(map[string]types.QoS)
+	return true, a.store(ctx, append(wanted.marks(marks.List), windowMark(a.config.Window))...)
+}
+
+// store stores what belongs to the mark of the session.
+func (a *attempt) store(ctx context.Context, marks ...persistence.Mark) error {
+	_, err := Ask(ctx, a.config.Queue.Ref, func(r Reply[Noted]) QueueMessage {
+		return Note{Marks: marks, Sync: true, Reply: r}
 	})
 	if err != nil {
-		return true, fmt.Errorf("store which session it is: %w", err)
+		return fmt.Errorf("store which session it is: %w", err)
 	}
-	r.granted = make(map[string]types.QoS)
-	return false, nil
+	return nil
 }
 
 // endSession lets the broker forget what it has kept for us, by a CONNECT that

@@ -125,6 +125,7 @@ type Connection struct {
 type progress struct {
 	store persistence.StoreID
 	sent  types.Seq
+	doubt doubt
 }
 
 // SpawnConnection starts the actor that owns the link of that name, attaches it
@@ -136,7 +137,7 @@ func SpawnConnection(s *System, c ConnectionConfig) (*Connection, error) {
 	k := &connectionKeeper{config: c, handle: h, backoff: c.Backoff, paused: c.Paused, granted: make(map[string]types.QoS)}
 	if c.After != nil {
 		if p := c.After.left.Load(); p != nil {
-			k.store, k.sent = p.store, p.sent
+			k.store, k.sent, k.doubt = p.store, p.sent, p.doubt
 		}
 	}
 	ref, err := spawn(s, c.Name, func(self Ref[ConnectionMessage]) role[ConnectionMessage] { return newConnection(k, self) }, k.giveBack)
@@ -161,6 +162,7 @@ type connectionKeeper struct {
 	store   persistence.StoreID  // of the queue
 	sent    types.Seq            // the highest seq that a link was ever given by this process
 	granted map[string]types.QoS // what the broker has granted to the session: filter → QoS that was asked for
+	doubt   doubt
 	suspect suspect
 	fight   fight
 	returns returning
@@ -306,6 +308,7 @@ func (c *connection) opened(m Opened) {
 			}
 		}
 		c.store, c.sent = m.Store, 0
+		c.doubt = doubt{upTo: m.Last}
 		c.window = window{count: c.config.Window, bytes: c.config.WindowBytes}
 	}
 	c.last, c.unreadable = m.Last, false
@@ -331,7 +334,7 @@ func (c *connection) interrupted(current ConnectionMessage) {
 
 // stopping implements role.
 func (c *connection) stopping() {
-	c.handle.left.Store(&progress{c.store, c.sent})
+	c.handle.left.Store(&progress{c.store, c.sent, c.doubt})
 	c.hangUp(true)
 	c.answerFinish(nil)
 	c.become(types.Offline, nil)

@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write what happens into testdata/*.txt"
 //	start | accept [present] | refuse CODE | fail TEXT | down [TEXT] | hangup | arrives
 //	opened LAST [STORE] | available LAST | answer SEQ[/QOS][!][x]… | answer error | recall | settled SEQ…
 //	brokers NAME… [shared] | client ID | filters FILTER… | clean | looks (see brokers_test.go)
-//	acked SEQ… | written SEQ | suback CODE… | unsuback | time DURATION | pause | resume | retry | rate MESSAGES BYTES | finish DURATION | crash
+//	acked SEQ… | written SEQ | suback CODE… | unsuback | time DURATION | pause | resume | retry | rate MESSAGES BYTES | finish DURATION | crash | process [WINDOW]
 func TestConversations(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -319,6 +319,16 @@ func (c *conversation) happens(words []string) {
 			c.t.Fatal(err)
 		}
 		c.conn.receive(Finish{d, func(n int, err error) { c.says("finished, %d in flight, %v", n, err) }})
+	case "process": // another one, which knows what is stored
+		c.conn.hangUp(false)
+		window := c.k.config.Window
+		if len(args) > 0 {
+			window = int(c.number(args[0]))
+		}
+		c.k.config.Window = window
+		c.k = &connectionKeeper{config: c.k.config, handle: c.k.handle, backoff: c.k.config.Backoff, granted: map[string]types.QoS{}}
+		c.conn = newConnection(c.k, c.self)
+		c.conn.started()
 	case "crash":
 		c.conn.interrupted(nil)
 		c.conn = newConnection(c.k, c.self)

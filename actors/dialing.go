@@ -78,6 +78,7 @@ func (c *connection) dialed(m dialed) {
 	c.at, c.client, c.marked = m.broker, m.client, m.marked
 	if m.marked {
 		c.granted = m.granted
+		c.doubt.linked(m.window)
 	}
 	c.begin()
 	c.become(types.Online, nil)

@@ -165,7 +165,7 @@ func (c *connection) publish(r *persistence.Record) broker.Publish {
 	p := broker.Publish{Tag: uint64(r.Seq), Message: m}
 	if m.QoS > 0 {
 		p.ID = packetID(r.Seq)
-		if p.Dup = r.Seq <= c.sent; p.Dup { // [MQTT-3.3.1-1]
+		if p.Dup = r.Seq <= c.sent || c.doubt.about(r.Seq); p.Dup { // [MQTT-3.3.1-1]
 			c.handle.resent.Add(1)
 		}
 	}

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -15,12 +16,14 @@ import (
 //	session/client_id        the client id that it is kept under
 //	session/store            the id of the store that the mark is in, 16 bytes
 //	session/filter/<filter>  one byte, the QoS: a filter that was granted
+//	session/window           uvarint: the largest window that was used with it
 const (
 	markSession  = "session/"
 	markBroker   = "session/broker"
 	markClientID = "session/client_id"
 	markStore    = "session/store"
 	markFilter   = "session/filter/"
+	markWindow   = "session/window"
 )
 
 // sessionMark says whose session with whom it is.
@@ -77,6 +80,21 @@ func (s sessionMark) marks(old []persistence.Mark) []persistence.Mark {
 		persistence.Mark{Key: markBroker, Value: []byte(s.broker)},
 		persistence.Mark{Key: markClientID, Value: []byte(s.clientID)},
 		persistence.Mark{Key: markStore, Value: s.store[:]})
+}
+
+// windowMark notes how many messages may be in flight.
+func windowMark(messages int) persistence.Mark {
+	return persistence.Mark{Key: markWindow, Value: binary.AppendUvarint(nil, uint64(messages))}
+}
+
+// windowOf is how many messages may have been in flight; 0 if that is not known.
+func windowOf(marks []persistence.Mark) int {
+	for _, m := range marks {
+		if n, used := binary.Uvarint(m.Value); m.Key == markWindow && used > 0 {
+			return int(min(n, packetIDs))
+		}
+	}
+	return 0
 }
 
 func filterMark(f broker.Filter) persistence.Mark {
