@@ -135,3 +135,42 @@ func TestNameIsTaken(t *testing.T) {
 	}
 	stop(t, c)
 }
+
+// An actor that a host program stops by itself stays stopped, also when it was
+// about to be started again.
+func TestStoppedByTheHostBeforeARestart(t *testing.T) {
+	host := actor.NewActorSystem()
+	defer host.Shutdown()
+	sys := NewSystem(SystemOptions{Host: host})
+	s := newTestStore()
+	opening, goOn := make(chan struct{}), make(chan struct{})
+	s.onOpen = func() error {
+		opening <- struct{}{}
+		<-goOn
+		return nil
+	}
+	q, err := SpawnQueue(sys, QueueConfig{Name: "test/outgoing", Open: s.opener("test/outgoing")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	receive(t, opening, "the start")
+	process, ok := host.ProcessRegistry.GetLocal(q.Name())
+	if !ok {
+		t.Fatal("it does not run")
+	}
+	pid := actor.NewPID("nonhost", q.Name())
+	process.SendSystemMessage(pid, &actor.Stop{})
+	process.SendSystemMessage(pid, &actor.Restart{})
+	answer := make(chan error, 1)
+	q.Tell(Describe{func(_ types.QueueStatus, err error) { answer <- err }})
+	close(goOn)
+	receive(t, q.Gone(), "the end")
+	if err := receive(t, answer, "the answer to whoever waits"); err == nil {
+		t.Error("it was served by an actor that has stopped")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opens != 1 {
+		t.Errorf("the store was opened %d times", s.opens)
+	}
+}

@@ -55,8 +55,15 @@ type life[M any] struct {
 	current M
 }
 
-// Receive implements actor.Actor.
+// Receive implements actor.Actor. Once the actor has stopped for good nothing
+// counts any more: protoactor obeys a restart that comes behind a stop, as when a
+// host program stops what is waiting to be started again.
 func (l *life[M]) Receive(c actor.Context) {
+	select {
+	case <-l.self.to.gone:
+		return
+	default:
+	}
 	switch m := c.Message().(type) {
 	case M:
 		l.current = m
