@@ -21,21 +21,31 @@ const maxLogins = 1000
 // verifier verifies passwords, few at a time: that is slow on purpose, and must
 // leave processors for the messages of those who are in.
 type verifier struct {
-	line  *turnstile
-	key   [32]byte      // of proofs
-	decoy func() []byte // the hash for users that do not exist
+	line   *turnstile
+	key    [32]byte // of proofs
+	decoys sync.Map // from cost to a hash, for users that do not exist
 }
 
 func newVerifier() *verifier {
-	v := &verifier{
-		line: newTurnstile(max(1, runtime.GOMAXPROCS(0)/2), maxLogins),
-		decoy: sync.OnceValue(func() []byte {
-			hash, _ := bcrypt.GenerateFromPassword([]byte(rand.Text()), passwordCost) // fails only for what is too long
-			return hash
-		}),
-	}
+	v := &verifier{line: newTurnstile(max(1, runtime.GOMAXPROCS(0)/2), maxLogins)}
 	rand.Read(v.key[:])
 	return v
+}
+
+// decoy is a hash of nobody's password that costs as much as the dearest of the
+// users, so that an answer does not tell by its time who exists.
+func (v *verifier) decoy(all users) []byte {
+	cost := bcrypt.MinCost
+	for _, a := range all {
+		c, _ := bcrypt.Cost([]byte(a.hash)) // it was checked
+		cost = max(cost, c)
+	}
+	if hash, ok := v.decoys.Load(cost); ok {
+		return hash.([]byte)
+	}
+	hash, _ := bcrypt.GenerateFromPassword([]byte(rand.Text()), cost) // fails only for what is too long
+	v.decoys.Store(cost, hash)
+	return hash
 }
 
 // login says as whom a client is let in; nil: as nobody in particular. The error
@@ -49,7 +59,7 @@ func (s *Server) login(c *connect, e *endpoint, conn net.Conn, deadline time.Tim
 		return nil, &refusal{version: c.version, v3: 5, v5: codeNotAuthorized, text: "no username, which this address demands"}
 	}
 	a := users[c.username]
-	right, err := s.verifier.verify(a, c.password, conn.RemoteAddr().String(), deadline)
+	right, err := s.verifier.verify(users, a, c.password, conn.RemoteAddr().String(), deadline)
 	switch {
 	case err != nil:
 		return nil, &refusal{version: c.version, v3: 3, v5: codeBusy, text: err.Error()}
@@ -59,9 +69,9 @@ func (s *Server) login(c *connect, e *endpoint, conn net.Conn, deadline time.Tim
 	return a, nil
 }
 
-// verify says whether this is the password of a, which is nil for a user that
-// does not exist: that takes as long to find out.
-func (v *verifier) verify(a *account, password []byte, from string, deadline time.Time) (bool, error) {
+// verify says whether this is the password of a, one of all, which is nil for a
+// user that does not exist: that takes as long to find out.
+func (v *verifier) verify(all users, a *account, password []byte, from string, deadline time.Time) (bool, error) {
 	if len(password) == 0 || len(password) > maxPassword {
 		return false, nil
 	}
@@ -84,9 +94,11 @@ func (v *verifier) verify(a *account, password []byte, from string, deadline tim
 	case <-timer.C:
 		return false, errManyLogins
 	}
-	hash := v.decoy()
+	var hash []byte
 	if a != nil {
 		hash = []byte(a.hash)
+	} else {
+		hash = v.decoy(all)
 	}
 	right := bcrypt.CompareHashAndPassword(hash, password) == nil && a != nil
 	if right {

@@ -187,6 +187,26 @@ func TestProof(t *testing.T) {
 	}
 }
 
+// Whether a user exists cannot be told by the time that an answer takes: the same
+// is computed.
+func TestDecoy(t *testing.T) {
+	v := newVerifier()
+	all, err := newUsers([]User{
+		{Name: "cheap", PasswordHash: hashOf(t, "x")},
+		{Name: "dear", PasswordHash: "$2a$08$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoy := v.decoy(all)
+	if cost, err := bcrypt.Cost(decoy); cost != 8 || err != nil {
+		t.Errorf("cost %d, %v", cost, err)
+	}
+	if string(v.decoy(all)) != string(decoy) {
+		t.Error("made anew for each login")
+	}
+}
+
 // Many wrong passwords from one host do not keep another host from logging in,
 // and what waits is bounded.
 func TestManyLogins(t *testing.T) {
