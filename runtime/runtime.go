@@ -93,9 +93,6 @@ func (rt *Runtime) start(ctx context.Context) error {
 	if rt.compactor, err = actors.SpawnCompactor(rt.system, actors.CompactorConfig{Logger: rt.o.Logger}); err != nil {
 		return err
 	}
-	if err := rt.startLocal(ctx); err != nil { // first: what connections bring may belong there
-		return fmt.Errorf("start the queues of local clients: %w", err)
-	}
 	next := newLineup()
 	rt.lineup.Store(next) // nobody has rt yet; close stops what was started
 	for _, cfg := range rt.config.Connections {
@@ -107,6 +104,9 @@ func (rt *Runtime) start(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("start connection %s: %w", cfg.Name, err)
 		}
+	}
+	if err := rt.startLocal(ctx); err != nil {
+		return fmt.Errorf("start the queues of local clients: %w", err)
 	}
 	if next.orphans, err = rt.findOrphans(ctx); err != nil {
 		return err

@@ -205,7 +205,7 @@ func TestRefusedStarts(t *testing.T) {
 				newer(p.t, filepath.Join(p.queue(), "STORE"), 20+4)
 				return ""
 			},
-			want: `start connection cloud: open cloud/outgoing: written by a newer version of mqttdb: format 9.0, this version reads up to 1.x`,
+			want: `start connection cloud: open cloud/outgoing: written by a newer version of mqttdb: format 9.1, this version reads up to 1.x`,
 		},
 		{
 			name: "data directory in use",
