@@ -329,6 +329,7 @@ func newRecorder(t testing.TB, dir string) *recorder {
 
 func (r *recorder) disk() disk {
 	return disk{
+		read: realDisk.read,
 		sync: func(f *os.File) error {
 			b, err := os.ReadFile(f.Name())
 			if err != nil {

@@ -149,9 +149,11 @@ func makeDir(dir string) error {
 type disk struct {
 	sync      func(f *os.File) error // the content of f
 	syncNames func(dir string) error // the names in dir
+
+	read func(d *database, key uint64) ([]byte, error)
 }
 
-var realDisk = disk{syncData, syncDir}
+var realDisk = disk{syncData, syncDir, (*database).get}
 
 // syncDir makes the names in dir durable.
 func syncDir(dir string) error {

@@ -23,6 +23,7 @@ type medium struct {
 	dir     string
 	db      *database
 	disk    disk
+	bad     *badSectors
 	closed  func(failed bool)
 	lock    *lock
 	max     int64 // size of the largest value
@@ -87,7 +88,7 @@ var _ journal.Medium = (*medium)(nil)
 // newMedium takes over what the source has.
 func newMedium(s *source, db *database, active written) *medium {
 	m := &medium{
-		dir: s.dir, db: db, disk: s.disk, closed: s.closed, lock: s.lock,
+		dir: s.dir, db: db, disk: s.disk, bad: s.bad, closed: s.closed, lock: s.lock,
 		max:     s.segmentSize - entryHeaderMax - keySize,
 		fullAt:  min(s.fullAt, s.segmentSize),
 		sealer:  sealer{dir: s.dir, logger: s.o.Logger},
@@ -282,10 +283,14 @@ func (m *medium) Load(key uint64) ([]byte, error) {
 	if err := m.failure(); errors.Is(err, types.ErrClosed) {
 		return nil, err
 	}
-	value, err := m.db.get(key)
+	value, err := m.disk.read(m.db, key)
+	if m.bad.lost(m, key, err) {
+		err = fmt.Errorf("%w: %v, again", types.ErrCorrupt, err)
+	}
 	if err != nil {
 		return nil, explain("read", m.dir, fmt.Errorf("entry %d: %w", key, err))
 	}
+	m.bad.well(m, key)
 	// NutsDB has compared the checksum, but not the key: a file in the place of
 	// another has good entries, too.
 	if h, err := persistence.DecodeHeader(value); err == nil && h.LSN != key {

@@ -83,7 +83,7 @@ func testSource(dir string, segmentSize int64) *source {
 		panic(err)
 	}
 	src := newSource(dir, o)
-	src.disk = disk{func(*os.File) error { return nil }, func(string) error { return nil }} // for speed
+	src.disk = disk{func(*os.File) error { return nil }, func(string) error { return nil }, realDisk.read} // for speed
 	return src
 }
 

@@ -25,7 +25,7 @@ func Source(dir string, o Options) (journal.Source, error) {
 }
 
 func newSource(dir string, o Options) *source {
-	return &source{dir: filepath.Clean(dir), o: o, segmentSize: o.SegmentSize, fullAt: SegmentSize, disk: realDisk, buffers: new(buffers), closed: func(bool) {}}
+	return &source{dir: filepath.Clean(dir), o: o, segmentSize: o.SegmentSize, fullAt: SegmentSize, disk: realDisk, bad: new(badSectors), buffers: new(buffers), closed: func(bool) {}}
 }
 
 // source is a queue's directory, between Inspect and Start.
@@ -33,6 +33,7 @@ type source struct {
 	dir     string
 	o       Options
 	disk    disk
+	bad     *badSectors
 	buffers *buffers
 	closed  func(failed bool) // told when the medium was closed
 

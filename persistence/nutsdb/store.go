@@ -67,6 +67,7 @@ type Store struct {
 
 	fullAt  int64 // see source
 	disk    disk
+	bad     badSectors
 	buffers buffers
 
 	mu     sync.Mutex
@@ -108,7 +109,7 @@ func (s *Store) Open(ctx context.Context, name string) (persistence.Queue, error
 		}
 	}
 	src := newSource(dir, s.o)
-	src.fullAt, src.disk, src.buffers = s.fullAt, s.disk, &s.buffers
+	src.fullAt, src.disk, src.bad, src.buffers = s.fullAt, s.disk, &s.bad, &s.buffers
 	src.closed = func(failed bool) { s.forget(name, failed) }
 	q, err := journal.Open(ctx, src, journal.Options{
 		Name: name, Logger: s.o.Logger, Lazy: s.o.Lazy(name), SegmentSize: min(s.fullAt, s.o.SegmentSize),
