@@ -25,6 +25,13 @@ func (s Subscription) selects(seq types.Seq, origin, name string) bool {
 	return s.QoS > 0 && seq >= s.From && (!s.NoLocal || origin != publishedBy+name)
 }
 
+// or is what two subscriptions of one consumer that select a message come to
+// [MQTT-3.3.5-1].
+func (s Subscription) or(o Subscription) Subscription {
+	s.QoS, s.KeepRetain = max(s.QoS, o.QoS), s.KeepRetain || o.KeepRetain
+	return s
+}
+
 // publishedBy begins the origin of what a local client has published.
 const publishedBy = "client:"
 

@@ -20,7 +20,7 @@ type consumerIndex struct {
 // wanted is a consumer to whom a message belongs by its subscriptions.
 type wanted struct {
 	consumer *consumer
-	by       Subscription // with the highest QoS of those that select it
+	by       Subscription // what those that select it come to
 }
 
 // wants says whether messages on topic may belong to a consumer. As long as
@@ -89,6 +89,38 @@ func (x *consumerIndex) wanting(seq types.Seq, topic, origin string) []wanted {
 	return x.wanted
 }
 
+// by says by which subscriptions of c, if any, a message belongs to it.
+func (x *consumerIndex) by(c *consumer, seq types.Seq, topic, origin string) (by Subscription, any bool) {
+	if only, isCopy := strings.CutPrefix(origin, copySource); isCopy && only != c.name {
+		return by, false
+	}
+	x.tree.FiltersOf(topic, func(list map[*consumer]Subscription) {
+		if s, has := list[c]; has && s.selects(seq, origin, c.name) {
+			by, any = by.or(s), true
+		}
+	})
+	return by, any
+}
+
+// any says whether a message belongs to a consumer for which is holds. It asks no
+// more of them than it has to.
+func (x *consumerIndex) any(seq types.Seq, topic, origin string, is func(*consumer) bool) bool {
+	only, isCopy := strings.CutPrefix(origin, copySource)
+	found := false
+	x.tree.FiltersOf(topic, func(list map[*consumer]Subscription) {
+		if found {
+			return
+		}
+		for c, s := range list {
+			if s.selects(seq, origin, c.name) && (!isCopy || c.name == only) && is(c) {
+				found = true
+				return
+			}
+		}
+	})
+	return found
+}
+
 func (x *consumerIndex) add(c *consumer, s Subscription) {
 	if c.visit != x.visits {
 		c.visit, c.slot = x.visits, len(x.wanted)
@@ -96,6 +128,5 @@ func (x *consumerIndex) add(c *consumer, s Subscription) {
 		return
 	}
 	w := &x.wanted[c.slot]
-	w.by.KeepRetain = s.KeepRetain || w.by.KeepRetain
-	w.by.QoS = max(s.QoS, w.by.QoS) // [MQTT-3.3.5-1]
+	w.by = w.by.or(s)
 }

@@ -166,10 +166,8 @@ func (a *consumers) ownBy(c *consumer, r *persistence.Record) (s Subscription, o
 	if _, has := c.given[r.Seq]; has {
 		return s, false
 	}
-	for _, w := range a.handle.index.wanting(r.Seq, r.Message.Topic, r.Origin.Source) {
-		if w.consumer == c {
-			return w.by, true
-		}
+	if s, own = a.handle.index.by(c, r.Seq, r.Message.Topic, r.Origin.Source); own {
+		return s, true
 	}
 	// It was given and not acknowledged: that has to be finished, whatever has
 	// become of the subscription [MQTT-3.10.4-3].

@@ -77,10 +77,8 @@ func (a *consumers) acknowledge(m Acknowledge) {
 // needed says whether somebody has still to acknowledge a message that one
 // consumer has.
 func (a *consumers) needed(seq types.Seq, g given) bool {
-	for _, w := range a.handle.index.wanting(seq, g.topic, g.origin) {
-		if w.consumer.needs(seq, a.head) {
-			return true
-		}
+	if a.handle.index.any(seq, g.topic, g.origin, func(c *consumer) bool { return c.needs(seq, a.head) }) {
+		return true
 	}
 	for c := range a.narrowed {
 		if c.open.Contains(seq) {
