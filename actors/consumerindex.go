@@ -66,10 +66,17 @@ func (x *consumerIndex) remove(c *consumer, filter string) {
 }
 
 // clear forgets everything.
-func (x *consumerIndex) clear(known bool) {
+func (x *consumerIndex) clear() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.tree, x.known = types.Tree[map[*consumer]Subscription]{}, known
+	x.tree, x.known = types.Tree[map[*consumer]Subscription]{}, false
+}
+
+// complete says that all that is stored is in the index.
+func (x *consumerIndex) complete() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.known = true
 }
 
 // wanting returns to whom a stored message belongs by its subscriptions, whether

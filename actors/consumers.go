@@ -131,7 +131,7 @@ var _ role[ConsumersMessage] = (*consumers)(nil)
 
 func (a *consumers) started() {
 	a.reads++ // what an earlier role has asked for does not count
-	a.handle.index.clear(false)
+	a.handle.index.clear()
 	a.byName, a.removed = make(map[string]*consumer), make(map[string]bool)
 	a.config.Queue.Tell(Attach{Consumers: a.self})
 }
@@ -222,7 +222,7 @@ func (a *consumers) read(m Opened) {
 		a.endAll(types.ErrInterrupted)
 	}
 	a.loaded, a.store = false, m.Store
-	a.handle.index.clear(false)
+	a.handle.index.clear()
 	a.reads++
 	self, read, last := a.self, a.reads, m.Last
 	a.config.Queue.Tell(ReadMarks{Reply: func(marks Marks, err error) { self.Tell(consumersRead{read, last, marks, err}) }})
@@ -235,7 +235,7 @@ func (a *consumers) load(m consumersRead) {
 		return
 	}
 	a.byName = make(map[string]*consumer)
-	a.handle.index.clear(true)
+	a.handle.index.clear()
 	a.bytes, a.distributing = 0, distributing{head: m.last, last: max(a.last, m.last)}
 	a.settlement, a.sweeping = settlement{narrowed: make(map[*consumer]bool)}, sweeping{}
 	for _, mark := range m.marks.List {
@@ -245,6 +245,7 @@ func (a *consumers) load(m consumersRead) {
 	for _, c := range a.byName {
 		a.restore(c, now)
 	}
+	a.handle.index.complete() // not before: what nobody wants is not stored
 	a.loaded = true
 	a.sweep()
 	early := a.early
@@ -357,7 +358,7 @@ func (a *consumers) interrupted(current ConsumersMessage) {
 	if current != nil {
 		a.giveBack(current, types.ErrInterrupted)
 	}
-	a.handle.index.clear(false)
+	a.handle.index.clear()
 	a.refuseEarly(types.ErrInterrupted)
 	a.endAll(types.ErrInterrupted)
 }

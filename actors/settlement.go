@@ -107,19 +107,31 @@ func (a *consumers) flush() {
 	}
 	clear(a.dirty)
 	a.dirty = a.dirty[:0]
-	if len(s.Done) > 0 || len(s.Marks) > 0 {
-		a.config.Queue.Tell(s)
-	}
 	if len(a.strict) == 0 {
+		if len(s.Done) > 0 || len(s.Marks) > 0 {
+			a.config.Queue.Tell(s)
+		}
 		return
 	}
+	// One message: between two the queue could fail and open its store again, and
+	// the second would be answered without the first.
 	strict := a.strict
 	a.strict = nil
-	a.config.Queue.Tell(Note{Sync: true, Reply: func(n Noted, err error) {
-		for _, r := range strict {
-			r.answer(n, err)
+	a.note(Note{Done: s.Done, Marks: s.Marks, Sync: true}, func(ours bool, err error) {
+		if ours && err == nil {
+			a.recorded(s.Done)
 		}
-	}})
+		for _, r := range strict {
+			r.answer(Noted{}, err)
+		}
+	})
+}
+
+// recorded notes what a Note has recorded.
+func (a *consumers) recorded(done []persistence.Done) {
+	for _, d := range done {
+		a.unsettled[d.Reason].Remove(d.Range)
+	}
 }
 
 // settled notes what is recorded.

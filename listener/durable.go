@@ -50,6 +50,7 @@ type durable struct {
 	unstored   bool        // the state is to be committed before something goes on
 	committing []uint16    // the legs that wait for the commit under way; nil: none is
 	busy       bool        // a commit is under way
+	left       bool        // the session was given back: nothing of it is sent any more
 
 	// copies counts retained messages that were stored for this session and have
 	// not come. Meanwhile newer holds the topics on which a newer one came.
@@ -127,7 +128,7 @@ func (d *durable) abandonBelow(seq types.Seq, replies []byte) []byte {
 // take appends what may leave now, and returns it with the number of messages.
 func (d *durable) take(b []byte) ([]byte, int) {
 	n := 0
-	for d.ready.len() > 0 && len(b) < maxJoined {
+	for !d.left && d.ready.len() > 0 && len(b) < maxJoined {
 		next := d.ready.front()
 		if d.byID[next.id].at == legAssigned {
 			break
@@ -196,8 +197,9 @@ func (d *durable) record() (done []types.Seq, state []byte) {
 }
 
 // leave says what is to be told to the store before the session is given back:
-// ids that were assigned and not committed were not used.
+// ids that were assigned and not committed were not used, nor will they be.
 func (d *durable) leave() (done []types.Seq, state []byte) {
+	d.left = true
 	for id, one := range d.byID {
 		if one.at == legAssigned {
 			delete(d.byID, id)
@@ -209,6 +211,9 @@ func (d *durable) leave() (done []types.Seq, state []byte) {
 // committed lets go on what waited for the commit, and appends PUBRELs to
 // replies.
 func (d *durable) committed(replies []byte) []byte {
+	if d.left {
+		return replies
+	}
 	d.busy = false
 	for _, id := range d.committing {
 		switch d.byID[id].at {
