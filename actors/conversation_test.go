@@ -321,12 +321,11 @@ func (c *conversation) happens(words []string) {
 		c.conn.receive(Finish{d, func(n int, err error) { c.says("finished, %d in flight, %v", n, err) }})
 	case "process": // another one, which knows what is stored
 		c.conn.hangUp(false)
-		window := c.k.config.Window
+		config := c.k.config
 		if len(args) > 0 {
-			window = int(c.number(args[0]))
+			config.Window = int(c.number(args[0]))
 		}
-		c.k.config.Window = window
-		c.k = &connectionKeeper{config: c.k.config, handle: c.k.handle, backoff: c.k.config.Backoff, granted: map[string]types.QoS{}}
+		c.k = &connectionKeeper{config: config, handle: c.k.handle, backoff: c.k.config.Backoff, granted: map[string]types.QoS{}}
 		c.conn = newConnection(c.k, c.self)
 		c.conn.started()
 	case "crash":
