@@ -319,7 +319,9 @@ func TestReloadDuringClose(t *testing.T) {
 			reloaded <- err
 		}()
 		if i%2 == 0 {
-			await(t, rt, "with c", func(s []types.Status) bool { return slices.ContainsFunc(s, func(s types.Status) bool { return s.Name == "c" }) })
+			await(t, rt, "with c", func(s []types.Status) bool {
+				return slices.ContainsFunc(s, func(s types.Status) bool { return s.Name == "c" })
+			})
 		}
 		closeRuntime(t, rt)
 		if err := <-reloaded; err != nil && !errors.Is(err, types.ErrClosed) {

@@ -44,6 +44,9 @@ func TestFailureIsFinal(t *testing.T) {
 			if !errors.Is(err, errStopped) || !errors.As(err, &se) || se.Queue != name {
 				t.Fatalf("the failure is %v", err)
 			}
+			if st := p.q.State(); c.name == "append" && (st.Pending() != 3 || st.Counters.Accepted != 3) {
+				t.Errorf("a message that was not stored is pending: %+v", st)
+			}
 			p.stopAt = 0 // the medium would work again
 			if _, err := p.q.Write(t.Context(), persistence.Commit{Messages: messages(1, 1)}); !errors.Is(err, errStopped) {
 				t.Errorf("write after a failure: %v", err)
