@@ -37,6 +37,10 @@ type connect struct {
 // [MQTT5-3.1.2.11.2].
 const noExpiry = 1<<32 - 1
 
+// mayResume says whether the client goes on with a session that there is, also if
+// it is not to be kept any longer [MQTT5-3.1.2.4].
+func (c *connect) mayResume() bool { return c.version == mqtt5 && !c.clean }
+
 // refusal is an answer to CONNECT that refuses it: the return code of 3.1.1
 // [MQTT-3.2.2.3] and the reason code of 5.
 type refusal struct {

@@ -483,6 +483,40 @@ func TestTakeOver(t *testing.T) {
 	h.pending(0)
 }
 
+// A client of MQTT 5 that comes back without saying how long its session is to be
+// kept gets what was stored for it; then the session ends.
+func TestLastVisitOfMQTT5(t *testing.T) {
+	h := openHouse(t, memory.New(memory.Options{}), nil)
+	connect := func(expiry uint32, present byte) *rawClient {
+		t.Helper()
+		c := dialRaw(t, h.server)
+		c.version = mqtt5
+		c.send(keptPacket(mqtt5, "c", expiry))
+		if first, body := c.read(); first != 0x20 || body[0] != present || body[1] != 0 {
+			t.Fatalf("%x %x", first, body)
+		}
+		return c
+	}
+	c := connect(60, 0)
+	c.subscribe("t", 1)
+	h.hangUp(c)
+	h.publish("t", "stored", 1, false)
+	c = connect(0, 1)
+	if _, _, text, id := c.take(); text != "stored" {
+		t.Fatalf("got %q", text)
+	} else {
+		c.send(ackPacket(pubackKind, id))
+	}
+	h.publish("t", "live", 1, false)
+	if _, _, text, _ := c.take(); text != "live" {
+		t.Fatalf("got %q", text)
+	}
+	h.hangUp(c)
+	h.pending(0)
+	h.hangUp(connect(0, 0))
+	connect(60, 0)
+}
+
 // A client of MQTT 5 says how long its session is to be kept, and learns if that
 // is less; it can end it with DISCONNECT.
 func TestSessionExpiryOfMQTT5(t *testing.T) {

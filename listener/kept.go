@@ -32,7 +32,7 @@ func (s *session) open(earlier *session) (present bool, err error) {
 		case <-ctx.Done():
 		}
 	}
-	if !c.kept {
+	if !c.kept && !c.mayResume() {
 		if err := sessions.EndSession(ctx, s.key); err != nil { // nobody is kept out because of that
 			s.log.Warn("an earlier session of this client may still be there", "error", err)
 		}
@@ -44,6 +44,10 @@ func (s *session) open(earlier *session) (present bool, err error) {
 	})
 	if err != nil {
 		return false, err
+	}
+	if !c.kept && !stored.Present { // there is nothing to go on with
+		stored.Leave(0, nil, nil)
+		return false, sessions.EndSession(ctx, s.key)
 	}
 	s.mu.Lock()
 	s.durable = d
@@ -75,6 +79,9 @@ func (s *session) open(earlier *session) (present bool, err error) {
 func (s *session) leave() {
 	s.mu.Lock()
 	d, expiry := s.durable, s.ending.expiry
+	if expiry == nil && !s.connect.kept {
+		expiry = new(time.Duration)
+	}
 	if d != nil {
 		done, state := d.leave()
 		last := d.recall()
