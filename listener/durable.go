@@ -47,8 +47,8 @@ type durable struct {
 
 	done       []types.Seq // acknowledged, and not told to the store
 	doneStrict []types.Seq // the same, but only with the state that frees their ids
-	unstored   bool        // the state is to be committed before something goes on
-	committing []uint16    // the legs that wait for the commit under way; nil: none is
+	unsaved    []uint16    // the legs that wait for a commit, in order
+	committing []uint16    // and those that wait for the one under way
 	busy       bool        // a commit is under way
 	left       bool        // the session was given back: nothing of it is sent any more
 
@@ -74,12 +74,11 @@ func newDurable(window int, version byte) *durable {
 func (d *durable) resume(s *runtime.Session, replies []byte) ([]byte, error) {
 	d.stored = s
 	err := d.decode(s.State)
-	for id, one := range d.byID {
-		if one.at == legToComplete {
-			replies = appendAck(replies, packets.Pubrel, id, 0, d.version)
-		} else {
-			d.restored[one.seq] = id
-		}
+	for _, id := range d.inOrder(legToComplete) {
+		replies = appendAck(replies, packets.Pubrel, id, 0, d.version)
+	}
+	for _, id := range d.inOrder(legToRecord) {
+		d.restored[d.byID[id].seq] = id
 	}
 	return replies, err
 }
@@ -105,7 +104,9 @@ func (d *durable) assign(worth func(*actors.Delivery) bool, replies []byte) []by
 			d.done = append(d.done, next.Seq)
 		default:
 			id = d.legs.assign(next.Seq, next.Message.QoS)
-			d.unstored = d.unstored || next.Message.QoS == 2
+			if next.Message.QoS == 2 {
+				d.unsaved = append(d.unsaved, id)
+			}
 			d.ready.push(departure{next, id, next.Redelivered && next.Message.QoS == 1})
 		}
 	}
@@ -115,8 +116,11 @@ func (d *durable) assign(worth func(*actors.Delivery) bool, replies []byte) []by
 // abandonBelow finishes the handshakes of messages that are not in the store any
 // more: they are not sent again [S3.5].
 func (d *durable) abandonBelow(seq types.Seq, replies []byte) []byte {
-	for s, id := range d.restored {
-		if s < seq {
+	if len(d.restored) == 0 {
+		return replies
+	}
+	for _, id := range d.inOrder(legToRecord) {
+		if s := d.byID[id].seq; s < seq && d.restored[s] == id {
 			delete(d.restored, s)
 			d.set(id, legToComplete)
 			replies = appendAck(replies, packets.Pubrel, id, 0, d.version)
@@ -166,7 +170,7 @@ func (d *durable) acked(kind byte, id uint16, code byte, replies []byte) []byte 
 			d.set(id, legReleasing)
 			delete(d.restored, one.seq)
 			d.doneStrict = append(d.doneStrict, one.seq)
-			d.unstored = true
+			d.unsaved = append(d.unsaved, id) // its PUBREL goes out in this order [MQTT-4.6.0-4]
 		case one.at == legToComplete:
 			return appendAck(replies, packets.Pubrel, id, 0, d.version)
 		}
@@ -182,15 +186,11 @@ func (d *durable) acked(kind byte, id uint16, code byte, replies []byte) []byte 
 // and then committed is to be called.
 func (d *durable) record() (done []types.Seq, state []byte) {
 	done, d.done = d.done, nil
-	if !d.unstored || d.busy {
+	if len(d.unsaved) == 0 || d.busy {
 		return done, nil
 	}
-	d.unstored, d.busy = false, true
-	for id, one := range d.byID {
-		if one.at == legAssigned || one.at == legReleasing {
-			d.committing = append(d.committing, id)
-		}
-	}
+	d.busy = true
+	d.committing, d.unsaved = d.unsaved, d.committing[:0]
 	done = append(done, d.doneStrict...)
 	d.doneStrict = nil
 	return done, d.encode()

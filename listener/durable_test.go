@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -547,4 +548,31 @@ func TestSessionExpiryOfMQTT5(t *testing.T) {
 	c = connect(0, 0)
 	h.hangUp(c)
 	connect(60, 0)
+}
+
+// mosquitto's client gets what it missed, in order, in every version that has
+// sessions and at both QoS, though the gateway was killed.
+func TestMosquittoComesBack(t *testing.T) {
+	for _, version := range []string{"mqttv31", "mqttv311", "mqttv5"} {
+		for qos := types.QoS(1); qos <= 2; qos++ {
+			t.Run(fmt.Sprint(version, " QoS ", qos), func(t *testing.T) {
+				h := openHouse(t, memory.New(memory.Options{}), nil)
+				args := []string{"-V", version, "-i", "away", "-c", "-t", "m/#", "-q", fmt.Sprint(qos)}
+				if version == "mqttv5" {
+					args = append(args, "-x", "3600")
+				}
+				mosquitto(t, h.server, "mosquitto_sub", append(args, "-E")...)
+				var want strings.Builder
+				for i := range 500 {
+					h.publish("m/1", fmt.Sprint(i), qos, false)
+					fmt.Fprintln(&want, i)
+				}
+				h = h.kill()
+				out := mosquittoSub(t, h.server, 500, args...)()
+				if string(out) != want.String() {
+					t.Errorf("got %d bytes, want %d:\n%s", len(out), want.Len(), out)
+				}
+			})
+		}
+	}
 }

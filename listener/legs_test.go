@@ -2,6 +2,7 @@ package listener
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"testing"
 	"time"
@@ -13,13 +14,16 @@ import (
 // stored, and of a released one its message is not.
 func TestLegsAreRestored(t *testing.T) {
 	l := legs{byID: map[uint16]leg{
-		1: {1, legToAck}, 2: {1 << 40, legAssigned}, 300: {7, legToRecord}, 301: {8, legReleasing}, 65535: {9, legToComplete},
+		1: {1, legToAck, 1}, 2: {1 << 40, legAssigned, 5}, 300: {7, legToRecord, 2}, 301: {8, legReleasing, 3}, 65535: {9, legToComplete, 4},
 	}}
+	if got, want := fmt.Sprint(l.inOrder(legReleasing, legAssigned, legToAck)), "[1 301 2]"; got != want {
+		t.Errorf("in order %s, want %s", got, want)
+	}
 	var back legs
 	if err := back.decode(l.encode()); err != nil {
 		t.Fatal(err)
 	}
-	want := map[uint16]leg{2: {1 << 40, legToRecord}, 300: {7, legToRecord}, 301: {0, legToComplete}, 65535: {0, legToComplete}}
+	want := map[uint16]leg{2: {1 << 40, legToRecord, 4}, 300: {7, legToRecord, 1}, 301: {0, legToComplete, 2}, 65535: {0, legToComplete, 3}}
 	if !maps.Equal(back.byID, want) {
 		t.Errorf("restored %v, want %v", back.byID, want)
 	}
@@ -36,7 +40,7 @@ func TestLegsAreRestored(t *testing.T) {
 // FuzzLegs: whatever is stored is read or refused, and what is read is written the
 // same way.
 func FuzzLegs(f *testing.F) {
-	l := legs{byID: map[uint16]leg{2: {1 << 40, legAssigned}, 300: {7, legToRecord}, 65535: {9, legToComplete}}}
+	l := legs{byID: map[uint16]leg{2: {1 << 40, legAssigned, 1}, 300: {7, legToRecord, 2}, 65535: {9, legToComplete, 3}}}
 	f.Add(l.encode())
 	f.Add([]byte{})
 	f.Add([]byte{legsVersion})
