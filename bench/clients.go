@@ -18,14 +18,19 @@ type client struct {
 	in   *bufio.Reader
 }
 
-// connect opens a session.
-func connect(addr, id string) (*client, error) {
+// connect opens a session that ends with its connection.
+func connect(addr, id string) (*client, error) { return connectAs(addr, id, true) }
+
+func connectAs(addr, id string, clean bool) (*client, error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	c := &client{conn: conn, in: bufio.NewReaderSize(conn, 16<<10)}
-	packet := []byte{0x10, byte(12 + len(id)), 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 0, 0, byte(len(id))}
+	packet := []byte{0x10, byte(12 + len(id)), 0, 4, 'M', 'Q', 'T', 'T', 4, 0, 0, 0, 0, byte(len(id))}
+	if clean {
+		packet[9] = 2
+	}
 	if _, err := conn.Write(append(packet, id...)); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -37,13 +42,15 @@ func connect(addr, id string) (*client, error) {
 }
 
 // subscribe asks for a topic at QoS 0.
-func (c *client) subscribe(topic string) error {
-	packet := []byte{0x82, byte(5 + len(topic)), 0, 1, 0, byte(len(topic))}
-	if _, err := c.conn.Write(append(append(packet, topic...), 0)); err != nil {
+func (c *client) subscribe(topic string) error { return c.subscribeAt(topic, 0) }
+
+func (c *client) subscribeAt(filter string, qos byte) error {
+	packet := []byte{0x82, byte(5 + len(filter)), 0, 1, 0, byte(len(filter))}
+	if _, err := c.conn.Write(append(append(packet, filter...), qos)); err != nil {
 		return err
 	}
 	var answer [5]byte
-	if _, err := io.ReadFull(c.in, answer[:]); err != nil || answer != [5]byte{0x90, 3, 0, 1, 0} {
+	if _, err := io.ReadFull(c.in, answer[:]); err != nil || answer != [5]byte{0x90, 3, 0, 1, qos} {
 		return fmt.Errorf("SUBACK: %x, %w", answer, err)
 	}
 	return nil

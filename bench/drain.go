@@ -157,7 +157,7 @@ func (b *bench) fill(ctx context.Context, dir, broker string, n int, d *drained)
 	if err := publishFirst(g.mqtt); err != nil {
 		return err
 	}
-	if acked, err := publishAll(g.mqtt, 20, upTo(n-1)); err != nil {
+	if acked, err := publishAll(g.mqtt, clients, 20, upTo(n-1)); err != nil {
 		return fmt.Errorf("%d of %d: %w", acked, n-1, err)
 	}
 	filled := time.Now()

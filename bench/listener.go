@@ -56,7 +56,7 @@ func (b *bench) publishToGateway(ctx context.Context, window int) (load, error) 
 		return load{}, err
 	}
 	began := time.Now()
-	n, err := publishAll(g.mqtt, window, forTime(b.length))
+	n, err := publishAll(g.mqtt, clients, window, forTime(b.length))
 	took := time.Since(began)
 	if err != nil {
 		return load{}, err

@@ -28,15 +28,15 @@ type member struct {
 	in   [4096]byte
 }
 
-// publishAll lets the clients publish until more says that it is enough, and
+// publishAll lets n clients publish until more says that it is enough, and
 // returns how many messages were acknowledged: all.
-func publishAll(addr string, window int, more func() bool) (acked int, err error) {
-	s := swarm{members: make(map[int]*member), open: clients}
+func publishAll(addr string, n, window int, more func() bool) (acked int, err error) {
+	s := swarm{members: make(map[int]*member), open: n}
 	if s.epoll, err = syscall.EpollCreate1(0); err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	for i := range clients {
+	for i := range n {
 		if err := s.join(addr, publisher{number: i, topic: topic(i), window: window, more: more}); err != nil {
 			return 0, err
 		}
