@@ -41,6 +41,8 @@ func TestMQTTJS(t *testing.T) {
 		{"filters", 3},
 		{"takeover", 3},
 		{"keepalive", 4},
+		{"collisions", 4},
+		{"session", 4},
 		{"properties", 5},
 	}
 	for version := 3; version <= 5; version++ {

@@ -49,6 +49,22 @@ function inbox(c) {
   };
 }
 
+// kept is what makes a session outlive its connection, or not.
+function kept(yes) {
+  return { clean: !yes, ...(yes && version === 5 ? { properties: { sessionExpiryInterval: 3600 } } : {}) };
+}
+
+// inOrderOfEachQoS checks that what was published as 0, 1, 2, … at QoS 1, 2, 1, …
+// came once, and in order within a QoS: mqtt.js tells of a message at QoS 2 when
+// its PUBREL comes.
+function inOrderOfEachQoS(messages) {
+  for (const qos of [1, 2]) {
+    const some = messages.filter((m) => m.packet.qos === qos);
+    some.forEach((m, i) => assert.equal(m.payload.toString(), String(2 * i + qos - 1)));
+    assert.equal(some.length, messages.length / 2);
+  }
+}
+
 // everyByte is a payload that is no text.
 const everyByte = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
 
@@ -153,6 +169,42 @@ const behaviours = {
       if (packet.cmd === 'pingresp') pongs++;
     }
     assert.ok(!closed);
+  },
+
+  // A client that gets what it publishes, so that its packet ids and the broker's
+  // are the same numbers at the same time; with a session that ends and one that
+  // is kept.
+  async collisions() {
+    for (const clean of [true, false]) {
+      const c = await client({ clientId: `both-${clean}-${process.pid}`, ...kept(!clean) });
+      const got = inbox(c);
+      await c.subscribeAsync('both/#', { qos: 2 });
+      const acknowledged = [];
+      for (let i = 0; i < 600; i++) acknowledged.push(c.publishAsync(`both/${1 + (i % 2)}`, String(i), { qos: 1 + (i % 2) }));
+      await Promise.all(acknowledged);
+      inOrderOfEachQoS(await got.first(600));
+      await c.endAsync();
+    }
+  },
+
+  // What came while the client of a session that is kept was away comes in order
+  // when it is back.
+  async session() {
+    const options = { clientId: `kept-${version}`, ...kept(true) };
+    const first = await client(options);
+    assert.ok(!first.connack.sessionPresent);
+    await first.subscribeAsync('away/#', { qos: 2 });
+    await first.endAsync();
+    const pub = await client();
+    const acknowledged = [];
+    for (let i = 0; i < 500; i++) acknowledged.push(pub.publishAsync('away/x', String(i), { qos: 1 + (i % 2) }));
+    await Promise.all(acknowledged);
+    const back = mqtt.connect(url, { protocolVersion: version, reconnectPeriod: 0, ...options });
+    clients.push(back);
+    const got = inbox(back);
+    const [connack] = await once(back, 'connect');
+    assert.ok(connack.sessionPresent);
+    inOrderOfEachQoS(await got.first(500));
   },
 
   // The properties of a message come through; what was promised of limits holds.
