@@ -110,10 +110,10 @@ func (a *attempt) ready(ctx context.Context, b Broker, o broker.ConnectOptions, 
 		}
 		return true, a.store(ctx, windowMark(a.config.Window))
 	}
-	a.config.Logger.Info("the session begins anew: a clean one is asked for first", "broker", b.Name, "because", why)
 	if err := endSession(ctx, b.Dialer, o); err != nil {
 		return false, err
 	}
+	a.config.Logger.Info("the session begins anew: a clean one was asked for first", "broker", b.Name, "because", why)
 	r.granted = make(map[string]types.QoS)
 	return true, a.store(ctx, append(wanted.marks(marks.List), windowMark(a.config.Window))...)
 }
