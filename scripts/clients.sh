@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 from=internal/interop/clients to=$PWD/.cache/interop
 
 if ! command -v npm >/dev/null; then
-	echo "npm is missing: install Node.js with npm (apt-get install npm, or https://nodejs.org); any version will do, the tests get the one that they need" >&2
+	echo "npm is missing: run scripts/setup.sh, or install Node.js with npm from https://nodejs.org; any version will do, the tests get the one that they need" >&2
 	exit 1
 fi
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and this machine lacks: a real broker with its
-# clients, an HTTP proxy, and a C compiler for the race detector. Starts no
+# clients, an HTTP proxy, npm, and a C compiler for the race detector. Starts no
 # service. It needs no Go, so that it works under sudo too.
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,6 +13,7 @@ need() { # program, Debian packages
 need mosquitto mosquitto
 need mosquitto_pub mosquitto-clients
 need tinyproxy tinyproxy-bin # without the service that the package tinyproxy has
+need npm npm # for the MQTT clients of scripts/clients.sh
 need "${CC:-gcc}" 'gcc libc6-dev'
 [ -n "$packages" ] || exit 0
 
