@@ -173,26 +173,27 @@ func (c *consumer) fallBehind(next types.Seq) {
 	c.read = c.through
 }
 
-// forget takes back what was given above last, and is not known from before the
-// receiver joined: it counts as never given.
+// forget takes back what was given above last. Unless it is known from before the
+// receiver joined it counts as never given; in any case it is given again.
 func (c *consumer) forget(last, head types.Seq) {
 	upTo := c.upTo(head)
 	keep := max(last, c.joined)
 	if !c.live && c.read < c.through { // it has got nothing new
 		keep = upTo
 	}
-	c.through = min(upTo, keep)
-	c.open.Remove(persistence.Range{First: c.through + 1, Last: ^types.Seq(0) >> 1})
+	if c.live {
+		c.read = upTo
+	}
+	c.live, c.through = false, min(upTo, keep)
+	c.open.Remove(persistence.Range{First: c.through + 1, Last: all})
+	c.read = min(c.read, c.through)
 	for seq, g := range c.given {
-		if seq > c.through {
+		if seq > last {
 			delete(c.given, seq)
 			c.held -= g.size
+			c.read = min(c.read, seq-1)
 		}
 	}
-	if c.live {
-		c.read = c.through
-	}
-	c.live, c.read = false, min(c.read, c.through)
 }
 
 // stop ends what only counts while somebody has joined.

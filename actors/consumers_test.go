@@ -483,3 +483,90 @@ func runConsumersHistory(t *testing.T, random *rand.Rand, steps int) {
 		t.Errorf("the books: %+v", s.Counters)
 	}
 }
+
+// What a receiver forgets for the sake of a clearing comes again, in order, also
+// what it had been given before it joined.
+func TestWhatARecallTookBackComesAgain(t *testing.T) {
+	d := startDesk(t, newTestStore(), nil)
+	r := newReceiver()
+	token := d.join("a", r, 10).Token
+	d.subscribe(token, 1, "t")
+	mustPut(t, d.queue, "t", 5)
+	r.payloads(t, 5)
+	d.Tell(Leave{Consumer: token, Last: all})
+	r = newReceiver()
+	token = d.join("a", r, 10).Token
+	r.payloads(t, 5)
+	r.mu.Lock()
+	r.sent = 2
+	r.mu.Unlock()
+	d.clear("nothing")
+	mustPut(t, d.queue, "t", 1)
+	if got := r.payloads(t, 6); !slices.Equal(got, []string{"0", "1", "2", "3", "4", "0"}) {
+		t.Errorf("got %v", got)
+	}
+	d.acknowledge(token, 1, 2, 3, 4, 5, 6)
+	d.pending(0)
+}
+
+// S3.5: nor is anything passed over that a receiver has forgotten while more was
+// being fetched for it.
+func TestARecallMeetsAFetch(t *testing.T) {
+	d := startDesk(t, newTestStore(), nil)
+	a, b := newReceiver(), &slowReceiver{testReceiver: newReceiver(), entered: make(chan struct{}), leave: make(chan struct{})}
+	ta := d.join("a", a, 4).Token
+	d.subscribe(ta, 1, "t")
+	d.subscribe(d.join("b", b, 4).Token, 1, "u")
+	mustPut(t, d.queue, "t", 20)
+	a.payloads(t, 4)
+	a.mu.Lock()
+	a.sent = 1
+	a.mu.Unlock()
+	mustPut(t, d.queue, "u", 1)
+	<-b.entered // the actor is busy; this waits for it:
+	d.Tell(Acknowledge{Consumer: ta, Done: []types.Seq{1}})
+	cleared := make(chan error, 1)
+	d.queue.Tell(Clear{Filter: "nothing", Reply: func(_ Cleared, err error) { cleared <- err }})
+	if _, err := Ask(soon(t), d.queue.Ref, func(r Reply[types.QueueStatus]) QueueMessage { return Describe{r} }); err != nil {
+		t.Fatal(err)
+	}
+	close(b.leave)
+	if err := <-cleared; err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n < 20; n++ {
+		a.payloads(t, n+1)
+		a.mu.Lock()
+		got := a.got[n].Seq
+		a.sent = n + 1
+		a.mu.Unlock()
+		if got != types.Seq(n+1) {
+			t.Fatalf("number %d came after %d", got, n)
+		}
+		d.acknowledge(ta, got)
+	}
+	d.pending(1)
+}
+
+// slowReceiver keeps the actor from what it has to do, which a receiver must not.
+type slowReceiver struct {
+	*testReceiver
+	once           sync.Once
+	entered, leave chan struct{}
+}
+
+func (r *slowReceiver) Deliver(list []Delivery, through types.Seq) {
+	if len(list) > 0 {
+		r.once.Do(func() { close(r.entered) })
+		<-r.leave
+	}
+	r.testReceiver.Deliver(list, through)
+}
+
+// clear removes what lies under topics that filter selects.
+func (d *desk) clear(filter string) {
+	d.t.Helper()
+	if _, err := Ask(soon(d.t), d.queue.Ref, func(r Reply[Cleared]) QueueMessage { return Clear{Filter: filter, Reply: r} }); err != nil {
+		d.t.Fatal(err)
+	}
+}

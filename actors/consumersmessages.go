@@ -100,6 +100,7 @@ type (
 		consumer *consumer // nil: for all who have read everything, or the sweep
 		token    Token
 		sweep    bool
+		after    types.Seq // what was asked for a consumer begins behind it
 		answer   Fetched
 		err      error
 	}

@@ -48,12 +48,12 @@ func (a *consumers) fetchFor(c *consumer) {
 	}
 	c.fetching = true
 	c.stride = min(max(c.stride, 2*free), readMessages)
-	self, life, token := a.self, a.life, c.token
+	self, life, token, after := a.self, a.life, c.token, c.read
 	a.config.Queue.Tell(Fetch{
-		After: c.read,
+		After: after,
 		Limit: persistence.Limit{Records: c.stride, Bytes: max(c.bytes-c.held, readBytes/4)},
 		Reply: func(f Fetched, err error) {
-			self.Tell(consumerFetched{life: life, consumer: c, token: token, answer: f, err: err})
+			self.Tell(consumerFetched{life: life, consumer: c, token: token, after: after, answer: f, err: err})
 		},
 	})
 }
@@ -124,6 +124,10 @@ func (a *consumers) fetchedFor(m consumerFetched) {
 	}
 	c.fetching = false
 	if m.err != nil {
+		return
+	}
+	if m.after > c.read { // what lies between was taken back meanwhile
+		a.fetchFor(c)
 		return
 	}
 	before, all, gave := c.read, true, len(c.given)
