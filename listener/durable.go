@@ -90,7 +90,7 @@ func (d *durable) assign(worth func(*actors.Delivery) bool, replies []byte) []by
 		next := d.waiting.front()
 		replies = d.abandonBelow(next.Seq, replies)
 		id, sent := d.restored[next.Seq]
-		if !sent && len(d.byID) >= d.window {
+		if len(d.byID)-len(d.restored) >= d.window {
 			return replies // in order: what is behind it waits too
 		}
 		d.waiting.pop()
@@ -261,8 +261,10 @@ func (d *durable) skip(seq types.Seq) {
 	}
 }
 
-// recall forgets what waits and returns the last message that does not.
+// recall forgets what waits and returns the last message that does not. What is
+// still in the store comes again.
 func (d *durable) recall() types.Seq {
 	d.waiting = fifo[actors.Delivery]{}
+	d.through = min(d.through, d.taken)
 	return d.taken
 }
