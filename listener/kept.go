@@ -3,6 +3,7 @@ package listener
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/mqttdb/mqttdb/actors"
@@ -49,6 +50,10 @@ func (s *session) open(earlier *session) (present bool, err error) {
 		stored.Leave(0, nil, nil)
 		return false, sessions.EndSession(ctx, s.key)
 	}
+	if err := s.narrow(ctx, stored); err != nil {
+		stored.Leave(0, nil, nil)
+		return false, err
+	}
 	s.mu.Lock()
 	s.durable = d
 	s.kept.Store(true)
@@ -57,22 +62,30 @@ func (s *session) open(earlier *session) (present bool, err error) {
 	if err != nil {
 		s.log.Error("the packet ids of this client's session cannot be read; messages may come to it twice", "error", err)
 	}
-	var forbidden []string
 	for _, sub := range stored.Subscriptions {
-		if !s.allowed().maySubscribe(sub.Filter) { // its user may do less than before
-			forbidden = append(forbidden, sub.Filter)
-			continue
-		}
 		s.filters[sub.Filter] = true
 		s.server.topics.subscribe(s, request{filter: sub.Filter, qos: sub.QoS, noLocal: sub.NoLocal, retainPublished: sub.KeepRetain})
 	}
-	if len(forbidden) > 0 {
-		s.log.Warn("subscriptions that its user may not make any more are removed", "filters", len(forbidden))
-		if _, err := stored.Unsubscribe(ctx, forbidden); err != nil {
-			return false, err
-		}
-	}
 	return stored.Present, nil
+}
+
+// narrow removes the subscriptions that the user of the client may not make any
+// more.
+func (s *session) narrow(ctx context.Context, stored *runtime.Session) error {
+	var forbidden []string
+	stored.Subscriptions = slices.DeleteFunc(stored.Subscriptions, func(sub actors.Subscription) bool {
+		may := s.allowed().maySubscribe(sub.Filter)
+		if !may {
+			forbidden = append(forbidden, sub.Filter)
+		}
+		return !may
+	})
+	if len(forbidden) == 0 {
+		return nil
+	}
+	s.log.Warn("subscriptions that its user may not make any more are removed", "filters", len(forbidden))
+	_, err := stored.Unsubscribe(ctx, forbidden)
+	return err
 }
 
 // leave gives the stored session back.

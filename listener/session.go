@@ -133,7 +133,7 @@ func (s *session) allowed() *permissions {
 func (s *session) run(earlier *session) {
 	present, err := s.open(earlier)
 	if err != nil {
-		s.turnAway(err)
+		s.turnAway(err, earlier)
 		return
 	}
 	s.reply(encodeConnack(s.connect, present, s.server.options))
@@ -160,16 +160,23 @@ func (s *session) run(earlier *session) {
 	close(s.ended)
 }
 
-// turnAway ends a session that could not be opened.
-func (s *session) turnAway(why error) {
+// turnAway ends a session that could not be opened. Whoever comes after it has to
+// wait for earlier as it had to.
+func (s *session) turnAway(why error, earlier *session) {
 	s.end(ending{err: why})
 	if no := encodeRefusal(&refusal{version: s.version, v3: 3, v5: codeUnavailable}); no != nil {
 		s.conn.Write(no)
 	}
 	s.conn.Close()
+	if earlier != nil {
+		<-earlier.left
+	}
 	close(s.left)
 	close(s.settled)
 	s.logEnd(s.ending)
+	if earlier != nil {
+		<-earlier.ended
+	}
 	s.server.forget(s)
 	close(s.ended)
 }
