@@ -23,10 +23,18 @@ func (q *Queue) State() persistence.State {
 	if s.handle != nil {
 		return s.handle.State()
 	}
-	if s.last.Next == 0 {
-		s.last.Next = 1 // never opened: nothing is pending
+	last := s.last
+	if last.Next == 0 {
+		last.Next = 1 // never opened, see Unread
 	}
-	return s.last
+	return last
+}
+
+// Unread says that the store could not be opened yet: nothing is known of what is
+// in it, and State is that of an empty one.
+func (q *Queue) Unread() bool {
+	s := q.status.Load()
+	return s.handle == nil && s.last.Next == 0
 }
 
 // Trouble is why the queue cannot store at present; nil when it can.
@@ -43,6 +51,7 @@ func (q *Queue) Status() types.QueueStatus {
 	pub := q.status.Load()
 	status := QueueStatusOf(q.State())
 	status.ReclaimedBytes, status.Syncs = pub.reclaimed, q.syncs.Load()
+	status.Unread = pub.handle == nil && pub.last.Next == 0
 	if !pub.compaction.IsZero() {
 		status.LastCompaction = &pub.compaction
 	}

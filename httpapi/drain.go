@@ -40,6 +40,10 @@ func (s *Server) drain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, status := range s.rt.Status() {
+		if status.Name == name && status.Outgoing.Unread {
+			refuse(w, http.StatusServiceUnavailable, fmt.Errorf("nobody knows what is pending on %s: %s", name, status.Outgoing.Trouble), "")
+			return
+		}
 		if status.Name == name {
 			answer(w, http.StatusOK, map[string]uint64{"pending": status.Outgoing.Pending})
 			return

@@ -46,7 +46,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request) {
 	seqs, err := s.rt.Forward(ctx, m, wait == "delivered")
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) && len(seqs) > 0:
-		refuse(w, http.StatusGatewayTimeout, fmt.Errorf("stored, and not delivered within %v: %w", within, err), "it is delivered when the broker can be reached")
+		refuse(w, http.StatusGatewayTimeout, fmt.Errorf("stored, and not delivered within %v", within), "mqttdb status shows why; it is delivered when the broker can be reached")
 	case errors.Is(err, types.ErrNotDelivered):
 		refuse(w, http.StatusConflict, err, "")
 	case err != nil:

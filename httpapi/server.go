@@ -119,7 +119,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("POST /api/reload", s.reload)
 	mux.HandleFunc("GET /api/reload", s.lastReload)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, fmt.Errorf("no such page: %s %s", r.Method, r.URL.Path), "GET /api/connections lists the connections")
+		refuse(w, http.StatusNotFound, fmt.Errorf("no such page: %s %s", r.Method, r.URL.Path), "see mqttdb status, or GET /api/connections; what an orphan has can be seen when it is configured again")
 	})
 	return mux
 }

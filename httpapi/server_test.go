@@ -21,6 +21,7 @@ import (
 
 // fakeRuntime answers as a runtime with one connection, "cloud".
 type fakeRuntime struct {
+	unread    string // the trouble of a store that was not opened
 	published types.Message
 	selected  types.Selection
 	asked     string
@@ -30,6 +31,9 @@ type fakeRuntime struct {
 }
 
 func (f *fakeRuntime) Status() []types.Status {
+	if f.unread != "" {
+		return []types.Status{{Name: "cloud", Outgoing: types.QueueStatus{Unread: true, Trouble: f.unread}}}
+	}
 	return []types.Status{{Name: "cloud", State: types.Online, Outgoing: types.QueueStatus{Pending: 7}}}
 }
 
@@ -223,6 +227,15 @@ func TestPublishAndClearMeanWhatWasSaid(t *testing.T) {
 	age := time.Since(rt.selected.Before)
 	if rt.selected.Filter != "a/#" || age < time.Hour || age > time.Hour+time.Minute {
 		t.Errorf("cleared %+v", rt.selected)
+	}
+}
+
+// What could not be read is not called empty.
+func TestDrainOfWhatIsNotKnown(t *testing.T) {
+	base := start(t, &fakeRuntime{unread: "disk full"})
+	code, answer := call(t, "POST", base+"/api/connections/cloud/drain?timeout=1ms", "", nil)
+	if code != 503 || !strings.Contains(answer, "nobody knows what is pending on cloud: disk full") {
+		t.Errorf("%d %s", code, answer)
 	}
 }
 

@@ -77,4 +77,8 @@ type QueueStatus struct {
 
 	// Trouble says why the queue cannot store at present; "" when it can.
 	Trouble string `json:"trouble,omitempty"`
+
+	// Unread says that what is stored could not be read since the start, because
+	// of Trouble: nobody knows how much is pending, and the counters are 0.
+	Unread bool `json:"unread,omitempty"`
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -54,10 +55,7 @@ func (c *client) next(ctx context.Context) (broker.Event, error) {
 			switch e := e.(type) {
 			case broker.Written:
 			case broker.Down:
-				if e.Err == nil {
-					e.Err = types.ErrClosed
-				}
-				return nil, fmt.Errorf("the gateway ended the connection: %w", e.Err)
+				return nil, errors.New("the gateway ended the connection: mqttdb status and the log of the gateway say why")
 			default:
 				return e, nil
 			}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -105,7 +106,7 @@ func (g gateway) send(ctx context.Context, method, path string, query url.Values
 		if json.Unmarshal(text, &problem) != nil || problem.Error == "" {
 			return fmt.Errorf("%s answered %s: is that a mqttdb gateway?", g.base, res.Status)
 		}
-		if problem.Hint != "" {
+		if !strings.Contains(problem.Error, problem.Hint) {
 			problem.Error += " (" + problem.Hint + ")"
 		}
 		return errors.New(problem.Error)

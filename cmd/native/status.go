@@ -60,6 +60,10 @@ func printStatuses(w io.Writer, statuses []types.Status) error {
 		if s.Orphan {
 			state = "orphan"
 		}
+		if s.Outgoing.Unread {
+			fmt.Fprintf(tw, "%s\t%s\t?\t?\t0\t?\t?\t%s\n", s.Name, state, s.Broker)
+			continue
+		}
 		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\n", s.Name, state, s.Outgoing.Pending, s.Outgoing.Bytes, s.Outgoing.InFlight, s.Outgoing.Sent, oldest, s.Broker)
 	}
 	if err := tw.Flush(); err != nil {
