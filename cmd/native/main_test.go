@@ -192,13 +192,13 @@ func TestGateway(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	config := writeConfig(t, cloudConfig)
-	bad := writeConfig(t, "connections:\n  cloud:\n    brokr: mqtt://h\n")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
+	config := writeConfig(t, cloudConfig) // with other ports
+	bad := writeConfig(t, "connections:\n  cloud:\n    brokr: mqtt://h\n")
 	for _, c := range []struct {
 		name string
 		args []string
