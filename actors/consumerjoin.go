@@ -44,7 +44,7 @@ func (a *consumers) join(m Join) {
 	answer := Joined{Token: c.token, Present: present, Subscriptions: c.subscriptions(), State: c.state}
 	if present {
 		a.soil(c)
-		m.Reply.answer(answer, nil)
+		a.answerJoin(m, c, answer)
 		a.fetchFor(c)
 		a.config.Changed()
 		return
@@ -63,6 +63,24 @@ func (a *consumers) join(m Join) {
 	})
 	a.fetchFor(c)
 	a.config.Changed()
+}
+
+// answerJoin answers when the state that the answer holds is synced: the receiver
+// goes on with it (PUBREL), and that must not be taken back by a crash.
+func (a *consumers) answerJoin(m Join, c *consumer, answer Joined) {
+	if len(c.state) == 0 {
+		m.Reply.answer(answer, nil)
+		return
+	}
+	a.strict = append(a.strict, func(_ Noted, err error) {
+		if err != nil {
+			if a.joinedBy(answer.Token) != nil {
+				a.leave(Leave{Consumer: answer.Token, Last: c.receiver.Recall()})
+			}
+			answer = Joined{}
+		}
+		m.Reply.answer(answer, err)
+	})
 }
 
 // all is above every number.

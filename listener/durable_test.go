@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/persistence/memory"
 	"github.com/mqttdb/mqttdb/runtime"
 	"github.com/mqttdb/mqttdb/types"
@@ -19,7 +20,7 @@ import (
 // house is a local broker on a runtime.
 type house struct {
 	t      testing.TB
-	store  *memory.Store
+	store  persistence.Store
 	rt     *runtime.Runtime
 	server *Server
 	end    func()
@@ -32,7 +33,7 @@ func (s runtimeSink) Publish(messages []types.Passage, room func()) int {
 	return s.RouteAll(messages, room)
 }
 
-func openHouse(t testing.TB, store *memory.Store, change func(*config.Config)) *house {
+func openHouse(t testing.TB, store persistence.Store, change func(*config.Config)) *house {
 	t.Helper()
 	h := &house{t: t, store: store}
 	var cfg config.Config
@@ -67,7 +68,7 @@ func openHouse(t testing.TB, store *memory.Store, change func(*config.Config)) *
 // kill is kill -9 and a new start.
 func (h *house) kill() *house {
 	h.t.Helper()
-	store := h.store.Kill()
+	store := h.store.(*memory.Store).Kill()
 	h.end()
 	return openHouse(h.t, store, nil)
 }
