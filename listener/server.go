@@ -26,9 +26,10 @@ const (
 	maxLingering = 10_000
 )
 
-// Options say how a Server is to be. Endpoints and Sink are required.
+// Options say how a Server is to be. Sink is required, and Endpoints or Bound.
 type Options struct {
 	Endpoints      []Endpoint // one or more
+	Bound          *Bound     // instead of Endpoints; the Server closes it
 	Users          []User     // none: usernames are not looked at
 	Sink           Sink
 	Sessions       Sessions     // keeps the sessions of clients; nil: they end with the connection
@@ -57,7 +58,7 @@ func (o *Options) setDefaultsAndValidate() error {
 	switch {
 	case o.Sink == nil:
 		return errors.New("listener: no sink")
-	case len(o.Endpoints) == 0:
+	case len(o.Endpoints) == 0 && o.Bound == nil:
 		return errors.New("listener: no address to listen on")
 	case o.MaxMessageSize < 0:
 		return fmt.Errorf("listener: a limit of %d bytes per message", o.MaxMessageSize)
@@ -116,14 +117,13 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	s.users.Store(&users)
-	for _, e := range o.Endpoints {
-		opened, err := e.open(ctx, o.Logger)
-		if err != nil {
-			s.closeEndpoints()
+	bound := o.Bound
+	if bound == nil {
+		if bound, err = Bind(ctx, o.Endpoints, o.Logger); err != nil {
 			return nil, err
 		}
-		s.endpoints = append(s.endpoints, opened)
 	}
+	s.endpoints = bound.endpoints
 	for _, e := range s.endpoints {
 		s.running.Go(func() { s.accept(e) })
 	}

@@ -18,10 +18,10 @@ import (
 )
 
 // listenLocally starts the local broker.
-func (g *running) listenLocally(ctx context.Context) (err error) {
+func (g *running) listenLocally(ctx context.Context, bound *listener.Bound) (err error) {
 	cfg := &g.config
 	g.local, err = listener.Listen(ctx, listener.Options{
-		Endpoints: endpoints(&cfg.MQTT), Users: users(&cfg.MQTT), Sink: sink{g.db}, Sessions: g.db.Runtime, Local: g.shared,
+		Bound: bound, Users: users(&cfg.MQTT), Sink: sink{g.db}, Sessions: g.db.Runtime, Local: g.shared,
 		MaxMessageSize: int(cfg.MaxMessageSize), ReceiveMax: cfg.MQTT.ReceiveMax, Version: "mqttdb " + version, Logger: g.log,
 	})
 	return err

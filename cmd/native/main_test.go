@@ -257,3 +257,21 @@ func TestVersion(t *testing.T) {
 		t.Error("the licences do not name NutsDB")
 	}
 }
+
+// A gateway whose port is taken, as by the mosquitto that it is to replace, leaves
+// its data and its brokers alone, however often it is started.
+func TestPortTakenComesFirst(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	config := writeConfig(t, cloudConfig)
+	code, _, stderr := command(t.Context(), "serve", "--config", config, "--listen", taken.Addr().String())
+	if code != 1 || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("exit %d, %q; want one line", code, stderr)
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(config), "data")); !os.IsNotExist(err) {
+		t.Errorf("there is a data directory: %v", err)
+	}
+}

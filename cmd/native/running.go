@@ -56,10 +56,16 @@ func start(ctx context.Context, read source, out io.Writer, log *slog.Logger) (*
 		return nil, err
 	}
 	g := &running{log: log, systemd: systemd{log}, source: read, config: cfg, shared: listener.NewLocal(log)}
-	if g.db, err = mqttdb.Open(ctx, g.library(cfg)); err != nil {
+	bound, err := listener.Bind(ctx, endpoints(&cfg.MQTT), log) // first: a port may be taken
+	if err != nil {
 		return nil, err
 	}
-	if err := g.listen(ctx); err != nil {
+	if g.db, err = mqttdb.Open(ctx, g.library(cfg)); err != nil {
+		bound.Close()
+		return nil, err
+	}
+	if err := g.listen(ctx, bound); err != nil {
+		bound.Close()
 		return nil, errors.Join(err, g.stop(context.WithoutCancel(ctx)))
 	}
 	fmt.Fprintf(out, "mqttdb %s: configuration from %s, data in %s\n", version, from, cfg.DataDir)
@@ -79,9 +85,9 @@ func (g *running) library(cfg config.Config) mqttdb.Config {
 }
 
 // listen starts the local broker and the HTTP API.
-func (g *running) listen(ctx context.Context) (err error) {
+func (g *running) listen(ctx context.Context, bound *listener.Bound) (err error) {
 	cfg := &g.config
-	if err := g.listenLocally(ctx); err != nil {
+	if err := g.listenLocally(ctx, bound); err != nil {
 		return err
 	}
 	g.web, err = httpapi.Listen(ctx, api{g}, httpapi.Options{
