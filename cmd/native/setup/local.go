@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/mqttdb/mqttdb/config"
 )
 
 // general converts what stands before the first listener and the first bridge.
@@ -93,6 +95,8 @@ func (c *Conversion) listener(m *mosquittoFile, s *section, set func(value strin
 		set("true", "allow_anonymous")
 	} else if anonymous, _ := m.general.get("allow_anonymous"); anonymous == "true" {
 		set("true", "allow_anonymous")
+	} else if f := s.start.fields(); len(f) > 1 && config.Loopback(net.JoinHostPort(f[1], f[0])) {
+		c.note(s.start, "programs on this machine need no username here, and may do everything at this address")
 	}
 	required, _ := s.get("require_certificate")
 	for _, d := range s.lines {

@@ -216,3 +216,31 @@ func TestMosquittoErrors(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// mosquitto asks everybody for a username, an address on loopback here nobody:
+// that is said.
+func TestLoopbackNeedsNoUsername(t *testing.T) {
+	for _, c := range []struct {
+		name, conf string
+		said       bool
+	}{
+		{"as it is by default", "listener 1883 127.0.0.1\n", true},
+		{"asked for", "listener 1883 localhost\nallow_anonymous false\n", true},
+		{"the same as before", "listener 1883 127.0.0.1\nallow_anonymous true\n", false},
+		{"another address", "listener 1883 192.0.2.1\n", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "mosquitto.conf")
+			if err := os.WriteFile(file, []byte(c.conf), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			made, err := FromMosquitto(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if said := strings.Contains(strings.Join(made.Notes, "\n"), "need no username"); said != c.said {
+				t.Errorf("notes %q", made.Notes)
+			}
+		})
+	}
+}
