@@ -52,10 +52,11 @@ type durable struct {
 	busy       bool        // a commit is under way
 	left       bool        // the session was given back: nothing of it is sent any more
 
-	// copies counts retained messages that were stored for this session and have
-	// not come. Meanwhile newer holds the topics on which a newer one came.
-	copies int
-	newer  map[string]bool
+	// From when a SUBSCRIBE came until all that is retained for it has come, newer
+	// holds the topics on which something newer came.
+	copying bool      // it is being stored for this session
+	copied  types.Seq // the last of it
+	newer   map[string]bool
 }
 
 // departure is a delivery with its packet id.
@@ -234,12 +235,11 @@ func (d *durable) deliver(list []actors.Delivery, through types.Seq, isCurrent [
 	for i := range list {
 		m := &list[i]
 		if m.Copy {
-			d.copies--
 			if !isCurrent[i] || d.newer[m.Message.Topic] {
 				d.skip(m.Seq)
 				continue
 			}
-		} else if d.copies > 0 && m.Message.Retain {
+		} else if m.Message.Retain && (d.copying || m.Seq < d.copied) {
 			if d.newer == nil {
 				d.newer = map[string]bool{}
 			}
@@ -248,8 +248,19 @@ func (d *durable) deliver(list []actors.Delivery, through types.Seq, isCurrent [
 		d.waiting.push(*m)
 	}
 	d.through = max(d.through, through)
-	if d.copies <= 0 {
-		d.copies, d.newer = 0, nil
+	d.endCopying(d.copying, d.copied)
+}
+
+// beginCopying is for when a SUBSCRIBE has come. What is retained now is not older
+// than what came before.
+func (d *durable) beginCopying() { d.copying, d.newer = true, nil }
+
+// endCopying says whether something is still being stored for the session, and the
+// number of the last of what was.
+func (d *durable) endCopying(copying bool, last types.Seq) {
+	d.copying, d.copied = copying, max(d.copied, last)
+	if !copying && d.through >= d.copied {
+		d.newer = nil
 	}
 }
 

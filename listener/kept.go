@@ -221,29 +221,54 @@ func (s *session) subscribeStored(requests []request, codes []byte) error {
 	return nil
 }
 
-// replayStored stores the retained messages of a filter for the session, so that
-// it gets them like others. Those at QoS 0 it gets as they are.
-func (s *session) replayStored(r request) error {
+// beginReplay is called before a SUBSCRIBE has any effect, and endReplay when all
+// that is retained for it was stored.
+func (s *session) beginReplay() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.durable.beginCopying()
+}
+
+func (s *session) endReplay(last types.Seq) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.durable.endCopying(false, last)
+}
+
+// replayStored stores the retained messages of these filters for the session, so
+// that it gets them like others, and returns the number of the last one. Those at
+// QoS 0 it gets as they are.
+func (s *session) replayStored(requests []request) (last types.Seq, err error) {
+	if len(requests) == 0 {
+		return 0, nil
+	}
+	if err := s.durable.stored.AwaitRetained(s.life); err != nil && s.life.Err() == nil {
+		s.log.Warn("what is retained may be older than what was sent before", "error", err)
+	}
+	for _, r := range requests {
+		n, err := s.replayOne(r)
+		if last = max(last, n); err != nil {
+			return last, &storeFault{err}
+		}
+		s.server.sys.replay(s, r)
+	}
+	return last, nil
+}
+
+func (s *session) replayOne(r request) (last types.Seq, err error) {
 	list, numbers := s.server.topics.retainedFor(r.filter, time.Now())
-	stored, live := list[:0:0], list[:0:0]
+	stored := list[:0:0]
 	var seqs []types.Seq
 	for i, m := range list {
-		if min(m.QoS, r.qos) == 0 {
-			live = append(live, m)
-			continue
-		}
-		stored, seqs = append(stored, m), append(seqs, numbers[i])
-	}
-	for _, m := range live {
-		if !s.offer(offered{message: &m, retain: true, kept: true}) {
-			return nil
+		switch {
+		case min(m.QoS, r.qos) > 0:
+			stored, seqs = append(stored, m), append(seqs, numbers[i])
+		case !s.offer(offered{message: &m, retain: true, kept: true}):
+			return 0, nil
 		}
 	}
 	if len(stored) == 0 {
-		return nil
+		return 0, nil
 	}
-	s.mu.Lock()
-	s.durable.copies += len(stored)
-	s.mu.Unlock()
 	return s.durable.stored.Copy(s.life, stored, seqs)
 }

@@ -123,23 +123,26 @@ func (s *session) subscribe(body []byte) error {
 		}
 	}
 	if s.durable != nil {
+		s.beginReplay()
 		if err := s.subscribeStored(requests, codes); err != nil {
 			return err
 		}
 	}
 	s.reply(encodeSuback(id, codes, s.version))
+	var due []request
 	for i, r := range requests {
-		switch {
-		case !replay[i] || codes[i] >= codeUnspecified:
-		case s.durable != nil:
-			if err := s.replayStored(r); err != nil {
-				return &storeFault{err}
-			}
-			s.server.sys.replay(s, r)
-		default:
-			s.server.topics.replay(s, r)
-			s.server.sys.replay(s, r)
+		if replay[i] && codes[i] < codeUnspecified {
+			due = append(due, r)
 		}
+	}
+	if s.durable != nil {
+		last, err := s.replayStored(due)
+		s.endReplay(last)
+		return err
+	}
+	for _, r := range due {
+		s.server.topics.replay(s, r)
+		s.server.sys.replay(s, r)
 	}
 	return nil
 }

@@ -42,6 +42,7 @@ type local struct {
 	queue     *actors.Queue     // of messages for persistent sessions
 	consumers *actors.Consumers // those sessions
 	values    *actors.Queue     // of retained messages
+	retaining retaining
 	refused   atomic.Uint64
 	since     time.Time
 }
@@ -121,7 +122,10 @@ func (rt *Runtime) addLocal(r *routing, p *Passage) error {
 	if l.broker == nil {
 		return nil
 	}
-	m := p.Message
+	m, number := p.Message, uint64(0)
+	if m.Retain {
+		number = l.retaining.begin(m.Topic)
+	}
 	wanted := m.QoS > 0 && l.consumers.Wants(m.Topic)
 	if !wanted && !m.Retain {
 		return nil
@@ -135,7 +139,7 @@ func (rt *Runtime) addLocal(r *routing, p *Passage) error {
 		r.aim(l.queue, &l.refused, entry, nil)
 	}
 	if m.Retain && l.broker.HasRoom(m) {
-		r.aim(l.values, &l.refused, entry, func(seq types.Seq) { rt.retained(seq, entry, wanted) })
+		r.aim(l.values, &l.refused, entry, func(seq types.Seq) { rt.retained(seq, entry, wanted, number) })
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package runtime
 
 import (
 	"context"
+	"hash/maphash"
+	"sync"
 
 	"github.com/mqttdb/mqttdb/actors"
 	"github.com/mqttdb/mqttdb/persistence"
@@ -12,22 +14,73 @@ import (
 // another one on its topic is committed, or one without payload, which is done
 // with what it ends. The queue's numbers say which is the newer one.
 
-// retained notes that a retained message is committed. wanted says that it was
-// stored for persistent sessions; if it was not, but is wanted by now, it is
-// stored then: a client that subscribed meanwhile may have got the value before,
-// and has to learn this one.
-func (rt *Runtime) retained(seq types.Seq, e persistence.Entry, wanted bool) {
+// retained notes that a retained message, which is number n of what is retained, is
+// committed. wanted says that it was stored for persistent sessions; if it was not,
+// but is wanted by now, it is stored then: a client that subscribed meanwhile may
+// have got the value before, and has to learn this one. Unless there is a newer one
+// already, which may have been stored for that client: this must not come after it.
+func (rt *Runtime) retained(seq types.Seq, e persistence.Entry, wanted bool, n uint64) {
 	l := &rt.local
 	rt.release(l.broker.Retain(seq, e.Message, e.Enqueued))
 	if wanted || e.Message.QoS == 0 || !l.consumers.Wants(e.Message.Topic) {
+		l.retaining.ifLast(e.Message.Topic, n, func() {})
 		return
 	}
 	entries := []persistence.Entry{e}
-	l.queue.Admission().Notify(actors.CostOf(entries), func(err error) {
-		if err == nil {
+	cost := actors.CostOf(entries)
+	l.queue.Admission().Notify(cost, func(err error) {
+		if err != nil {
+			return
+		}
+		if !l.retaining.ifLast(e.Message.Topic, n, func() {
 			l.queue.Tell(actors.Enqueue{Entries: entries, Done: actors.CompletionFunc(func(types.Seq, error) {})})
+		}) {
+			l.queue.Admission().Release(cost)
 		}
 	})
+}
+
+// retaining knows which of the retained messages on their way is the last on its
+// topic.
+type retaining struct {
+	mu   sync.Mutex
+	n    uint64 // how many there were
+	seed maphash.Seed
+	last map[uint64]uint64 // by hash of the topic
+}
+
+// mostRetaining bounds what is remembered of messages that have not been committed,
+// and perhaps never will be.
+const mostRetaining = 10_000
+
+// begin returns the number of a message on topic, which is the last one now. Whoever
+// asks who wants it asks after that.
+func (r *retaining) begin(topic string) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == nil {
+		r.seed, r.last = maphash.MakeSeed(), make(map[uint64]uint64)
+	}
+	if len(r.last) >= mostRetaining {
+		clear(r.last)
+	}
+	r.n++
+	r.last[maphash.String(r.seed, topic)] = r.n
+	return r.n
+}
+
+// ifLast calls do, which must not wait, if n is still the last on its topic, and says
+// whether it was. None begins meanwhile. It ends n.
+func (r *retaining) ifLast(topic string, n uint64, do func()) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := maphash.String(r.seed, topic)
+	if r.last[key] != n {
+		return false
+	}
+	delete(r.last, key)
+	do()
+	return true
 }
 
 // release settles retained messages that are not needed any more.

@@ -67,7 +67,7 @@ func (rt *Runtime) route(from *Connection, messages []Passage, room func()) int 
 			break
 		}
 	}
-	r.tell()
+	r.tell(rt.local.values)
 	if wait != nil {
 		wait()
 	}
@@ -276,16 +276,19 @@ func (r *routing) drop() {
 	r.parts = r.parts[:len(r.parts)-1]
 }
 
-// tell hands the messages to their queues. Those without any are done.
-func (r *routing) tell() {
+// tell hands the messages to their queues, to first before the others. Those without
+// any are done.
+func (r *routing) tell(first *actors.Queue) {
 	for i := range r.parts {
 		if r.parts[i].left == 0 {
 			r.parts[i].done(nil)
 		}
 	}
-	for i := range r.targets {
-		if t := &r.targets[i]; len(t.entries) > 0 {
-			t.queue.Tell(actors.Enqueue{Entries: t.entries, Done: t})
+	for _, isFirst := range []bool{true, false} {
+		for i := range r.targets {
+			if t := &r.targets[i]; len(t.entries) > 0 && (t.queue == first) == isFirst {
+				t.queue.Tell(actors.Enqueue{Entries: t.entries, Done: t})
+			}
 		}
 	}
 }

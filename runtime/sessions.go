@@ -163,10 +163,20 @@ func (s *Session) Leave(last types.Seq, state []byte, expiry *time.Duration) {
 // copyBytes is how much of what is copied for a session is stored at once.
 const copyBytes = 256 << 10
 
+// AwaitRetained returns once all that anybody has been given is retained, as far as
+// it is to be, or cannot be: what Local retains is not older than that.
+func (s *Session) AwaitRetained(ctx context.Context) error {
+	_, err := actors.Ask(ctx, s.rt.local.values.Ref, func(r actors.Reply[actors.Noted]) actors.QueueMessage {
+		return actors.Note{Reply: r} // answered behind what was told before
+	})
+	return err
+}
+
 // Copy stores messages for this session alone: retained ones, for a new
 // subscription. Their numbers are those of Local.Retain, and come back as the id
-// of Delivery.Origin. It returns when they are committed.
-func (s *Session) Copy(ctx context.Context, list []types.Message, numbers []types.Seq) error {
+// of Delivery.Origin. It returns when they are committed: the number in the queue
+// of the last one.
+func (s *Session) Copy(ctx context.Context, list []types.Message, numbers []types.Seq) (last types.Seq, err error) {
 	var entries []persistence.Entry
 	size := 0
 	for i, m := range list {
@@ -174,26 +184,28 @@ func (s *Session) Copy(ctx context.Context, list []types.Message, numbers []type
 		if size += m.Size(); size < copyBytes && i < len(list)-1 {
 			continue
 		}
-		if err := put(ctx, s.rt.local.queue, entries); err != nil {
-			return fmt.Errorf("store retained messages for %s: %w", s.name, err)
+		first, err := put(ctx, s.rt.local.queue, entries)
+		if err != nil {
+			return last, fmt.Errorf("store retained messages for %s: %w", s.name, err)
 		}
+		last = first + types.Seq(len(entries)-1)
 		entries, size = nil, 0
 	}
-	return nil
+	return last, nil
 }
 
-// put stores entries and returns when they are committed.
-func put(ctx context.Context, q *actors.Queue, entries []persistence.Entry) error {
+// put stores entries and returns when they are committed: the number of the first.
+func put(ctx context.Context, q *actors.Queue, entries []persistence.Entry) (first types.Seq, err error) {
 	if err := q.Admission().Acquire(ctx, actors.CostOf(entries)); err != nil {
-		return err
+		return 0, err
 	}
 	answer := completions.Get().(*completion)
 	q.Tell(actors.Enqueue{Entries: entries, Done: answer})
 	select {
 	case s := <-answer.done:
 		answer.reuse()
-		return s.err
+		return s.first, s.err
 	case <-ctx.Done():
-		return ctx.Err()
+		return 0, ctx.Err()
 	}
 }
