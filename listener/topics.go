@@ -25,6 +25,7 @@ type topics struct {
 	retained      types.Tree[retained]
 	retainedCount int
 	retainedBytes int
+	expires       time.Time // none of the retained messages is gone before; zero: none ever is
 	lastSeq       types.Seq // used by keep
 	stored        bool      // somebody else calls retain, with what is committed
 }
@@ -172,8 +173,44 @@ func (t *topics) keep(m *types.Message) bool {
 	return true
 }
 
-// hasRoom says whether m can be retained.
+// hasRoom says whether m can be retained, perhaps in the place of messages that have
+// expired.
 func (t *topics) hasRoom(m *types.Message) bool {
+	return t.fits(m) || t.someExpired(time.Now()) && !types.TooDeep(m.Topic)
+}
+
+func (t *topics) someExpired(now time.Time) bool { return !t.expires.IsZero() && now.After(t.expires) }
+
+// expire forgets the messages that have expired, and returns their numbers.
+func (t *topics) expire(now time.Time) (done []types.Seq) {
+	var over []retained
+	t.expires = time.Time{}
+	t.retained.TopicsOf("#", func(kept retained) bool {
+		if kept.at(now) == nil {
+			over = append(over, kept)
+		} else {
+			t.willExpire(kept.until)
+		}
+		return true
+	})
+	for _, kept := range over {
+		t.retained.Remove(kept.message.Topic)
+		t.retainedCount--
+		t.retainedBytes -= kept.message.Size()
+		done = append(done, kept.seq)
+	}
+	return done
+}
+
+// willExpire notes that a message is gone after until, unless that is zero.
+func (t *topics) willExpire(until time.Time) {
+	if !until.IsZero() && (t.expires.IsZero() || until.Before(t.expires)) {
+		t.expires = until
+	}
+}
+
+// fits says whether m can be retained beside all that is.
+func (t *topics) fits(m *types.Message) bool {
 	if len(m.Payload) == 0 {
 		return true
 	}
@@ -191,14 +228,17 @@ func (t *topics) hasRoom(m *types.Message) bool {
 // something newer, or forgets what is kept under its topic if it has no payload
 // [MQTT-3.3.1-10]. It returns the numbers that are not needed any more.
 func (t *topics) retain(seq types.Seq, m *types.Message, since time.Time) (done []types.Seq) {
+	if now := time.Now(); !t.fits(m) && t.someExpired(now) {
+		done = t.expire(now)
+	}
 	var old *retained
 	if !types.TooDeep(m.Topic) {
 		old = t.retained.Get(m.Topic)
 	}
 	if old != nil && old.seq > seq {
-		return []types.Seq{seq}
+		return append(done, seq)
 	}
-	room := t.hasRoom(m)
+	room := t.fits(m)
 	if old != nil {
 		done = append(done, old.seq)
 		t.retainedCount--
@@ -215,6 +255,7 @@ func (t *topics) retain(seq types.Seq, m *types.Message, since time.Time) (done 
 	*place = retained{message: &own, seq: seq}
 	if m.Expiry > 0 {
 		place.until = since.Add(m.Expiry)
+		t.willExpire(place.until)
 	}
 	t.retainedCount++
 	t.retainedBytes += m.Size()
