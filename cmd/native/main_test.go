@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/httpapi"
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -274,4 +276,20 @@ func TestPortTakenComesFirst(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(filepath.Dir(config), "data")); !os.IsNotExist(err) {
 		t.Errorf("there is a data directory: %v", err)
 	}
+}
+
+// The port of a gateway that was killed a moment ago may be in use still.
+func TestPortThatIsLetGo(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	time.AfterFunc(dyingTime/10, func() { taken.Close() })
+	m := config.MQTT{Listener: config.Listener{Listen: taken.Addr().String()}}
+	bound, err := bind(t.Context(), &m, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound.Close()
 }

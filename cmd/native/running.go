@@ -56,7 +56,7 @@ func start(ctx context.Context, read source, out io.Writer, log *slog.Logger) (*
 		return nil, err
 	}
 	g := &running{log: log, systemd: systemd{log}, source: read, config: cfg, shared: listener.NewLocal(log)}
-	bound, err := listener.Bind(ctx, endpoints(&cfg.MQTT), log) // first: a port may be taken
+	bound, err := bind(ctx, &cfg.MQTT, log) // first: a port may be taken
 	if err != nil {
 		return nil, err
 	}
