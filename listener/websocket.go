@@ -32,8 +32,36 @@ const (
 // where one message ends and the next begins has no meaning [MQTT-6.0.0-2].
 type socket struct {
 	*websocket.Conn
+	limited *limited  // what it is on
 	message io.Reader // what is left of the present one
 	close   sync.Once
+}
+
+// limited is a connection that a WebSocket writes to. The WebSocket sets a deadline
+// of its own for each write, and takes no other while one is under way: that of
+// limit holds all the same.
+type limited struct {
+	net.Conn
+	mu   sync.Mutex
+	most time.Time // zero: none
+}
+
+// SetWriteDeadline is called by the WebSocket.
+func (l *limited) SetWriteDeadline(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.most.IsZero() && (t.IsZero() || l.most.Before(t)) {
+		t = l.most
+	}
+	return l.Conn.SetWriteDeadline(t)
+}
+
+// limit sets the deadline of all writes, also of one that is under way.
+func (l *limited) limit(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.most = t
+	return l.Conn.SetWriteDeadline(t)
 }
 
 var _ net.Conn = (*socket)(nil)
@@ -49,7 +77,8 @@ func upgrade(conn net.Conn, e *Endpoint) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no request for a WebSocket: %w", err)
 	}
-	w := &answer{conn: conn, in: in, header: http.Header{}}
+	under := &limited{Conn: conn}
+	w := &answer{conn: under, in: in, header: http.Header{}}
 	if !speaksMQTT(r) {
 		http.Error(w, "this address is for MQTT over WebSocket (subprotocol mqtt)", http.StatusBadRequest)
 		return nil, errors.New("a request that is not for MQTT over WebSocket")
@@ -64,7 +93,7 @@ func upgrade(conn net.Conn, e *Endpoint) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w (Origin %.100q, Host %.100q; a page of another origin is let in by allowed_origins)", err, r.Header.Get("Origin"), r.Host)
 	}
-	return &socket{Conn: ws}, nil
+	return &socket{Conn: ws, limited: under}, nil
 }
 
 // subprotocols are the names of MQTT: that of the standard [MQTT-6.0.0-3], and
@@ -173,6 +202,9 @@ func (s *socket) Write(b []byte) (int, error) {
 	}
 	return len(b), nil
 }
+
+// SetWriteDeadline implements net.Conn.
+func (s *socket) SetWriteDeadline(t time.Time) error { return s.limited.limit(t) }
 
 // SetDeadline implements net.Conn.
 func (s *socket) SetDeadline(t time.Time) error {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/mqttdb/mqttdb/types"
 )
 
 // dialSocket connects by WebSocket; the response is there also when that is
@@ -48,7 +50,7 @@ func TestWebSocket(t *testing.T) {
 	if got := response.Header.Get("Sec-WebSocket-Protocol"); got != "mqtt" {
 		t.Errorf("subprotocol %q", got)
 	}
-	c := &rawClient{t: t, Conn: &socket{Conn: ws}, version: mqtt311}
+	c := &rawClient{t: t, Conn: &socket{Conn: ws, limited: &limited{Conn: ws.NetConn()}}, version: mqtt311}
 	c.r = bufio.NewReader(c.Conn)
 	whole := bytes.Join([][]byte{
 		connectPacket(mqtt311, "c", "", 60),
@@ -260,4 +262,32 @@ func TestSlowHandshakes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A client that does not read, or is not there any more, ends when it has to: else
+// the next one with its client id would wait for it.
+func TestWebSocketThatDoesNotRead(t *testing.T) {
+	s, _ := start(t, Options{Sink: &testSink{}, Endpoints: []Endpoint{socketEndpoint}})
+	connect := func() *rawClient {
+		ws, _, err := dialSocket(t, s, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &rawClient{t: t, Conn: &socket{Conn: ws, limited: &limited{Conn: ws.NetConn()}}, version: mqtt311}
+		c.r = bufio.NewReader(c.Conn)
+		c.send(connectPacket(mqtt311, "c", "", 0))
+		c.expect([]byte{0x20, 2, 0, 0})
+		return c
+	}
+	stuck := connect()
+	stuck.subscribe("t", 0)
+	m := types.Message{Topic: "t", Payload: make([]byte, 100_000)}
+	until(t, s, "a full connection", func(st Stats) bool {
+		s.Deliver(m)
+		return st.Dropped > 0
+	})
+	next := connect()
+	next.publish("u", "x", 1, 1, false)
+	next.expect(ackPacket(pubackKind, 1))
+	until(t, s, "the end of the first", func(st Stats) bool { return st.Subscriptions == 0 })
 }
