@@ -45,6 +45,7 @@ func (a *queue) fail(why error) {
 	again := errors.As(why, &trouble)
 	if again {
 		a.trouble = trouble
+		a.publishTrouble(trouble) // before the answers: who sends again at once must be refused (S2.1)
 	}
 	if a.timer != nil {
 		a.timer()
@@ -67,7 +68,6 @@ func (a *queue) fail(why error) {
 	if !again {
 		return
 	}
-	a.publishTrouble(trouble)
 	a.config.Changed()
 	if !a.opened && a.config.Fatal(trouble) {
 		return
