@@ -330,8 +330,9 @@ func TestClearRecalls(t *testing.T) {
 	}
 }
 
-// A random history of consumers that come, go and are killed loses nothing,
-// doubles nothing that was recorded as acknowledged, and keeps the order.
+// A random history of consumers that come, go and are killed, and of clearings,
+// loses nothing, doubles nothing that was recorded as acknowledged, and keeps the
+// order.
 func TestConsumersAgainstAModel(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { runConsumersHistory(t, rand.New(rand.NewPCG(seed, 7)), 250) })
@@ -347,6 +348,7 @@ type modelled struct {
 	r      *testReceiver
 	seen   int // of r.got, looked at
 	recent types.Seq
+	acked  types.Seq // the last that this receiver has acknowledged
 }
 
 func runConsumersHistory(t *testing.T, random *rand.Rand, steps int) {
@@ -369,6 +371,7 @@ func runConsumersHistory(t *testing.T, random *rand.Rand, steps int) {
 			}
 			m.recent = g.Seq
 		}
+		m.r.sent = m.seen
 		for _, g := range m.r.got {
 			if m.owed[g.Seq] {
 				open = append(open, g.Seq)
@@ -382,7 +385,7 @@ func runConsumersHistory(t *testing.T, random *rand.Rand, steps int) {
 			m = &modelled{name: name, subs: map[string]types.Seq{}, owed: map[types.Seq]bool{}}
 			all[name] = m
 		}
-		m.r, m.seen, m.recent = newReceiver(), 0, 0
+		m.r, m.seen, m.recent, m.acked = newReceiver(), 0, 0, 0
 		m.token = d.join(name, m.r, 1+random.IntN(6)).Token
 		return m
 	}
@@ -390,7 +393,17 @@ func runConsumersHistory(t *testing.T, random *rand.Rand, steps int) {
 		name := string(rune('A' + random.IntN(4)))
 		m := all[name]
 		here := m != nil && m.r != nil
-		switch k := random.IntN(100); {
+		switch k := random.IntN(110); {
+		case k >= 100: // clear
+			filter := []string{"nothing", "nothing", "b", "a/1"}[random.IntN(4)]
+			d.clear(filter)
+			for _, m := range all {
+				for seq := range m.owed {
+					if types.Matches(filter, history[seq]) {
+						delete(m.owed, seq)
+					}
+				}
+			}
 		case k < 30: // publish
 			topic := topics[random.IntN(len(topics))]
 			n := 1 + random.IntN(3)
@@ -414,6 +427,7 @@ func runConsumersHistory(t *testing.T, random *rand.Rand, steps int) {
 				d.acknowledge(m.token, done...)
 				for _, s := range done {
 					delete(m.owed, s)
+					m.acked = max(m.acked, s)
 				}
 			}
 		case k < 70: // come, or take over
@@ -425,9 +439,9 @@ func runConsumersHistory(t *testing.T, random *rand.Rand, steps int) {
 			if here {
 				look(m)
 				m.r.mu.Lock()
-				last := types.Seq(0)
+				last := m.acked
 				if n := len(m.r.got); n > 0 {
-					last = m.r.got[random.IntN(n)].Seq
+					last = max(last, m.r.got[random.IntN(n)].Seq)
 				}
 				m.r.mu.Unlock()
 				d.Tell(Leave{Consumer: m.token, Last: last})
@@ -479,7 +493,7 @@ func runConsumersHistory(t *testing.T, random *rand.Rand, steps int) {
 		}
 	}
 	d.pending(0)
-	if s := d.queue.State(); s.Counters.Accepted != s.Counters.Left[types.Sent]+s.Counters.Left[types.Dropped] {
+	if s := d.queue.State(); s.Counters.Accepted != s.Counters.Left[types.Sent]+s.Counters.Left[types.Dropped]+s.Counters.Left[types.Cleared] {
 		t.Errorf("the books: %+v", s.Counters)
 	}
 }
