@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 
 // authority signs certificates, and keeps them as files in a folder of its own.
 type authority struct {
+	once   sync.Once // for the certificate of brokers
 	t      *testing.T
 	dir    string
 	key    *ecdsa.PrivateKey
@@ -102,6 +104,7 @@ func (a *authority) issue(name string, expires time.Time) (certFile, keyFile str
 // authority's, and asks its clients for one.
 func (a *authority) secures() mosquitto.Option {
 	a.t.Helper()
-	certFile, keyFile := a.issue("broker.example", time.Now().Add(time.Hour))
+	a.once.Do(func() { a.issue("broker.example", time.Now().Add(time.Hour)) }) // one for all that run side by side
+	certFile, keyFile := a.file("broker.example"), a.file("broker.example-key")
 	return mosquitto.WithConfig("cafile "+a.file("ca"), "certfile "+certFile, "keyfile "+keyFile, "require_certificate true")
 }
