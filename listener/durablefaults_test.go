@@ -178,9 +178,12 @@ func (r *recipient) holds(sources []*source) {
 				lost++
 			}
 		}
-		if lost > 0 || s.acked == 0 {
+		if lost > 0 {
 			r.t.Errorf("%s misses %d of %d acknowledged messages of source %d", r.id, lost, s.acked, s.lane)
 		}
+	}
+	if total == 0 { // a single source may not have come to it, on a busy machine
+		r.t.Error("nothing was acknowledged")
 	}
 	r.t.Logf("%s: %d acknowledged, %d delivered, %d twice at QoS 1", r.id, total, len(r.numbers), r.twice)
 }
