@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"testing"
@@ -447,18 +448,18 @@ func TestMediumLeaks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Nothing is to be left to the collector, which closes what it finds.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	cycle(1)
-	runtime.GC()
 	goroutines, files := runtime.NumGoroutine(), openFiles(t)
 	const cycles = 50
 	for i := range uint64(cycles) {
 		cycle(i + 2)
 	}
-	runtime.GC()
 	if n := runtime.NumGoroutine() - goroutines; n > cycles+5 {
 		t.Errorf("%d goroutines more after %d cycles", n, cycles)
 	}
-	if n := openFiles(t) - files; n > 5 {
+	if n := openFiles(t) - files; n > 0 {
 		t.Errorf("%d files more after %d cycles", n, cycles)
 	}
 }

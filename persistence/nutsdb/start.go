@@ -68,9 +68,18 @@ func (s *source) open(active written, record []byte) (*medium, error) {
 	if err := s.disk.syncNames(s.dir); err != nil {
 		return nil, err
 	}
+	// NutsDB v1.1.0 reads a segment that has no hint, and does not close the
+	// descriptor with which it found nothing.
+	hint := segmentFile(s.dir, active.id, hintSuffix)
+	if err := ensure(hint, nil); err != nil {
+		return nil, err
+	}
 	db, err := openDatabase(s.dir, s.segmentSize, s.buffers)
 	if err != nil {
 		return nil, err
+	}
+	if err := removeIfThere(hint); err != nil {
+		return nil, errors.Join(err, db.close())
 	}
 	if got := db.active(); got != active.id {
 		return nil, errors.Join(errors.New("the database appends to another segment than it was given"), db.close())
