@@ -199,6 +199,9 @@ func (a *queue) gather(c *persistence.Commit, most int) (entries, whole int) {
 		if bytes += r.Note.size(); i > 0 && bytes > writeBytes {
 			return len(c.Messages), i
 		}
+		if r.Note != nil && len(c.Messages) > 0 && bytes+int(r.cost.Bytes) > writeBytes {
+			return len(c.Messages), i // its entries are not to be parted
+		}
 		for j := r.written; j < len(r.Entries); j++ {
 			size := r.Entries[j].Message.Size()
 			if len(c.Messages) > 0 && bytes+size > writeBytes {

@@ -26,6 +26,15 @@ type InboundConfig struct {
 	// accepted; one that is stored again keeps it. nil: nothing is stored.
 	Store func(m types.Message, number uint64, done func(error), room func()) bool
 
+	// Queue, if set, is where accepted messages are stored instead, each in one
+	// commit with what has to be known of its packet id (S4.1). Store and Deliver
+	// are not used then.
+	Queue *Queue
+
+	// Tombstones is how many packet ids are remembered behind their PUBREL, where
+	// there is a Queue; 200 if 0.
+	Tombstones int
+
 	// Deliver takes an accepted message once it is stored, in their order.
 	// Behind it the broker gets its acknowledgement. nil: nobody is told.
 	Deliver func(types.Message)
@@ -46,6 +55,9 @@ func (c *InboundConfig) setDefaults() {
 	}
 	if c.Store == nil {
 		c.Store = func(_ types.Message, _ uint64, done func(error), _ func()) bool { done(nil); return true }
+	}
+	if c.Tombstones == 0 {
+		c.Tombstones = 200
 	}
 	if c.Deliver == nil {
 		c.Deliver = func(types.Message) {}
@@ -92,6 +104,9 @@ func SpawnInbound(s *System, c InboundConfig) (*Inbound, error) {
 	h := &Inbound{}
 	k := &inboundKeeper{config: c, handle: h, open: make(map[uint16]bool)}
 	ref, err := spawn(s, c.Name, func(self Ref[InboundMessage]) role[InboundMessage] {
+		if c.Queue != nil {
+			return newReceiving(k, self)
+		}
 		return &inbound{inboundKeeper: k, self: self, settling: &settlements{self: self}}
 	}, func(InboundMessage, error) {})
 	if err != nil {
@@ -106,7 +121,8 @@ func SpawnInbound(s *System, c InboundConfig) (*Inbound, error) {
 type inboundKeeper struct {
 	config InboundConfig
 	handle *Inbound
-	number uint64 // of the message that was accepted last
+	life   uint64 // number of the role that lives, where there is a Queue
+	number uint64 // of the message that was accepted last, where there is none
 
 	// open holds the packet ids of QoS 2 messages whose PUBREL is still to come
 	// [MQTT-4.3.3].
@@ -118,11 +134,8 @@ type inboundKeeper struct {
 type inbound struct {
 	*inboundKeeper
 	self Ref[InboundMessage]
-
-	link  broker.Link // the latest
-	held  bool        // it was told to keep the rest back
-	acks  []broker.Ack
-	acked broker.Link // what acks are for
+	acknowledging
+	holding
 
 	// line is what is not acknowledged yet: some is being stored, the rest waits.
 	line     []*arrival
@@ -154,7 +167,7 @@ func (i *inbound) receive(m InboundMessage) {
 	}
 	i.advance()
 	i.flush()
-	i.hold()
+	i.hold(i.bytes, i.config.MaxHeld)
 	i.handle.waiting.Store(int64(len(i.line)))
 	i.config.Changed()
 }
@@ -162,7 +175,7 @@ func (i *inbound) receive(m InboundMessage) {
 // linked begins with a new link. The broker sends again what it has not heard
 // of, if it has kept the session; else nobody does.
 func (i *inbound) linked(m Linked) {
-	i.link, i.held = m.Link, false
+	i.holding = holding{link: m.Link}
 	if !m.Present {
 		clear(i.open)
 		return
@@ -310,33 +323,6 @@ func (i *inbound) finish(a *arrival) {
 		i.acknowledge(a.link, broker.Ack{Kind: broker.PubAck, ID: a.id})
 	case 2:
 		i.acknowledge(a.link, broker.Ack{Kind: broker.PubRec, ID: a.id})
-	}
-}
-
-// acknowledge notes what flush writes: many at once.
-func (i *inbound) acknowledge(l broker.Link, a broker.Ack) {
-	if i.acked != l {
-		i.flush()
-	}
-	i.acked = l
-	i.acks = append(i.acks, a)
-}
-
-func (i *inbound) flush() {
-	if len(i.acks) > 0 {
-		_ = i.acked.Acknowledge(i.acks) // a link that is closed has told so: the broker repeats what it did not hear of
-		i.acks = i.acks[:0]
-	}
-	i.acked = nil
-}
-
-// hold keeps the broker from sending more than may wait here.
-func (i *inbound) hold() {
-	h, ok := i.link.(broker.Holder)
-	full := i.bytes > i.config.MaxHeld || i.held && i.bytes > i.config.MaxHeld/2
-	if ok && full != i.held {
-		i.held = full
-		h.Hold(full)
 	}
 }
 

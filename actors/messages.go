@@ -21,7 +21,7 @@ type (
 	// queue releases it. Answer: Done, exactly once, when all are committed.
 	Enqueue struct {
 		Entries []persistence.Entry // one or more
-		Note    *Note               // what is to be in the same commit as the last of them, but for its Sync and Reply; nil: nothing
+		Note    *Note               // what is to be in the same commit as the last of them, and as all if they take 256 KiB at most, but for its Sync and Reply; nil: nothing
 		Done    Completion
 	}
 
@@ -311,6 +311,19 @@ type (
 	answeredSome struct{}
 	roomMade     struct{}
 	retryDue     struct{}
+
+	// packetsRead carries what is stored of packet ids, or why that is not known;
+	// groupStored says what became of a group of packets. life is that of the role
+	// that asked.
+	packetsRead struct {
+		life  uint64
+		marks []persistence.Mark
+		err   error
+	}
+	groupStored struct {
+		life uint64
+		err  error
+	}
 )
 
 func (Linked) inboundMessage()       {}
@@ -318,6 +331,8 @@ func (Arrived) inboundMessage()      {}
 func (answeredSome) inboundMessage() {}
 func (roomMade) inboundMessage()     {}
 func (retryDue) inboundMessage()     {}
+func (packetsRead) inboundMessage()  {}
+func (groupStored) inboundMessage()  {}
 
 // LogValue keeps payloads out of logs.
 func (m Arrived) LogValue() slog.Value { return slog.IntValue(len(m.Packets)) }

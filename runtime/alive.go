@@ -21,23 +21,25 @@ func (rt *Runtime) Alive(ctx context.Context) error {
 	links := make([]*actors.Connection, len(connections))
 	call := rollCall{missing: make(map[string]bool), all: make(chan struct{})}
 	for i, c := range connections {
-		call.missing[c.queue.Name()] = true
 		if links[i] = c.wire.present().link; links[i] != nil {
 			call.missing[links[i].Name()] = true
 		}
 	}
-	for _, q := range rt.local.queues() {
+	queues := rt.local.queues()
+	for _, c := range connections {
+		queues = append(queues, c.queues()...)
+	}
+	for _, q := range queues {
 		call.missing[q.Name()] = true
 	}
 	if len(call.missing) == 0 {
 		return nil
 	}
-	for _, q := range rt.local.queues() {
+	for _, q := range queues { // now that all are on the list
 		q.Tell(actors.Describe{Reply: func(types.QueueStatus, error) { call.here(q.Name()) }})
 	}
-	for i, c := range connections { // now that all are on the list
-		c.queue.Tell(actors.Describe{Reply: func(types.QueueStatus, error) { call.here(c.queue.Name()) }})
-		if link := links[i]; link != nil {
+	for _, link := range links {
+		if link != nil {
 			link.Tell(actors.Ping{Reply: func(struct{}, error) { call.here(link.Name()) }})
 		}
 	}

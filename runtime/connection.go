@@ -17,15 +17,16 @@ import (
 
 // Connection is a broker connection and its queue. It may be used concurrently.
 type Connection struct {
-	rt      *Runtime
-	name    string
-	source  string // of the origin of what its broker sends (S6.2)
-	current atomic.Pointer[settings]
-	queue   *actors.Queue
-	wire    wire
-	tracker tracker
-	refused atomic.Uint64
-	noted   atomic.Int64 // when a refusal was logged last
+	rt       *Runtime
+	name     string
+	source   string // of the origin of what its broker sends (S6.2)
+	current  atomic.Pointer[settings]
+	queue    *actors.Queue
+	incoming incoming
+	wire     wire
+	tracker  tracker
+	refused  atomic.Uint64
+	noted    atomic.Int64 // when a refusal was logged last
 
 	clientID atomic.Pointer[string] // that was made and stored; nil until the store was opened
 }
@@ -57,9 +58,17 @@ func (rt *Runtime) newConnection(name string) *Connection {
 // Name is the name of the connection.
 func (c *Connection) Name() string { return c.name }
 
-// startQueue starts the queue of c, and not yet what dials. It fails if the store
+// startQueues starts the queues of c, and not yet what dials. It fails if a store
 // is not ours to open; any other trouble of the store is left to the queue, which
-// tries again. A queue that was started all the same is to be stopped then.
+// tries again. What was started all the same is to be stopped then.
+func (c *Connection) startQueues(ctx context.Context, s *settings) error {
+	if err := c.startQueue(ctx, s); err != nil {
+		return err
+	}
+	return c.startIncoming(ctx, s)
+}
+
+// startQueue starts the outgoing queue.
 func (c *Connection) startQueue(ctx context.Context, s *settings) error {
 	c.current.Store(s)
 	rt, cfg := c.rt, &s.Connection
@@ -251,7 +260,7 @@ func (c *Connection) Resume() error {
 // that took too long; then the queue, with all it was given.
 func (c *Connection) stop(ctx context.Context, within time.Duration) error {
 	errs := []error{c.wire.stop(ctx, within)}
-	errs = append(errs, c.queue.Stop(ctx))
+	errs = append(errs, c.incoming.stop(ctx), c.queue.Stop(ctx))
 	c.tracker.close()
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("stop %s: %w", c.name, err)

@@ -73,12 +73,14 @@ func (r *reload) leave(c *Connection) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gone = slices.DeleteFunc(r.gone, func(c *Connection) bool {
-		select {
-		case <-c.queue.Gone():
-			return true
-		default:
-			return false
+		for _, q := range c.queues() {
+			select {
+			case <-q.Gone():
+			default:
+				return false
+			}
 		}
+		return true
 	})
 	r.gone = append(r.gone, c)
 }
@@ -233,7 +235,7 @@ func (rt *Runtime) need(c *change, differences []config.Change) error {
 // openAdded starts the queues of the connections that are added, or none.
 func (rt *Runtime) openAdded(ctx context.Context, p *plan) error {
 	for i, c := range p.added {
-		err := c.startQueue(ctx, c.settings)
+		err := c.startQueues(ctx, c.settings)
 		if err == nil {
 			continue
 		}

@@ -97,7 +97,7 @@ func (rt *Runtime) start(ctx context.Context) error {
 	rt.lineup.Store(next) // nobody has rt yet; close stops what was started
 	for _, cfg := range rt.config.Connections {
 		c, settings := rt.newConnection(cfg.Name), newSettings(cfg)
-		err := c.startQueue(ctx, settings)
+		err := c.startQueues(ctx, settings)
 		if c.queue != nil {
 			next.add(c, settings)
 		}
@@ -213,7 +213,7 @@ func (rt *Runtime) Kill(actor string) error {
 		switch {
 		case actor == c.queue.Name():
 			c.queue.Kill()
-		case c.wire.kill(actor):
+		case c.wire.kill(actor), c.incoming.kill(actor):
 		default:
 			continue
 		}
@@ -272,7 +272,7 @@ func (rt *Runtime) closeStores(ctx context.Context) error {
 	closed := make(chan error, 1)
 	running := rt.local.queues()
 	for _, c := range append(rt.connections(), rt.reload.leaving()...) {
-		running = append(running, c.queue)
+		running = append(running, c.queues()...)
 	}
 	go func() {
 		for _, q := range running {

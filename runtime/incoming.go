@@ -1,0 +1,88 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+
+	"github.com/mqttdb/mqttdb/actors"
+	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// incoming is what is stored of the messages from a broker until all to whom they
+// belong have them, where persist.incoming asks for that.
+type incoming struct {
+	queue     *actors.Queue     // nil: nothing is stored
+	consumers *actors.Consumers // who gets what is in it
+}
+
+// startIncoming starts the incoming queue of c and its consumers, if there are to
+// be any; see startQueues.
+func (c *Connection) startIncoming(ctx context.Context, s *settings) error {
+	if s.Persist.Incoming != config.On {
+		return nil
+	}
+	rt, name := c.rt, s.Name+"/incoming"
+	q, err := actors.SpawnQueue(rt.system, actors.QueueConfig{
+		Name:               name,
+		Open:               func(ctx context.Context) (persistence.Queue, error) { return rt.o.Durable.Open(ctx, name) },
+		SyncWithin:         syncWithin(s.Sync),
+		CommitDelay:        s.CommitDelay,
+		Fatal:              fatal,
+		Compactor:          rt.compactor,
+		CompactionInterval: s.CompactionInterval,
+		Changed:            rt.board.changed,
+		Logger:             rt.o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	c.incoming.queue = q
+	_, trouble := actors.Ask(ctx, q.Ref, func(r actors.Reply[types.QueueStatus]) actors.QueueMessage {
+		return actors.Describe{Reply: r}
+	})
+	if fatal(trouble) {
+		return trouble
+	}
+	c.incoming.consumers, err = actors.SpawnConsumers(rt.system, actors.ConsumersConfig{
+		Name: s.Name + "/consumers", Queue: q, Changed: rt.board.changed, Logger: rt.o.Logger,
+	})
+	return errors.Join(err, ctx.Err())
+}
+
+// stop ends the actors, with all they were given.
+func (i *incoming) stop(ctx context.Context) error {
+	var errs []error
+	if i.consumers != nil {
+		errs = append(errs, i.consumers.Stop(ctx))
+	}
+	if i.queue != nil {
+		errs = append(errs, i.queue.Stop(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// kill makes the actor of that name fail, and says whether it is one of these.
+func (i *incoming) kill(actor string) bool {
+	switch {
+	case i.queue != nil && actor == i.queue.Name():
+		i.queue.Kill()
+	case i.consumers != nil && actor == i.consumers.Name():
+		i.consumers.Kill()
+	default:
+		return false
+	}
+	return true
+}
+
+// queues lists those of c that run.
+func (c *Connection) queues() []*actors.Queue {
+	var list []*actors.Queue
+	for _, q := range []*actors.Queue{c.queue, c.incoming.queue} {
+		if q != nil {
+			list = append(list, q)
+		}
+	}
+	return list
+}
