@@ -38,6 +38,7 @@ type ConnectionConfig struct {
 	Options func(ctx context.Context) (broker.ConnectOptions, error)
 
 	Queue   *Queue
+	Session *Queue              // where the mark of the session is kept [S3.4]; nil: Queue
 	Inbound Ref[InboundMessage] // takes what the broker sends
 	Filters []broker.Filter     // what is subscribed to
 
@@ -77,6 +78,9 @@ func (c *ConnectionConfig) setDefaults() {
 	}
 	if c.Options == nil {
 		c.Options = func(context.Context) (broker.ConnectOptions, error) { return broker.ConnectOptions{}, nil }
+	}
+	if c.Session == nil {
+		c.Session = c.Queue
 	}
 	if len(c.Brokers) == 0 {
 		c.Brokers = []Broker{{Dialer: c.Dialer}}

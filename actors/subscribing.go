@@ -97,7 +97,7 @@ func (c *connection) mark(marks []persistence.Mark) {
 		return
 	}
 	log := c.config.Logger
-	c.config.Queue.Tell(Note{Marks: marks, Reply: func(_ Noted, err error) {
+	c.config.Session.Tell(Note{Marks: marks, Reply: func(_ Noted, err error) {
 		if err != nil { // the next link asks again
 			log.Warn("what the broker has granted could not be stored", "error", err)
 		}

@@ -141,10 +141,8 @@ func (c *Connection) connectOptions(ctx context.Context) (broker.ConnectOptions,
 		will.Retain = false
 	}
 	return broker.ConnectOptions{
-		ClientID: clientID,
-		// Where nothing is kept, nothing would know the session after a restart
-		// (S3.4).
-		CleanSession: cfg.CleanSession || cfg.Persist.Outgoing == config.Off,
+		ClientID:     clientID,
+		CleanSession: cfg.CleanSession || !keepsSession(cfg.Persist),
 		Username:     username,
 		Password:     password,
 		KeepAlive:    cfg.KeepAlive,

@@ -26,7 +26,7 @@ func (c *Connection) startIncoming(ctx context.Context, s *settings) error {
 	rt, name := c.rt, s.Name+"/incoming"
 	q, err := actors.SpawnQueue(rt.system, actors.QueueConfig{
 		Name:               name,
-		Open:               func(ctx context.Context) (persistence.Queue, error) { return rt.o.Durable.Open(ctx, name) },
+		Open:               func(ctx context.Context) (persistence.Queue, error) { return c.openIncoming(ctx, name) },
 		SyncWithin:         syncWithin(s.Sync),
 		CommitDelay:        s.CommitDelay,
 		Fatal:              fatal,

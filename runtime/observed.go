@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/mqttdb/mqttdb/actors"
+	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -78,19 +79,56 @@ func (o *observed) reading() (over func()) {
 // connection (S9).
 const clientIDMark = "client_id"
 
-// open opens the queue of c and finds out, or makes, the client id that is
-// stored in it.
+// keepsSession says whether something is kept that knows the session with the
+// broker after a restart (S3.4).
+func keepsSession(p config.Persist) bool {
+	return p.Outgoing != config.Off || p.Incoming == config.On
+}
+
+// sessionInIncoming says whether what there is to know of the session is kept in
+// the incoming queue: else it is in the outgoing one.
+func sessionInIncoming(p config.Persist) bool {
+	return p.Outgoing == config.Off && p.Incoming == config.On
+}
+
+// sessionQueue is the queue that the client id and the mark of the session are
+// kept in.
+func (c *Connection) sessionQueue() *actors.Queue {
+	if sessionInIncoming(c.config().Persist) {
+		return c.incoming.queue
+	}
+	return c.queue
+}
+
+// open opens the outgoing queue of c, and finds out, or makes, the client id if it
+// is stored in it.
 func (c *Connection) open(ctx context.Context, store persistence.Store, name string) (persistence.Queue, error) {
 	q, err := store.Open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
+	if !sessionInIncoming(c.config().Persist) {
+		if err := c.identify(ctx, q); err != nil {
+			_ = q.Close(ctx) // the error that counts is the other one
+			return nil, err
+		}
+	}
+	c.tracker.began(q.State())
+	return &observed{q, &c.tracker}, nil
+}
+
+// openIncoming opens the incoming queue of c, and finds out, or makes, the client
+// id if it is stored in it.
+func (c *Connection) openIncoming(ctx context.Context, name string) (persistence.Queue, error) {
+	q, err := c.rt.o.Durable.Open(ctx, name)
+	if err != nil || !sessionInIncoming(c.config().Persist) {
+		return q, err
+	}
 	if err := c.identify(ctx, q); err != nil {
 		_ = q.Close(ctx) // the error that counts is the other one
 		return nil, err
 	}
-	c.tracker.began(q.State())
-	return &observed{q, &c.tracker}, nil
+	return q, nil
 }
 
 // identify reads the client id that was made for c, or makes it if it is needed.
@@ -131,7 +169,7 @@ func (c *Connection) needClientID(ctx context.Context) error {
 		return nil
 	}
 	mark, id := c.makeClientID()
-	_, err := actors.Ask(ctx, c.queue.Ref, func(r actors.Reply[actors.Noted]) actors.QueueMessage {
+	_, err := actors.Ask(ctx, c.sessionQueue().Ref, func(r actors.Reply[actors.Noted]) actors.QueueMessage {
 		return actors.Note{Marks: []persistence.Mark{mark}, Sync: true, Reply: r}
 	})
 	if err != nil {
