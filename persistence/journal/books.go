@@ -296,12 +296,22 @@ func (b *books) state() persistence.State {
 	}
 }
 
-// balance makes accepted the sum of what left and what is pending: the messages
-// behind the last counters that were written are not in those.
-func (b *books) balance() {
+// balance makes accepted the sum of what left and what is pending. The messages
+// behind the last counters that were written are not in those; accepted is with
+// them. Loss of power may take an older acknowledgement and spare a newer one,
+// whose counters know of both: what is pending again has not left.
+func (b *books) balance(accepted uint64) {
 	sum := b.pending(persistence.Range{First: 1, Last: b.next - 1})
 	for _, n := range b.counters.Left {
 		sum += n
+	}
+	for reason := range b.counters.Left {
+		if sum <= accepted {
+			break
+		}
+		back := min(sum-accepted, b.counters.Left[reason])
+		b.counters.Left[reason] -= back
+		sum -= back
 	}
 	b.counters.Accepted = sum
 }

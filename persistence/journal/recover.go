@@ -36,7 +36,7 @@ func (q *Queue) recover(f found, c Contents) error {
 	hit := f.hitSince(state, head, c)
 	damaged := stateless || unreadable > 0 || hit.damaged
 	unclean := state != nil && state.Lazy && !(state.Clean && f.lsn == head.LSN)
-	q.recoverIndex(f, stateless)
+	accepted := q.books.counters.Accepted + q.recoverIndex(f, stateless)
 
 	r := recovery{q: q}
 	q.lsn = max(f.lsn, f.key)
@@ -53,7 +53,7 @@ func (q *Queue) recover(f found, c Contents) error {
 	r.fillHoles(damaged || hit.torn)
 	q.books.raiseFloor()
 	q.index.settle(slices.Values([]persistence.Range{{First: 1, Last: q.books.next}}), &q.books)
-	q.books.balance()
+	q.books.balance(accepted)
 	switch {
 	case damaged:
 		q.books.suspect = q.books.next - 1
@@ -167,15 +167,16 @@ func (q *Queue) replay(deltas []head, above uint64) (unreadable int, err error) 
 	return unreadable, nil
 }
 
-// recoverIndex indexes the batches. Without a state the floor lies below the
-// first of them.
-func (q *Queue) recoverIndex(f found, stateless bool) {
+// recoverIndex indexes the batches and returns how many numbers were given out that
+// the state does not know of. Without a state the floor lies below the first batch.
+func (q *Queue) recoverIndex(f found, stateless bool) (unknown uint64) {
 	if stateless && len(f.batches) > 0 && q.books.floor == 0 {
 		first := slices.MinFunc(f.batches, func(a, b head) int { return cmp.Compare(a.First, b.First) })
 		q.books.floor = first.First - 1
 		q.books.done.RemoveTo(q.books.floor)
 	}
 	spans := make([]span, 0, len(f.batches))
+	known := q.books.next
 	for _, h := range f.batches {
 		q.books.next = max(q.books.next, h.Last+1)
 		if h.Last <= q.books.floor && q.books.dead.Within(persistence.Range{First: h.First, Last: h.Last}) == 0 {
@@ -189,6 +190,7 @@ func (q *Queue) recoverIndex(f found, stateless bool) {
 	}
 	spans, q.disk.covered = layer(spans)
 	q.index.replace(0, 0, spans...)
+	return uint64(q.books.next - known)
 }
 
 // recovery is what recovery makes done. It is recorded in a delta of its own,

@@ -361,3 +361,31 @@ func TestLastSegmentIsGone(t *testing.T) {
 		})
 	}
 }
+
+// A power cut may take an older acknowledgement and spare a newer one: what is
+// pending again has not left, and no more was accepted than was.
+func TestBooksAfterAPowerCut(t *testing.T) {
+	again := 0
+	for seed := range uint64(50) {
+		p := newPlace(t, 8<<20, false)
+		p.fill(10, 100)
+		p.sync()
+		for seq := types.Seq(1); seq <= 6; seq++ {
+			p.done(seq, seq)
+		}
+		p.fill(2, 100) // which may be lost
+		p.store = p.store.PowerCut(rand.New(rand.NewPCG(seed, 1)))
+		p.open()
+		st, pending := p.q.State(), uint64(len(p.seqs()))
+		if c := st.Counters; c.Accepted > 12 || c.Accepted < 10 || c.Accepted != pending+c.Left[types.Sent]+c.Left[types.Quarantined] {
+			t.Errorf("seed %d: %d messages are pending, the books say %+v", seed, pending, c)
+		}
+		if pending > 6 {
+			again++
+		}
+		p.close()
+	}
+	if again == 0 {
+		t.Error("nothing was ever pending again")
+	}
+}
