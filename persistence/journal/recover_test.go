@@ -370,17 +370,17 @@ func TestBooksAfterAPowerCut(t *testing.T) {
 		p := newPlace(t, 8<<20, false)
 		p.fill(10, 100)
 		p.sync()
-		for seq := types.Seq(1); seq <= 6; seq++ {
+		for seq := types.Seq(2); seq <= 8; seq += 2 { // 1 is not done, else the floor would say it all
 			p.done(seq, seq)
 		}
 		p.fill(2, 100) // which may be lost
 		p.store = p.store.PowerCut(rand.New(rand.NewPCG(seed, 1)))
 		p.open()
 		st, pending := p.q.State(), uint64(len(p.seqs()))
-		if c := st.Counters; c.Accepted > 12 || c.Accepted < 10 || c.Accepted != pending+c.Left[types.Sent]+c.Left[types.Quarantined] {
+		if c := st.Counters; c.Accepted > 12 || c.Accepted < 10 || st.DuplicatesPossible || c.Accepted != pending+c.Left[types.Sent]+c.Left[types.Quarantined] {
 			t.Errorf("seed %d: %d messages are pending, the books say %+v", seed, pending, c)
 		}
-		if pending > 6 {
+		if pending > 8 {
 			again++
 		}
 		p.close()
