@@ -220,6 +220,7 @@ func (a *consumers) read(m Opened) {
 	if a.loaded {
 		a.config.Logger.Warn("the queue is another one: its sessions are read anew")
 		a.endAll(types.ErrInterrupted)
+		a.settlement = settlement{armed: a.armed, narrowed: make(map[*consumer]bool)} // these numbers mean nothing any more
 	}
 	a.loaded, a.store = false, m.Store
 	a.handle.index.clear()
@@ -237,7 +238,7 @@ func (a *consumers) load(m consumersRead) {
 	a.byName = make(map[string]*consumer)
 	a.handle.index.clear()
 	a.bytes, a.distributing = 0, distributing{head: m.last, last: max(a.last, m.last)}
-	a.settlement, a.sweeping = settlement{narrowed: make(map[*consumer]bool)}, sweeping{}
+	a.settlement, a.sweeping = settlement{armed: a.armed, narrowed: make(map[*consumer]bool)}, sweeping{}
 	for _, mark := range m.marks.List {
 		a.loadMark(mark)
 	}
@@ -382,6 +383,7 @@ func (a *consumers) stopping() {
 // is done.
 func (a *consumers) note(n Note, then func(ours bool, err error)) {
 	self, life := a.self, a.life
+	n.Store = a.store
 	n.Reply = func(_ Noted, err error) { self.Tell(consumerNoted{life, then, err}) }
 	a.config.Queue.Tell(n)
 }

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mqttdb/mqttdb/persistence/memory"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -582,5 +584,50 @@ func (d *desk) clear(filter string) {
 	d.t.Helper()
 	if _, err := Ask(soon(d.t), d.queue.Ref, func(r Reply[Cleared]) QueueMessage { return Clear{Filter: filter, Reply: r} }); err != nil {
 		d.t.Fatal(err)
+	}
+}
+
+// What was acknowledged of a store that was replaced is not taken for a message
+// of the one that took its place.
+func TestConsumersOfAStoreThatWasReplaced(t *testing.T) {
+	s := newTestStore()
+	d := startDesk(t, s, nil)
+	a, b := newReceiver(), &slowReceiver{testReceiver: newReceiver(), entered: make(chan struct{}), leave: make(chan struct{})}
+	ta := d.join("a", a, 4).Token
+	d.subscribe(ta, 1, "t")
+	d.subscribe(d.join("b", b, 4).Token, 1, "u")
+	mustPut(t, d.queue, "t", 3)
+	a.payloads(t, 3)
+	mustPut(t, d.queue, "u", 1)
+	<-b.entered // the actor is busy; this waits for it:
+	acknowledged := make(chan error, 1)
+	d.Tell(Acknowledge{Consumer: ta, Done: []types.Seq{2}, Reply: func(_ Noted, err error) { acknowledged <- err }})
+	d.Tell(Acknowledge{Consumer: ta, Done: []types.Seq{1}})
+	before, opened := d.queue.State().StoreID, make(chan struct{})
+	s.set(func(s *testStore) {
+		s.onSync = func() error { return errors.New("the disk is gone") }
+		s.onOpen = func() error {
+			s.set(func(s *testStore) { s.Store, s.onSync, s.onOpen = memory.New(memory.Options{}), nil, nil })
+			close(opened)
+			return nil
+		}
+	})
+	if _, err := put(t.Context(), d.queue, entry("t", "lost")); err == nil {
+		t.Fatal("a disk that is gone has stored something")
+	}
+	<-opened
+	describe(t, d.queue) // behind that
+	mustPut(t, d.queue, "t", 3)
+	if d.queue.State().StoreID == before {
+		t.Fatal("the store is the same")
+	}
+	close(b.leave)
+	if err := <-acknowledged; err == nil {
+		t.Error("the acknowledgement was recorded, it is not known where")
+	}
+	a.wait(t, "the end", func() bool { return a.ended != nil })
+	d.pending(0) // they belong to nobody
+	if st := d.queue.Status(); st.Sent != 0 || st.Dropped != 3 {
+		t.Errorf("%d sent and %d dropped, want 0 and 3", st.Sent, st.Dropped)
 	}
 }

@@ -36,7 +36,8 @@ type (
 		Released  persistence.Ranges
 		Abandoned []persistence.Done
 		Freed     persistence.Ranges
-		Sync      bool // answer, and sync at once, whatever the policy
+		Sync      bool                // answer, and sync at once, whatever the policy
+		Store     persistence.StoreID // see Settle; the answer of another one is types.ErrInterrupted
 		Reply     Reply[Noted]
 	}
 

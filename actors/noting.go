@@ -10,6 +10,10 @@ import (
 // note takes m into the next commit, behind what waits for it already.
 func (a *queue) note(m Note) {
 	reply := m.Reply
+	if a.handle != nil && m.Store != (persistence.StoreID{}) && m.Store != a.store {
+		reply.answer(Noted{}, types.ErrInterrupted)
+		return
+	}
 	a.enqueue(Enqueue{Note: &m, Done: CompletionFunc(func(_ types.Seq, err error) { reply.answer(Noted{}, err) })})
 }
 

@@ -216,3 +216,23 @@ func TestSettleForAnotherStore(t *testing.T) {
 		t.Errorf("%v are pending, want 1", f.Records)
 	}
 }
+
+// Nor is a Note for it recorded.
+func TestNoteForAnotherStore(t *testing.T) {
+	q, _ := startQueue(t, newTestSystem(t), newTestStore(), nil)
+	note := func(store persistence.StoreID) error {
+		_, err := Ask(soon(t), q.Ref, func(r Reply[Noted]) QueueMessage {
+			return Note{Marks: []persistence.Mark{{Key: "k", Value: []byte{1}}}, Store: store, Reply: r}
+		})
+		return err
+	}
+	if err := note(persistence.StoreID{1}); !errors.Is(err, types.ErrInterrupted) {
+		t.Errorf("%v, want ErrInterrupted", err)
+	}
+	if m := marksOf(t, q, ""); len(m) > 0 {
+		t.Errorf("recorded: %v", m)
+	}
+	if err := note(q.State().StoreID); err != nil {
+		t.Error(err)
+	}
+}

@@ -91,7 +91,7 @@ func (a *consumers) needed(seq types.Seq, g given) bool {
 // flush tells the queue what is to be recorded.
 func (a *consumers) flush() {
 	a.armed = false
-	var s Settle
+	s := Settle{Store: a.store}
 	for reason := range a.done {
 		for _, r := range a.done[reason] {
 			s.Done = append(s.Done, persistence.Done{Range: r, Reason: types.Reason(reason)})
@@ -161,7 +161,7 @@ func (a *consumers) tellAgain() {
 		a.soil(c)
 	}
 	if len(marks) > 0 {
-		a.config.Queue.Tell(Settle{Marks: marks})
+		a.config.Queue.Tell(Settle{Marks: marks, Store: a.store})
 	}
 	a.arm()
 }
