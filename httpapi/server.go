@@ -46,7 +46,8 @@ type Runtime interface {
 
 // Options of a server.
 type Options struct {
-	Addr           string // host:port
+	Addr           string       // host:port
+	Listener       net.Listener // of Bind, instead of Addr; the Server closes it
 	AllowedHosts   []string
 	MaxMessageSize int64
 	Logger         *slog.Logger
@@ -61,14 +62,28 @@ type Server struct {
 	served   chan error
 }
 
-// Listen starts a server. A port in use gives an error that says so.
-func Listen(ctx context.Context, rt Runtime, o Options) (*Server, error) {
+// Bind opens an address that is not served yet, so that a gateway knows that the
+// port is its own before it opens its queues. A port in use gives an error that
+// says so and wraps syscall.EADDRINUSE.
+func Bind(ctx context.Context, addr string) (net.Listener, error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", o.Addr)
+	l, err := lc.Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("http.listen: %s is in use by another program: stop it, or set http.listen to another port", o.Addr)
+		return nil, fmt.Errorf("http.listen: %w (another program has this port: stop it, or set http.listen to another port)", err)
 	} else if err != nil {
 		return nil, fmt.Errorf("http.listen: %w", err)
+	}
+	return l, nil
+}
+
+// Listen starts a server, see Bind.
+func Listen(ctx context.Context, rt Runtime, o Options) (*Server, error) {
+	l := o.Listener
+	if l == nil {
+		var err error
+		if l, err = Bind(ctx, o.Addr); err != nil {
+			return nil, err
+		}
 	}
 	s := &Server{o: o, rt: rt, listener: l, served: make(chan error, 1)}
 	s.http = &http.Server{

@@ -270,7 +270,7 @@ func TestPortInUse(t *testing.T) {
 	base := start(t, &fakeRuntime{})
 	addr := strings.TrimPrefix(base, "http://")
 	_, err := httpapi.Listen(t.Context(), &fakeRuntime{}, httpapi.Options{Addr: addr, Logger: slog.New(slog.DiscardHandler)})
-	want := fmt.Sprintf("http.listen: %s is in use by another program: stop it, or set http.listen to another port", addr)
+	want := fmt.Sprintf("http.listen: listen tcp %s: bind: address already in use (another program has this port: stop it, or set http.listen to another port)", addr)
 	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

@@ -7,13 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"strconv"
 	"strings"
-	"syscall"
 	"text/tabwriter"
-	"time"
 
 	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/listener"
@@ -28,30 +25,6 @@ func (g *running) listenLocally(ctx context.Context, bound *listener.Bound) (err
 		MaxMessageSize: int(cfg.MaxMessageSize), ReceiveMax: cfg.MQTT.ReceiveMax, Version: "mqttdb " + version, Logger: g.log,
 	})
 	return err
-}
-
-// dyingTime is how long a process that was killed may take to let go of its ports.
-const dyingTime = time.Second
-
-// bind opens the addresses of the local broker. Whoever has one of them may be the
-// gateway that was killed a moment ago.
-func bind(ctx context.Context, m *config.MQTT, log *slog.Logger) (*listener.Bound, error) {
-	patience := time.After(dyingTime)
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
-	for {
-		bound, err := listener.Bind(ctx, endpoints(m), log)
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			return bound, err
-		}
-		select {
-		case <-again.C:
-		case <-patience:
-			return nil, err
-		case <-ctx.Done():
-			return nil, err
-		}
-	}
 }
 
 // endpoints are the addresses of the local broker.

@@ -268,13 +268,15 @@ func TestPortTakenComesFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	config := writeConfig(t, cloudConfig)
-	code, _, stderr := command(t.Context(), "serve", "--config", config, "--listen", taken.Addr().String())
-	if code != 1 || strings.Count(stderr, "\n") != 1 {
-		t.Errorf("exit %d, %q; want one line", code, stderr)
-	}
-	if _, err := os.Stat(filepath.Join(filepath.Dir(config), "data")); !os.IsNotExist(err) {
-		t.Errorf("there is a data directory: %v", err)
+	for _, flag := range []string{"--listen", "--http"} {
+		config := writeConfig(t, cloudConfig)
+		code, _, stderr := command(t.Context(), "serve", "--config", config, flag, taken.Addr().String())
+		if code != 1 || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%s: exit %d, %q; want one line", flag, code, stderr)
+		}
+		if _, err := os.Stat(filepath.Join(filepath.Dir(config), "data")); !os.IsNotExist(err) {
+			t.Errorf("%s: there is a data directory: %v", flag, err)
+		}
 	}
 }
 
@@ -286,10 +288,10 @@ func TestPortThatIsLetGo(t *testing.T) {
 	}
 	defer taken.Close()
 	time.AfterFunc(dyingTime/10, func() { taken.Close() })
-	m := config.MQTT{Listener: config.Listener{Listen: taken.Addr().String()}}
-	bound, err := bind(t.Context(), &m, slog.New(slog.DiscardHandler))
+	c := config.Config{MQTT: config.MQTT{Listener: config.Listener{Listen: "127.0.0.1:0"}}, HTTP: config.HTTP{Listen: taken.Addr().String()}}
+	bound, err := bind(t.Context(), &c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	bound.Close()
+	bound.close()
 }

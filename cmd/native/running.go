@@ -56,16 +56,16 @@ func start(ctx context.Context, read source, out io.Writer, log *slog.Logger) (*
 		return nil, err
 	}
 	g := &running{log: log, systemd: systemd{log}, source: read, config: cfg, shared: listener.NewLocal(log)}
-	bound, err := bind(ctx, &cfg.MQTT, log) // first: a port may be taken
+	bound, err := bind(ctx, &cfg, log) // first: a port may be taken
 	if err != nil {
 		return nil, err
 	}
 	if g.db, err = mqttdb.Open(ctx, g.library(cfg)); err != nil {
-		bound.Close()
+		bound.close()
 		return nil, err
 	}
 	if err := g.listen(ctx, bound); err != nil {
-		bound.Close()
+		bound.close()
 		return nil, errors.Join(err, g.stop(context.WithoutCancel(ctx)))
 	}
 	fmt.Fprintf(out, "mqttdb %s: configuration from %s, data in %s\n", version, from, cfg.DataDir)
@@ -85,13 +85,13 @@ func (g *running) library(cfg config.Config) mqttdb.Config {
 }
 
 // listen starts the local broker and the HTTP API.
-func (g *running) listen(ctx context.Context, bound *listener.Bound) (err error) {
+func (g *running) listen(ctx context.Context, bound *ports) (err error) {
 	cfg := &g.config
-	if err := g.listenLocally(ctx, bound); err != nil {
+	if err := g.listenLocally(ctx, bound.mqtt); err != nil {
 		return err
 	}
 	g.web, err = httpapi.Listen(ctx, api{g}, httpapi.Options{
-		Addr: cfg.HTTP.Listen, AllowedHosts: cfg.HTTP.AllowedHosts, MaxMessageSize: cfg.MaxMessageSize, Logger: g.log,
+		Listener: bound.http, AllowedHosts: cfg.HTTP.AllowedHosts, MaxMessageSize: cfg.MaxMessageSize, Logger: g.log,
 	})
 	return err
 }

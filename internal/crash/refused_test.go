@@ -136,7 +136,7 @@ func TestRefusedStarts(t *testing.T) {
 				p.config("127.0.0.1:0", addr, "data")
 				return addr
 			},
-			want: `http.listen: ADDR is in use by another program: stop it, or set http.listen to another port`,
+			want: `http.listen: listen tcp ADDR: bind: address already in use (another program has this port: stop it, or set http.listen to another port)`,
 		},
 		{
 			name: "data directory is a file",
