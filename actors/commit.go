@@ -22,10 +22,11 @@ const (
 // request is an Enqueue on its way.
 type request struct {
 	Enqueue
-	cost    Cost      // admitted, and not yet released
-	written int       // how many of its entries were
-	first   types.Seq // of the first one
-	write   uint64    // number of the Write that finished it
+	once    *onceRequest // nil: none of its entries is a repeat
+	cost    Cost         // admitted, and not yet released
+	written int          // how many of its entries were
+	first   types.Seq    // of the first one
+	write   uint64       // number of the Write that finished it
 }
 
 // committing is the part of a queue that makes messages durable, many at a
@@ -65,9 +66,10 @@ type syncing struct {
 	done  chan struct{}
 }
 
-// enqueue takes a request into the next commit.
-func (a *queue) enqueue(m Enqueue) {
-	r := request{Enqueue: m, cost: CostOf(m.Entries)}
+// enqueue takes a request into the next commit. once is nil if none of its entries
+// is a repeat.
+func (a *queue) enqueue(m Enqueue, once *onceRequest) {
+	r := request{Enqueue: m, once: once, cost: CostOf(m.Entries)}
 	if m.Note != nil {
 		if a.handle != nil && len(a.marks) > 0 { // an older mark must not come behind a newer one
 			a.writeSettled()
@@ -170,6 +172,7 @@ func (a *queue) writeWaiting() error {
 		first, err := a.handle.Write(a.context(), *c)
 		clear(c.Messages)
 		if isRefused(err) {
+			a.takeBack()
 			if err = a.sortOut(); err != nil {
 				return err
 			}
@@ -191,8 +194,9 @@ func (a *queue) writeWaiting() error {
 }
 
 // gather fills c with the first requests, at most some many, and returns how many
-// entries that are, and how many requests they finish.
+// entries that are, and how many requests they finish. What is a repeat is left out.
 func (a *queue) gather(c *persistence.Commit, most int) (entries, whole int) {
+	a.deciding.begin()
 	bytes := 0
 	for i := range a.waiting[:most] {
 		r := &a.waiting[i]
@@ -203,14 +207,22 @@ func (a *queue) gather(c *persistence.Commit, most int) (entries, whole int) {
 			return len(c.Messages), i // its entries are not to be parted
 		}
 		for j := r.written; j < len(r.Entries); j++ {
+			if r.once != nil && a.isRepeat(&r.Entries[j], r.once.of(j)) {
+				a.skipped = append(a.skipped, skipped{i, j})
+				continue
+			}
 			size := r.Entries[j].Message.Size()
 			if len(c.Messages) > 0 && bytes+size > writeBytes {
 				return len(c.Messages), i
 			}
 			bytes += size
 			c.Messages = append(c.Messages, r.Entries[j])
+			if r.once != nil {
+				a.remember(c, &r.Entries[j], r.once.of(j))
+			}
 		}
 		r.Note.join(c)
+		a.joinOrigins(c, r.Note)
 	}
 	return len(c.Messages), most
 }
@@ -228,12 +240,16 @@ func (a *queue) wrote(first types.Seq, n, whole int) {
 	}
 	for i := range a.waiting[:min(whole+1, len(a.waiting))] {
 		r := &a.waiting[i]
-		take := min(n, len(r.Entries)-r.written)
-		if r.written == 0 && take > 0 {
-			r.first = first
-		}
-		r.written += take
 		r.write = a.writes
+		take := 0
+		if r.once != nil {
+			take = a.wroteOnce(r, i, first, n)
+		} else if take = min(n, len(r.Entries)-r.written); take > 0 {
+			if r.written == 0 {
+				r.first = first
+			}
+			r.written += take
+		}
 		first += types.Seq(take)
 		n -= take
 	}
@@ -288,6 +304,8 @@ func (a *queue) answer(list *[]request, n int, err error) {
 		*list = (*list)[1:]
 		if err != nil {
 			r.first = 0
+		} else if r.once != nil {
+			r.tellRepeated()
 		}
 		r.Done.Stored(r.first, err)
 	}

@@ -25,6 +25,16 @@ type (
 		Done    Completion
 	}
 
+	// EnqueueOnce is Enqueue for entries of which some may be repeats of what is
+	// stored, or waits to be. A repeat is not stored again, and counts as
+	// committed when all is that was told before it; see RepeatCompletion. Where a
+	// message came from is in the same commit as the message, and stays when it has
+	// left.
+	EnqueueOnce struct {
+		Enqueue
+		Once []types.Once // of each entry; it may be shorter: the rest are new ones
+	}
+
 	// Note records state in one commit, without messages, behind all that was
 	// told before. What it says is Done is not told as Settled: it must not be
 	// what an attached connection may have fetched. A Note of nothing is recorded
@@ -36,9 +46,14 @@ type (
 		Released  persistence.Ranges
 		Abandoned []persistence.Done
 		Freed     persistence.Ranges
-		Sync      bool                // answer, and sync at once, whatever the policy
-		Store     persistence.StoreID // see Settle; the answer of another one is types.ErrInterrupted
-		Reply     Reply[Noted]
+
+		Closed     []types.Origin // exchanges that are over, see types.Open
+		Ended      []SourceKey    // sources all of whose exchanges are over
+		Attendance *Attendance    // nil: nothing is known of it
+
+		Sync  bool                // answer, and sync at once, whatever the policy
+		Store persistence.StoreID // see Settle; the answer of another one is types.ErrInterrupted
+		Reply Reply[Noted]
 	}
 
 	// ReadMarks asks for the marks whose keys begin with Prefix, in order of keys,

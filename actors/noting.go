@@ -14,7 +14,7 @@ func (a *queue) note(m Note) {
 		reply.answer(Noted{}, types.ErrInterrupted)
 		return
 	}
-	a.enqueue(Enqueue{Note: &m, Done: CompletionFunc(func(_ types.Seq, err error) { reply.answer(Noted{}, err) })})
+	a.enqueue(Enqueue{Note: &m, Done: CompletionFunc(func(_ types.Seq, err error) { reply.answer(Noted{}, err) })}, nil)
 }
 
 // size is about how many bytes n takes in a commit.
@@ -24,6 +24,7 @@ func (n *Note) size() int {
 	}
 	const run = 32
 	size := run * (len(n.Done) + len(n.Released) + len(n.Abandoned) + len(n.Freed))
+	size += run * (len(n.Closed) + 8*len(n.Ended))
 	for _, m := range n.Marks {
 		size += run + len(m.Key) + len(m.Value)
 	}

@@ -31,6 +31,10 @@ type QueueConfig struct {
 	// admitted until there is room again. 0: no bound.
 	MaxStored int64
 
+	// MaxOpen is how many exchanges at QoS 2 of one client are remembered, see
+	// types.Open; of more the oldest are forgotten. 1,000 if 0.
+	MaxOpen int
+
 	// Fatal says of an error of the very first Open that it is of no use to try
 	// again: the queue then stays closed, and whoever started it is told by
 	// Describe. nil: of none.
@@ -54,6 +58,9 @@ func (c *QueueConfig) setDefaults() {
 	}
 	if c.MaxBytes == 0 {
 		c.MaxBytes = 8 << 20
+	}
+	if c.MaxOpen == 0 {
+		c.MaxOpen = defaultMaxOpen
 	}
 	if c.ReopenAfter == 0 {
 		c.ReopenAfter = 5 * time.Second
@@ -79,6 +86,7 @@ type Queue struct {
 	admission *Admission
 	status    atomic.Pointer[queueStatus]
 	syncs     atomic.Uint64 // that went well
+	origins   origins
 }
 
 // Admission is what an Enqueue needs a share of.
@@ -102,7 +110,7 @@ func SpawnQueue(s *System, c QueueConfig) (*Queue, error) {
 	k := &queueKeeper{config: c, queue: q, watched: make(chan struct{})}
 	ref, err := spawn(s, c.Name, func(self Ref[QueueMessage]) role[QueueMessage] {
 		k.life++
-		return &queue{queueKeeper: k, self: self}
+		return &queue{queueKeeper: k, self: self, deciding: deciding{origins: &q.origins}}
 	}, k.giveBack)
 	if err != nil {
 		return nil, err
@@ -133,6 +141,8 @@ func (k *queueKeeper) giveBack(m QueueMessage, err error) {
 	case Enqueue:
 		k.queue.admission.Release(CostOf(m.Entries))
 		m.Done.Stored(0, err)
+	case EnqueueOnce:
+		k.giveBack(m.Enqueue, err)
 	case Note:
 		m.Reply.answer(Noted{}, err)
 	case ReadMarks:
@@ -158,6 +168,7 @@ type queue struct {
 	trouble error             // why not, a *types.StoreError
 
 	committing
+	deciding
 	clearing
 	pendingSettled
 
@@ -180,7 +191,13 @@ func (a *queue) receive(m QueueMessage) {
 			a.giveBack(m, types.ErrInterrupted)
 			return
 		}
-		a.enqueue(m)
+		a.enqueue(m, nil)
+	case EnqueueOnce:
+		if a.behind {
+			a.giveBack(m, types.ErrInterrupted)
+			return
+		}
+		a.enqueue(m.Enqueue, &onceRequest{once: m.Once})
 	case Note:
 		if a.behind {
 			a.giveBack(m, types.ErrInterrupted)
@@ -232,7 +249,7 @@ func (a *queue) receive(m QueueMessage) {
 // stored and an earlier one not.
 func (a *queue) interrupted(current QueueMessage) {
 	switch current.(type) {
-	case nil, Enqueue: // those are waiting, or answered
+	case nil, Enqueue, EnqueueOnce: // those are waiting, or answered
 	default:
 		a.giveBack(current, types.ErrInterrupted)
 	}

@@ -32,6 +32,7 @@ func (a *queue) sortOut() error {
 	clear(c.Messages)
 	switch {
 	case isRefused(err):
+		a.takeBack()
 		a.collected -= a.waiting[0].cost.Bytes
 		a.answer(&a.waiting, 1, a.storeError("write to", err))
 		return nil

@@ -19,6 +19,9 @@ func (a *queue) open() {
 	s := handle.State()
 	a.handle, a.store, a.trouble, a.opened = handle, s.StoreID, nil, true
 	a.committed, a.lastWritten = s.Next-1, s.Next-1
+	for _, err := range a.origins.load(handle) {
+		a.config.Logger.Error("where a message came from cannot be read; it may be stored twice", "error", err)
+	}
 	a.publishHandle()
 	if a.attempts > 0 {
 		a.config.Logger.Info("the queue can store again")

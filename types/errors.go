@@ -56,6 +56,10 @@ var (
 	// actor failed; whether the message was stored is not known.
 	ErrInterrupted = errors.New("interrupted: the queue restarted; the message may or may not be stored")
 
+	// ErrRepeated says of a message that it is stored already, where it is to be:
+	// it is a repeat, which see Once.
+	ErrRepeated = errors.New("stored before: it is a repeat")
+
 	// ErrCorrupt marks bytes that are not what was written.
 	ErrCorrupt = errors.New("corrupt")
 

@@ -42,9 +42,11 @@ type Origin struct {
 type Passage struct {
 	Message Message
 	Origin  Origin
+	Once    *Once // how a repeat of it is told from a new message; nil: it is a new one
 
 	// Done is called exactly once, from any goroutine, when the message is
-	// committed everywhere or was refused. It must not block.
+	// committed everywhere or was refused. ErrRepeated says that it was there
+	// before, in every queue that it belongs to. It must not block.
 	Done func(error)
 
 	// Stored, if set, is told the number of the message in the queue of each
