@@ -75,7 +75,7 @@ func ExampleConnection_Messages() {
 	for _, m := range letters {
 		fmt.Println(m.Seq, m.Message.Topic, m.Cause != "")
 	}
-	again, err := cloud.Requeue(ctx, letters[0].Seq) // behind all others
+	again, err := cloud.Requeue(ctx, mqttdb.DeadLetters, letters[0].Seq) // behind all others
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -29,6 +29,9 @@ type (
 const (
 	Outgoing    = types.Outgoing
 	DeadLetters = types.DeadLetters
+
+	Incoming     = types.Incoming
+	IncomingDead = types.IncomingDead
 )
 
 // Errors to act on, see package types.

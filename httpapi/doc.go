@@ -4,13 +4,13 @@
 //	GET  /api/connections                        all statuses
 //	GET  /api/connections/{name}                 one
 //	POST /api/connections/{name}/clear           forget what is pending, or dead letters
-//	         ?queue=outgoing|dead&topic=FILTER   (queue=dead); {"cleared": n}
+//	         ?queue=QUEUE&topic=FILTER           (see below); {"cleared": n}
 //	         &older_than=DURATION
 //	GET  /api/connections/{name}/messages        what is stored: [{"seq", "topic", "qos", "retain",
-//	         ?queue=outgoing|dead&after=SEQ      "payload" (base64), "accepted", "cause"}, …], with
+//	         ?queue=QUEUE&after=SEQ              "payload" (base64), "accepted", "cause"}, …], with
 //	         &limit=100                          numbers above after; [] at the end
-//	POST …/messages/{seq}/requeue?queue=dead     send a dead letter again; {"seq": its new number}
-//	DELETE …/messages/{seq}?queue=outgoing|dead  forget one; 409 if it is in flight
+//	POST …/messages/{seq}/requeue?queue=QUEUE    send a dead letter again; {"seq": its new number}
+//	DELETE …/messages/{seq}?queue=QUEUE          forget one; 409 if it is in flight
 //	POST /api/connections/{name}/publish         store a message; 201 {"seq": n} once committed
 //	         ?topic=TOPIC&qos=1&retain=true      body: the payload
 //	POST /api/connections/{name}/pause, …/resume
@@ -23,6 +23,10 @@
 //	                                             "removed": […], "changed": […]}
 //	GET  /api/reload                             how the last time ended; null: there was none
 //	GET  /healthz                                200 while the process serves
+//
+// QUEUE is outgoing, what is to be sent to the broker; dead, what of that was set
+// aside; incoming, what came from the broker and not all have got for whom it is; or
+// incoming_dead, what of that was set aside.
 //
 // Errors are {"error": "...", "hint": "..."} with a status code that fits.
 package httpapi

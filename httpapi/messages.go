@@ -17,7 +17,7 @@ type Messages interface {
 	// Messages returns those above after, in order, at most limit.
 	Messages(ctx context.Context, connection string, queue types.QueueName, after types.Seq, limit int) ([]types.Stored, error)
 	// Requeue puts a dead letter into its queue again and returns its new number.
-	Requeue(ctx context.Context, connection string, seq types.Seq) (types.Seq, error)
+	Requeue(ctx context.Context, connection string, queue types.QueueName, seq types.Seq) (types.Seq, error)
 	// Remove forgets one message.
 	Remove(ctx context.Context, connection string, queue types.QueueName, seq types.Seq) error
 }
@@ -71,16 +71,17 @@ func (s *Server) requeue(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if queue := types.QueueName(r.URL.Query().Get("queue")); queue != "" && queue != types.DeadLetters {
-		refuse(w, http.StatusBadRequest, fmt.Errorf("%w: %q", types.ErrUnknownQueue, queue), "only dead letters can be put into the queue again: queue is dead")
+	queue := types.QueueName(r.URL.Query().Get("queue"))
+	if queue != "" && queue != types.DeadLetters && queue != types.IncomingDead {
+		refuse(w, http.StatusBadRequest, fmt.Errorf("%w: %q", types.ErrUnknownQueue, queue), "only dead letters can be put into the queue again: queue is dead or incoming_dead")
 		return
 	}
-	again, err := s.rt.Requeue(r.Context(), r.PathValue("name"), seq)
+	again, err := s.rt.Requeue(r.Context(), r.PathValue("name"), queue, seq)
 	if err != nil {
 		fail(w, err)
 		return
 	}
-	s.o.Logger.Info("a dead letter was put into the queue again by request", "conn", r.PathValue("name"), "seq", seq, "new_seq", again, "from", r.RemoteAddr)
+	s.o.Logger.Info("a dead letter was put into the queue again by request", "conn", r.PathValue("name"), "queue", queue, "seq", seq, "new_seq", again, "from", r.RemoteAddr)
 	answer(w, http.StatusOK, map[string]types.Seq{"seq": again})
 }
 

@@ -68,7 +68,7 @@ func (f *fakeRuntime) Messages(_ context.Context, c string, queue types.QueueNam
 	return nil, f.known(c)
 }
 
-func (f *fakeRuntime) Requeue(_ context.Context, c string, seq types.Seq) (types.Seq, error) {
+func (f *fakeRuntime) Requeue(_ context.Context, c string, _ types.QueueName, seq types.Seq) (types.Seq, error) {
 	if seq != 5 {
 		return 0, types.ErrUnknownMessage
 	}

@@ -152,7 +152,7 @@ func (c *Connection) connectOptions(ctx context.Context) (broker.ConnectOptions,
 	}, nil
 }
 
-// Status describes the connection and its queue.
+// Status describes the connection and its queues.
 func (c *Connection) Status() types.Status {
 	if c == nil {
 		return types.Status{State: types.Offline}
@@ -160,10 +160,14 @@ func (c *Connection) Status() types.Status {
 	s := types.Status{
 		Name: c.name, Broker: c.config().Endpoint(),
 		State: types.Offline, Outgoing: c.queue.Status(),
-		Incoming: types.QueueStatus{DroppedBy: map[string]uint64{}},
+		Incoming: c.incoming.status(),
 	}
 	s.Outgoing.Refused = c.refused.Load()
-	if w := c.wire.present(); w.link != nil {
+	w := c.wire.present()
+	if w.inbound != nil {
+		s.Incoming.Refused = w.inbound.Oversized()
+	}
+	if w.link != nil {
 		link := w.link.Status()
 		s.State, s.Since, s.LastError, s.Hint = link.State, link.Since, link.LastError, link.Hint
 		s.Broker = link.Broker
@@ -181,20 +185,20 @@ func (c *Connection) Clear(ctx context.Context, which types.Selection) (uint64, 
 	if c == nil {
 		return 0, types.ErrUnknownConnection
 	}
-	return clearQueue(ctx, c.queue, c.name, which)
+	q, dead, err := c.pick(which.Queue)
+	if err != nil {
+		return 0, err
+	}
+	return clearQueue(ctx, q, c.name, which, dead)
 }
 
-// clearQueue forgets the messages that are selected in the queue of that
-// name.
-func clearQueue(ctx context.Context, q *actors.Queue, name string, which types.Selection) (uint64, error) {
+// clearQueue forgets the messages that are selected in a queue of what has that
+// name: pending ones, or dead letters.
+func clearQueue(ctx context.Context, q *actors.Queue, name string, which types.Selection, dead bool) (uint64, error) {
 	if which.Filter != "" {
 		if err := types.CheckFilter(which.Filter); err != nil {
 			return 0, err
 		}
-	}
-	dead, err := isDead(which.Queue)
-	if err != nil {
-		return 0, err
 	}
 	cleared, err := actors.Ask(ctx, q.Ref, func(r actors.Reply[actors.Cleared]) actors.QueueMessage {
 		return actors.Clear{Filter: which.Filter, Before: which.Before, Dead: dead, Reply: r}

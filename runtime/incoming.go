@@ -76,13 +76,14 @@ func (i *incoming) kill(actor string) bool {
 	return true
 }
 
-// queues lists those of c that run.
-func (c *Connection) queues() []*actors.Queue {
-	var list []*actors.Queue
-	for _, q := range []*actors.Queue{c.queue, c.incoming.queue} {
-		if q != nil {
-			list = append(list, q)
-		}
+// status describes the queue; the zero status with nothing in it if there is none.
+func (i *incoming) status() types.QueueStatus {
+	if i.queue == nil {
+		return types.QueueStatus{DroppedBy: map[string]uint64{}}
 	}
-	return list
+	s := i.queue.Status()
+	if i.consumers != nil {
+		s.InFlight = uint64(i.consumers.InFlight())
+	}
+	return s
 }

@@ -202,5 +202,9 @@ func (rt *Runtime) Clear(ctx context.Context, name string, which types.Selection
 	if name != LocalName || rt.local.queue == nil {
 		return rt.Connection(name).Clear(ctx, which)
 	}
-	return clearQueue(ctx, rt.local.queue, name, which)
+	switch which.Queue {
+	case types.Outgoing, types.DeadLetters, "":
+		return clearQueue(ctx, rt.local.queue, name, which, which.Queue == types.DeadLetters)
+	}
+	return 0, fmt.Errorf("%w: %q; %s has outgoing and dead", types.ErrUnknownQueue, which.Queue, LocalName)
 }

@@ -14,21 +14,21 @@ const pageBytes = 8 << 20
 
 // Messages returns messages that are stored, in order: those of the queue whose
 // numbers are above after, at most limit, and some 8 MiB. There are no more of
-// them when it returns none. queue is types.Outgoing, also "", for what is
-// pending, or types.DeadLetters. What it returns must not be modified. Errors
+// them when it returns none. queue is types.Outgoing, also "", or types.Incoming
+// for what is pending, types.DeadLetters or types.IncomingDead. What it returns must not be modified. Errors
 // wrap types.ErrUnknownQueue or ErrClosed, or are a *types.StoreError.
 func (c *Connection) Messages(ctx context.Context, queue types.QueueName, after types.Seq, limit int) ([]types.Stored, error) {
 	if c == nil {
 		return nil, types.ErrUnknownConnection
 	}
-	dead, err := isDead(queue)
+	q, dead, err := c.pick(queue)
 	if err != nil {
 		return nil, err
 	}
 	if limit <= 0 {
 		return nil, nil
 	}
-	fetched, err := actors.Ask(ctx, c.queue.Ref, func(r actors.Reply[actors.Fetched]) actors.QueueMessage {
+	fetched, err := actors.Ask(ctx, q.Ref, func(r actors.Reply[actors.Fetched]) actors.QueueMessage {
 		return actors.Fetch{After: after, Limit: persistence.Limit{Records: limit, Bytes: pageBytes}, Dead: dead, Reply: r}
 	})
 	if err != nil {
@@ -42,14 +42,25 @@ func (c *Connection) Messages(ctx context.Context, queue types.QueueName, after 
 }
 
 // Requeue puts a dead letter behind the other messages of its queue, to be sent
-// again, and returns its new number when that is committed. Errors wrap
-// types.ErrUnknownMessage, ErrClosed or ErrInterrupted, or are a
-// *types.StoreError.
-func (c *Connection) Requeue(ctx context.Context, seq types.Seq) (types.Seq, error) {
+// again, and returns its new number when that is committed. queue is
+// types.DeadLetters, also "", or types.IncomingDead, which are delivered to all
+// again. Errors wrap types.ErrUnknownQueue, ErrUnknownMessage, ErrClosed or
+// ErrInterrupted, or are a *types.StoreError.
+func (c *Connection) Requeue(ctx context.Context, queue types.QueueName, seq types.Seq) (types.Seq, error) {
 	if c == nil {
 		return 0, types.ErrUnknownConnection
 	}
-	again, err := actors.Ask(ctx, c.queue.Ref, func(r actors.Reply[actors.Requeued]) actors.QueueMessage {
+	if queue == "" {
+		queue = types.DeadLetters
+	}
+	q, dead, err := c.pick(queue)
+	if err != nil {
+		return 0, err
+	}
+	if !dead {
+		return 0, fmt.Errorf("requeue message %d of %s: %w: %q holds no dead letters", seq, c.name, types.ErrUnknownQueue, queue)
+	}
+	again, err := actors.Ask(ctx, q.Ref, func(r actors.Reply[actors.Requeued]) actors.QueueMessage {
 		return actors.Requeue{Seq: seq, Reply: r}
 	})
 	if err != nil {
@@ -65,29 +76,18 @@ func (c *Connection) Remove(ctx context.Context, queue types.QueueName, seq type
 	if c == nil {
 		return types.ErrUnknownConnection
 	}
-	dead, err := isDead(queue)
+	q, dead, err := c.pick(queue)
 	if err != nil {
 		return err
 	}
 	if seq == 0 {
 		return fmt.Errorf("remove message 0 of %s: %w", c.name, types.ErrUnknownMessage)
 	}
-	_, err = actors.Ask(ctx, c.queue.Ref, func(r actors.Reply[actors.Cleared]) actors.QueueMessage {
+	_, err = actors.Ask(ctx, q.Ref, func(r actors.Reply[actors.Cleared]) actors.QueueMessage {
 		return actors.Clear{Seq: seq, Dead: dead, Reply: r}
 	})
 	if err != nil {
 		return fmt.Errorf("remove message %d of %s: %w", seq, c.name, err)
 	}
 	return nil
-}
-
-// isDead says whether dead letters are meant.
-func isDead(queue types.QueueName) (bool, error) {
-	switch queue {
-	case types.Outgoing, "":
-		return false, nil
-	case types.DeadLetters:
-		return true, nil
-	}
-	return false, fmt.Errorf("%w: %q; outgoing and dead can be asked for", types.ErrUnknownQueue, queue)
 }

@@ -255,7 +255,8 @@ func (rt *Runtime) openAdded(ctx context.Context, p *plan) error {
 // wrong with the end of something old is logged.
 func (rt *Runtime) carryOut(p *plan, within time.Duration) {
 	for _, o := range rt.lineup.Load().orphans {
-		if p.next.named(o.Name) == nil {
+		owner, _, isQueue := strings.Cut(o.Name, "/")
+		if c := p.next.named(owner); c == nil || isQueue && c.incoming.queue == nil {
 			p.next.orphans = append(p.next.orphans, o)
 		}
 	}
@@ -304,8 +305,17 @@ func (rt *Runtime) exile(removed []*Connection) {
 	next := newLineup()
 	next.members, next.orphans = now.members, slices.Clone(now.orphans)
 	for _, c := range removed {
-		if s := c.queue.State(); s.Pending() > 0 || s.Dead > 0 {
-			next.orphans = append(next.orphans, rt.orphan(c.name, actors.QueueStatusOf(s)))
+		for _, direction := range []string{"outgoing", "incoming"} {
+			q := c.queue
+			if direction == "incoming" {
+				q = c.incoming.queue
+			}
+			if q == nil {
+				continue
+			}
+			if s := q.State(); holds(s) {
+				next.orphans = rt.orphan(next.orphans, c.name+"/"+direction, s)
+			}
 		}
 	}
 	rt.replace(next)

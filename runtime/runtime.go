@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,61 +116,6 @@ func (rt *Runtime) start(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// findOrphans opens the queues that no connection is configured for any more,
-// to say what is in them.
-func (rt *Runtime) findOrphans(ctx context.Context) ([]types.Status, error) {
-	names, err := rt.o.Durable.Names(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list the stored queues: %w", err)
-	}
-	var orphans []types.Status
-	for _, name := range names {
-		conn, direction, _ := strings.Cut(name, "/")
-		if direction != "outgoing" || rt.Connection(conn) != nil || conn == LocalName && rt.local.queue != nil {
-			continue
-		}
-		q, err := rt.o.Durable.Open(ctx, name)
-		if err != nil {
-			rt.o.Logger.Warn("a queue of no connection cannot be opened", "queue", name, "error", err)
-			continue
-		}
-		s := q.State()
-		if err := errors.Join(tidy(ctx, q, s), q.Close(ctx)); err != nil {
-			return nil, fmt.Errorf("look into %s: %w", name, err)
-		}
-		if s.Pending() == 0 && s.Dead == 0 {
-			continue
-		}
-		orphans = append(orphans, rt.orphan(conn, actors.QueueStatusOf(s)))
-	}
-	return orphans, nil
-}
-
-// tidy compacts a queue, whose state is s, that nobody else compacts: each time
-// it is opened it gets a little larger.
-func tidy(ctx context.Context, q persistence.Queue, s persistence.State) error {
-	c, ok := q.(persistence.Compacter)
-	if !ok || !s.CompactionDue {
-		return nil
-	}
-	for {
-		if did, err := c.Compact(ctx, 1<<20); err != nil || !did.More {
-			return err
-		}
-	}
-}
-
-// orphan describes a queue with messages that no connection is configured for.
-func (rt *Runtime) orphan(name string, outgoing types.QueueStatus) types.Status {
-	rt.o.Logger.Warn("messages are pending for a connection that is not configured; they are kept",
-		"conn", name, "pending", outgoing.Pending)
-	return types.Status{
-		Name: name, State: types.Offline, Orphan: true,
-		Hint:     "messages wait for a connection of this name: configure it, or remove its directory while the gateway is stopped",
-		Outgoing: outgoing, Incoming: types.QueueStatus{DroppedBy: map[string]uint64{}},
-	}
 }
 
 // Connection returns the named connection, nil if there is none; what is asked

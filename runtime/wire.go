@@ -167,7 +167,9 @@ func rateOf(r config.Rate) actors.Rate { return actors.Rate{Messages: r.Messages
 
 // tell tells the actors that stay what they can learn while they run.
 func (c *Connection) tell(s *settings) {
-	c.queue.Tell(s.forQueue())
+	for _, q := range c.queues() {
+		q.Tell(s.forQueue())
+	}
 	if link := c.wire.present().link; link != nil {
 		link.Tell(actors.SetRate{Rate: rateOf(s.Rate)})
 	}

@@ -9,6 +9,8 @@ const (
 	Outgoing    QueueName = "outgoing" // to be sent to the broker
 	Incoming    QueueName = "incoming" // from the broker
 	DeadLetters QueueName = "dead"     // those of outgoing that were set aside
+
+	IncomingDead QueueName = "incoming_dead" // those of incoming that were set aside
 )
 
 // Stored is a message in a queue.

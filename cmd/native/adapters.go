@@ -56,8 +56,8 @@ func (a api) Messages(ctx context.Context, connection string, queue types.QueueN
 }
 
 // Requeue implements httpapi.Messages.
-func (a api) Requeue(ctx context.Context, connection string, seq types.Seq) (types.Seq, error) {
-	return a.g.db.Connection(connection).Requeue(ctx, seq)
+func (a api) Requeue(ctx context.Context, connection string, queue types.QueueName, seq types.Seq) (types.Seq, error) {
+	return a.g.db.Connection(connection).Requeue(ctx, queue, seq)
 }
 
 // Remove implements httpapi.Messages.

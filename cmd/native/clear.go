@@ -21,8 +21,9 @@ func newClear(o *options) *cobra.Command {
 	yes := false
 	cmd := &cobra.Command{
 		Use: "clear CONNECTION", Short: "Forget messages that wait to be sent",
-		Long: `Forget messages that wait to be sent on a connection of a running gateway: all
-of them, or those that match. They are gone for good.`,
+		Long: `Forget messages that wait to be sent on a connection of a running gateway, or
+with --queue those of another queue: all of them, or those that match. They are
+gone for good.`,
 		Args: wantArgs(1, 1, "CONNECTION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			g, err := o.gateway()
@@ -49,8 +50,8 @@ of them, or those that match. They are gone for good.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&queue, "queue", "outgoing", "what to clear: outgoing, or dead for the dead letters")
-	cmd.Flags().StringVar(&topic, "topic", "", "only messages whose topic (as the broker sees it) matches this filter")
+	cmd.Flags().StringVar(&queue, "queue", "outgoing", "what to clear: outgoing, or dead for its dead letters; incoming, or incoming_dead for its dead letters")
+	cmd.Flags().StringVar(&topic, "topic", "", "only messages whose topic (as the broker sees it; in incoming as local clients do) matches this filter")
 	cmd.Flags().StringVar(&olderThan, "older-than", "", "only messages stored longer ago than this, as in 24h")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
@@ -65,9 +66,13 @@ func confirm(cmd *cobra.Command, g gateway, name, queue string, some bool) error
 	count, kind, found := uint64(0), "pending messages", false
 	for _, s := range statuses {
 		if s.Name == name {
-			count, found = s.Outgoing.Pending, true
-			if queue == string(mqttdb.DeadLetters) {
-				count, kind = s.Outgoing.DeadPending, "dead letters"
+			of := s.Outgoing
+			if queue == string(mqttdb.Incoming) || queue == string(mqttdb.IncomingDead) {
+				of = s.Incoming
+			}
+			count, found = of.Pending, true
+			if holdsDeadLetters(queue) {
+				count, kind = of.DeadPending, "dead letters"
 			}
 		}
 	}

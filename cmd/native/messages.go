@@ -28,8 +28,10 @@ func newMessages(o *options) *cobra.Command {
 		Use: "messages CONNECTION", Short: "Show messages that are stored, send dead letters again",
 		Long: `Show messages that a running gateway has stored for a connection: those that
 wait to be sent, or with --queue dead those that were set aside because the
-broker would not take them. With --requeue dead letters are sent again, behind
-all others; with --remove messages are forgotten for good.`,
+broker would not take them; with --queue incoming those of the broker that not
+all have got for whom they are, and with --queue incoming_dead those that were
+set aside. With --requeue dead letters are sent again, behind all others; with
+--remove messages are forgotten for good.`,
 		Example: `  mqttdb messages cloud --queue dead
   mqttdb messages cloud --requeue 17,18
   mqttdb messages cloud --requeue all
@@ -52,7 +54,7 @@ all others; with --remove messages are forgotten for good.`,
 			return list.print(cmd.Context(), cmd.OutOrStdout(), g)
 		},
 	}
-	cmd.Flags().StringVar(&list.queue, "queue", "outgoing", "which messages: outgoing or dead")
+	cmd.Flags().StringVar(&list.queue, "queue", "outgoing", "which messages: outgoing, dead, incoming or incoming_dead")
 	cmd.Flags().Uint64Var(&list.after, "after", 0, "only messages with a higher number")
 	cmd.Flags().IntVar(&list.limit, "limit", 100, "so many at most, 1 to 1000")
 	cmd.Flags().BoolVar(&list.asJSON, "json", false, "print what GET /api/connections/CONNECTION/messages answers")
@@ -94,7 +96,7 @@ func (l *listing) print(ctx context.Context, w io.Writer, g gateway) error {
 		_, err := fmt.Fprintln(w, "no messages")
 		return err
 	}
-	dead := l.queue == string(mqttdb.DeadLetters)
+	dead := holdsDeadLetters(l.queue)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	header := "SEQ\tAGE\tQOS\tBYTES\tTOPIC\tPAYLOAD"
 	if dead {
@@ -139,11 +141,19 @@ func printable(text string) string {
 	return quoted[1 : len(quoted)-1]
 }
 
-// requeue sends dead letters again.
+// holdsDeadLetters says whether the queue of that name is one of dead letters.
+func holdsDeadLetters(queue string) bool {
+	return queue == string(mqttdb.DeadLetters) || queue == string(mqttdb.IncomingDead)
+}
+
+// requeue sends dead letters again: those of outgoing, unless the others are meant.
 func (l *listing) requeue(ctx context.Context, w io.Writer, g gateway, numbers []string) error {
+	if !holdsDeadLetters(l.queue) {
+		l.queue = string(mqttdb.DeadLetters)
+	}
 	each := func(seq uint64) error {
 		var out struct{ Seq uint64 }
-		if err := g.call(ctx, http.MethodPost, fmt.Sprintf("%s/%d/requeue", l.path(), seq), url.Values{"queue": {"dead"}}, &out); err != nil {
+		if err := g.call(ctx, http.MethodPost, fmt.Sprintf("%s/%d/requeue", l.path(), seq), url.Values{"queue": {l.queue}}, &out); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(w, "dead letter %d is message %d now\n", seq, out.Seq)
@@ -152,7 +162,7 @@ func (l *listing) requeue(ctx context.Context, w io.Writer, g gateway, numbers [
 	if len(numbers) != 1 || numbers[0] != "all" {
 		return forEach(numbers, each)
 	}
-	l.queue, l.limit = string(mqttdb.DeadLetters), 1000
+	l.limit = 1000
 	for {
 		letters, err := l.fetch(ctx, g)
 		if err != nil || len(letters) == 0 {

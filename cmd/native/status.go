@@ -112,6 +112,7 @@ func remarks(s types.Status) []string {
 	if n := s.Outgoing.Quarantined; n > 0 {
 		out = append(out, fmt.Sprintf("%d messages were found missing or unreadable", n))
 	}
+	out = append(out, incomingRemarks(s)...)
 	if s.Clients != nil {
 		for _, reason := range slices.Sorted(maps.Keys(s.Clients.Refused)) {
 			if n := s.Clients.Refused[reason]; n > 0 {
@@ -124,6 +125,27 @@ func remarks(s types.Status) []string {
 	}
 	if s.Outgoing.DuplicatesPossible {
 		out = append(out, "after damage to the store some messages may be delivered twice")
+	}
+	return out
+}
+
+// incomingRemarks are those about what came from the broker.
+func incomingRemarks(s types.Status) []string {
+	var out []string
+	if s.Incoming.Trouble != "" {
+		out = append(out, "cannot store what the broker sends, which therefore has to wait: "+s.Incoming.Trouble)
+	}
+	if n := s.Incoming.Pending; n > 0 {
+		out = append(out, fmt.Sprintf("%d messages of the broker wait for those for whom they are: mqttdb messages %s --queue incoming", n, s.Name))
+	}
+	if n := s.Incoming.DeadPending; n > 0 {
+		out = append(out, fmt.Sprintf("%d dead letters of the broker's: mqttdb messages %s --queue incoming_dead shows why", n, s.Name))
+	}
+	if n := s.Incoming.Quarantined; n > 0 {
+		out = append(out, fmt.Sprintf("%d messages of the broker were found missing or unreadable", n))
+	}
+	if n := s.Incoming.Refused; n > 0 {
+		out = append(out, fmt.Sprintf("%d messages of the broker were too large since the start, and were passed over", n))
 	}
 	return out
 }
