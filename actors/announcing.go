@@ -23,6 +23,7 @@ func (c *connection) announce(m *types.Message, id uint16) {
 		return
 	}
 	p := broker.Publish{ID: id, Message: c.carried(*m)}
+	p.Message.QoS = min(p.Message.QoS, 1) // no handshake is waited for
 	if p.Message.QoS == 0 {
 		p.ID = 0
 	}
@@ -33,7 +34,7 @@ func (c *connection) announce(m *types.Message, id uint16) {
 
 // carried is m as the broker is given it.
 func (c *connection) carried(m types.Message) types.Message {
-	m.QoS = min(m.QoS, highestQoS, c.config.MaxQoS, c.session.MaxQoS)
+	m.QoS = min(m.QoS, c.config.MaxQoS, c.session.MaxQoS)
 	m.Retain = m.Retain && !c.config.ClearRetain
 	return m
 }

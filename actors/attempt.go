@@ -35,7 +35,7 @@ type result struct {
 	client  string               // the client id
 	marked  bool                 // what is granted is stored
 	granted map[string]types.QoS // that is so: what is granted
-	window  int                  // messages that an earlier process may have had in flight
+	before  windows              // what an earlier process may have had in flight
 	failed  error                // why the first broker did not, if another one did
 	err     error
 }
@@ -104,18 +104,27 @@ func (a *attempt) ready(ctx context.Context, b Broker, o broker.ConnectOptions, 
 	why := sessionOf(marks).differs(wanted, cluster)
 	if why == "" {
 		r.granted = grantedBy(marks.List)
-		r.window = windowOf(marks.List)
-		if a.config.Window <= r.window {
-			return false, nil
+		r.before = windowsOf(marks.List)
+		if larger := a.config.windows().marks(r.before); len(larger) > 0 {
+			return true, a.store(ctx, larger...)
 		}
-		return true, a.store(ctx, windowMark(a.config.Window))
+		return false, nil
 	}
 	if err := endSession(ctx, b.Dialer, o); err != nil {
 		return false, err
 	}
 	a.config.Logger.Info("the session begins anew: a clean one was asked for first", "broker", b.Name, "because", why)
 	r.granted = make(map[string]types.QoS)
-	return true, a.store(ctx, append(wanted.marks(marks.List), windowMark(a.config.Window))...)
+	return true, a.store(ctx, append(wanted.marks(marks.List), a.config.windows().marks(windows{})...)...)
+}
+
+// windows is what c lets be in flight.
+func (c *ConnectionConfig) windows() windows {
+	w := windows{all: c.Window}
+	if c.MaxQoS == 2 {
+		w.exact = min(c.QoS2Window, c.Window)
+	}
+	return w
 }
 
 // store stores what belongs to the mark of the session.

@@ -83,6 +83,9 @@ func (b *brokers) note(n Note) (said string) {
 	if n.Sync {
 		said = " synced"
 	}
+	if len(n.Released) > 0 {
+		said += ", released " + show(n.Released)
+	}
 	for _, m := range n.Marks {
 		switch {
 		case len(m.Value) == 0:

@@ -47,6 +47,8 @@ type committing struct {
 	writes      uint64     // how many there were
 	syncs       []*syncing // under way, in order; see maxSyncs
 	dirty       bool       // written and not synced, and no sync of it under way
+	safe        types.Seq  // synced up to here
+	wanting     bool       // the connection waits for more to be synced
 	timer       func()     // stops the timer of the next sync, if one runs
 	overdue     bool       // the next sync is to begin when this one ends
 
@@ -364,6 +366,7 @@ func (a *queue) syncedUpTo(s *syncing) {
 		return
 	}
 	a.queue.syncs.Add(1)
+	a.safe = max(a.safe, s.upTo)
 	all := len(a.unsynced) + len(a.waiting)
 	a.round.over(all, s.took, a.config.Clock)
 	a.alarmed = false
@@ -381,6 +384,10 @@ func (a *queue) syncedUpTo(s *syncing) {
 		}
 	}
 	a.answer(&a.strict, covered(a.strict, s.write), nil)
+	if a.wanting {
+		a.wanting = false
+		a.connection.Tell(Available{a.committed})
+	}
 	switch {
 	case a.overdue:
 		a.overdue = false

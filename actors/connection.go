@@ -43,13 +43,16 @@ type ConnectionConfig struct {
 	Filters []broker.Filter     // what is subscribed to
 
 	Window      int   // messages in flight at most; 100 if 0
+	QoS2Window  int   // of them with QoS 2, at most; 20 if 0
 	WindowBytes int64 // their bytes at most, and those of what is fetched ahead; 1 MiB if 0
 
 	Birth *types.Message // published on each new link, before all others; nil: nothing
 	Close *types.Message // published before each DISCONNECT; nil: nothing
 
-	MaxQoS      types.QoS // messages leave with at most this
-	ClearRetain bool      // messages leave without the retain flag
+	// MaxQoS is the highest that messages leave with. What was sent with QoS 2
+	// before, over the session that there is, is sent again with QoS 2.
+	MaxQoS      types.QoS
+	ClearRetain bool // messages leave without the retain flag
 
 	// MaxAttempts is after how many links that ended with the same message first
 	// in line that message becomes a dead letter; 10 if 0, never if negative.
@@ -91,6 +94,9 @@ func (c *ConnectionConfig) setDefaults() {
 	if c.Window <= 0 {
 		c.Window = 100
 	}
+	if c.QoS2Window <= 0 {
+		c.QoS2Window = 20
+	}
 	if c.WindowBytes <= 0 {
 		c.WindowBytes = 1 << 20
 	}
@@ -127,9 +133,10 @@ type Connection struct {
 
 // progress is how far the messages of a queue were ever sent.
 type progress struct {
-	store persistence.StoreID
-	sent  types.Seq
-	doubt doubt
+	store      persistence.StoreID
+	sent       types.Seq
+	doubt      doubt
+	handshakes handshakes
 }
 
 // SpawnConnection starts the actor that owns the link of that name, attaches it
@@ -141,7 +148,7 @@ func SpawnConnection(s *System, c ConnectionConfig) (*Connection, error) {
 	k := &connectionKeeper{config: c, handle: h, backoff: c.Backoff, paused: c.Paused, granted: make(map[string]types.QoS)}
 	if c.After != nil {
 		if p := c.After.left.Load(); p != nil {
-			k.store, k.sent, k.doubt = p.store, p.sent, p.doubt
+			k.store, k.sent, k.doubt, k.handshakes = p.store, p.sent, p.doubt, p.handshakes
 		}
 	}
 	ref, err := spawn(s, c.Name, func(self Ref[ConnectionMessage]) role[ConnectionMessage] { return newConnection(k, self) }, k.giveBack)
@@ -167,9 +174,11 @@ type connectionKeeper struct {
 	sent    types.Seq            // the highest seq that a link was ever given by this process
 	granted map[string]types.QoS // what the broker has granted to the session: filter → QoS that was asked for
 	doubt   doubt
+	notes   int // Notes of what is released that are not answered
 	suspect suspect
 	fight   fight
 	returns returning
+	handshakes
 }
 
 // giveBack answers for what the connection will never come to.
@@ -193,6 +202,7 @@ type connection struct {
 
 	dialing
 	sending
+	releasing
 	parting
 	subscribing
 }
@@ -201,9 +211,13 @@ var _ role[ConnectionMessage] = (*connection)(nil)
 
 func newConnection(k *connectionKeeper, self Ref[ConnectionMessage]) *connection {
 	c := &connection{connectionKeeper: k, self: self}
-	c.window = window{count: k.config.Window, bytes: k.config.WindowBytes}
+	c.emptyWindow()
 	c.pace = newPace(k.config.Rate)
 	return c
+}
+
+func (c *connection) emptyWindow() {
+	c.window = window{count: c.config.Window, exact: c.config.QoS2Window, bytes: c.config.WindowBytes}
 }
 
 func (c *connection) started() {
@@ -228,6 +242,9 @@ func (c *connection) receive(m ConnectionMessage) {
 		c.fetched(m)
 	case Settled:
 		c.window.settled(m.Done)
+		c.handshakes.done(m.Done)
+	case journaled:
+		c.journaled(m)
 	case Available:
 		c.last = max(c.last, m.Last)
 	case Opened:
@@ -313,13 +330,15 @@ func (c *connection) opened(m Opened) {
 		}
 		c.store, c.sent = m.Store, 0
 		c.doubt = doubt{upTo: m.Last}
-		c.window = window{count: c.config.Window, bytes: c.config.WindowBytes}
+		c.handshakes.opened(m.Last)
+		c.emptyWindow()
 	}
 	c.last, c.unreadable = m.Last, false
 	c.forgetFetched()
 	if done := c.window.unsettled(); len(done) > 0 {
 		c.config.Queue.Tell(Settle{Done: done, Store: c.store})
 	}
+	c.journalAgain()
 	if late { // what to greet the broker with may lie in the store
 		c.dial()
 	}
@@ -338,7 +357,7 @@ func (c *connection) interrupted(current ConnectionMessage) {
 
 // stopping implements role.
 func (c *connection) stopping() {
-	c.handle.left.Store(&progress{c.store, c.sent, c.doubt})
+	c.handle.left.Store(&progress{c.store, c.sent, c.doubt, c.handshakes})
 	c.hangUp(true)
 	c.answerFinish(nil)
 	c.become(types.Offline, nil)

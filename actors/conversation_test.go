@@ -24,9 +24,9 @@ var update = flag.Bool("update", false, "write what happens into testdata/*.txt"
 // indented ones below it are what it does then. "#" begins a comment.
 //
 //	start | accept [present] | refuse CODE | fail TEXT | down [TEXT] | hangup | arrives
-//	opened LAST [STORE] | available LAST | answer SEQ[/QOS][!][x]… | answer error | recall | settled SEQ…
+//	opened LAST [STORE] | available LAST | answer SEQ[/QOS][!][r][x]… | answer error | recall | settled SEQ…
 //	brokers NAME… [shared] | client ID | filters FILTER… | clean | looks (see brokers_test.go)
-//	acked SEQ… | written SEQ | suback CODE… | unsuback | time DURATION | pause | resume | retry | rate MESSAGES BYTES | finish DURATION | crash | process [WINDOW]
+//	acked SEQ… | pubrec SEQ… | pubcomp SEQ… | slow | noted [ERROR] | written SEQ | suback CODE… | unsuback | time DURATION | pause | resume | retry | rate MESSAGES BYTES | finish DURATION | crash | process [WINDOW]
 func TestConversations(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -78,6 +78,8 @@ type conversation struct {
 	fetch  Fetch
 	status ConnectionStatus
 	bad    map[types.Seq]bool
+	slow   bool           // Notes of what is released wait for "noted"
+	noting []Reply[Noted] // those
 
 	brokers brokers
 }
@@ -154,6 +156,10 @@ func (c *conversation) toldQueue(m any) {
 		m.Reply(c.brokers.marks(), nil)
 	case Note:
 		c.says("queue: note%s", c.brokers.note(m))
+		if len(m.Released) > 0 && c.slow {
+			c.noting = append(c.noting, m.Reply)
+			return
+		}
 		m.Reply(Noted{}, nil)
 	}
 }
@@ -168,6 +174,15 @@ func show(set persistence.Ranges) string {
 		}
 	}
 	return strings.Join(list, " ")
+}
+
+// showIDs names the messages that have these packet ids, the first ones.
+func showIDs(ids []uint16) string {
+	var list []string
+	for _, id := range ids {
+		list = append(list, fmt.Sprint((int(id)-1+packetIDs)%packetIDs))
+	}
+	return strings.Join(list, ", ")
 }
 
 // testLink says what it is told.
@@ -208,7 +223,13 @@ func (l *testLink) Publish(p []broker.Publish) error {
 	l.says("link: publish %s", strings.Join(list, ", "))
 	return nil
 }
-func (l *testLink) Release([]uint16) error         { return nil }
+func (l *testLink) Release(ids []uint16) error {
+	if l.closed {
+		return types.ErrClosed
+	}
+	l.says("link: release %s", showIDs(ids))
+	return nil
+}
 func (l *testLink) Acknowledge([]broker.Ack) error { return nil }
 func (l *testLink) Unsubscribe(id uint16, f []string) error {
 	l.says("link: unsubscribe %v with id %d", f, id)
@@ -288,6 +309,25 @@ func (c *conversation) happens(words []string) {
 			e.Acks = append(e.Acks, broker.Ack{Kind: broker.PubAck, ID: packetID(n)})
 		}
 		c.events(e)
+	case "pubrec", "pubcomp":
+		var e broker.Acked
+		for _, n := range numbers() {
+			e.Acks = append(e.Acks, broker.Ack{Kind: map[string]broker.AckKind{"pubrec": broker.PubRec, "pubcomp": broker.PubComp}[word], ID: packetID(n)})
+		}
+		c.events(e)
+	case "slow":
+		c.slow = true
+	case "noted":
+		c.slow = false
+		replies := c.noting
+		c.noting = nil
+		for _, reply := range replies {
+			if len(args) > 0 {
+				reply(Noted{}, errors.New(strings.Join(args, " ")))
+				continue
+			}
+			reply(Noted{}, nil)
+		}
 	case "written":
 		c.events(broker.Written{Tag: uint64(c.number(args[0]))})
 	case "arrives":
@@ -384,6 +424,7 @@ func (c *conversation) answer(args []string) {
 	for _, a := range args {
 		r := persistence.Record{Entry: entry("t", "")}
 		a, bad := strings.CutSuffix(a, "x")
+		a, r.Released = strings.CutSuffix(a, "r")
 		if s, retain := strings.CutSuffix(a, "!"); retain {
 			a, r.Message.Retain = s, true
 		}

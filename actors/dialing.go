@@ -78,8 +78,9 @@ func (c *connection) dialed(m dialed) {
 	c.at, c.client, c.marked = m.broker, m.client, m.marked
 	if m.marked {
 		c.granted = m.granted
-		c.doubt.linked(m.window)
+		c.doubt.linked(m.before.all)
 	}
+	c.handshakes.linked(c.session.Present, m.before.exact)
 	c.begin()
 	c.become(types.Online, nil)
 	c.returns.looks = 0

@@ -7,16 +7,20 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-func TestWindowMark(t *testing.T) {
+func TestWindowMarks(t *testing.T) {
 	for _, n := range []int{1, 100, 1000, packetIDs} {
-		if got := windowOf([]persistence.Mark{mark("session/broker", "x"), windowMark(n)}); got != n {
-			t.Errorf("%d reads as %d", n, got)
+		marks := windows{all: n, exact: n / 2}.marks(windows{})
+		if got := windowsOf(append(marks, mark("session/broker", "x"))); got != (windows{n, n / 2}) {
+			t.Errorf("%d and %d read as %+v", n, n/2, got)
 		}
 	}
 	for _, m := range []persistence.Mark{mark(markWindow, ""), mark(markWindow, "\xff"), mark("other", "\x05")} {
-		if got := windowOf([]persistence.Mark{m}); got != 0 {
-			t.Errorf("%q reads as %d", m.Value, got)
+		if got := windowsOf([]persistence.Mark{m}); got != (windows{}) {
+			t.Errorf("%q reads as %+v", m.Value, got)
 		}
+	}
+	if got := (windows{100, 20}).marks(windows{200, 10}); len(got) != 1 || got[0].Key != markWindow2 {
+		t.Errorf("the larger one of both is kept: %v", got)
 	}
 }
 

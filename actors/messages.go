@@ -70,6 +70,7 @@ type (
 		Dead  bool // the dead letters, instead of what is pending
 		Reply Reply[Fetched]
 		drain bool // by the attached connection, which wants to know when there is more
+		safe  bool // nothing that has QoS 2 and is not synced, nor what follows it
 	}
 
 	// Settle says how messages left, and which marks go with that (a cursor).
@@ -166,7 +167,7 @@ type (
 	Fetched struct {
 		Records []persistence.Record
 		Through types.Seq // there is nothing else up to here
-		Last    types.Seq // the newest that is committed
+		Last    types.Seq // the newest that there is to fetch
 	}
 
 	// Cleared says how many messages Clear removed.
@@ -241,6 +242,12 @@ type (
 
 	paceDue struct{}
 
+	// journaled says that what the connection had noted as released is committed.
+	journaled struct {
+		attempt uint64
+		err     error
+	}
+
 	// Finish stops sending, lets what is in flight finish for at most Within,
 	// and closes the link properly. Answer: how many messages were left in
 	// flight. The connection then stays offline.
@@ -294,6 +301,7 @@ func (Resume) connectionMessage()      {}
 func (Retry) connectionMessage()       {}
 func (SetRate) connectionMessage()     {}
 func (paceDue) connectionMessage()     {}
+func (journaled) connectionMessage()   {}
 func (Finish) connectionMessage()      {}
 func (Ping) connectionMessage()        {}
 func (fetched) connectionMessage()     {}

@@ -325,6 +325,10 @@ func (a *queue) fetch(m Fetch) {
 			f.Records, f.Through = records, records[n-1].Seq
 		}
 	}
+	if m.safe && a.keepUnsafe(&f, m.After) {
+		m.Reply.answer(f, nil)
+		return
+	}
 	if m.drain {
 		a.hungry = f.Through >= a.committed
 	}

@@ -9,10 +9,6 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// highestQoS is what we send with at most. A message stored with QoS 2 leaves
-// with this.
-const highestQoS types.QoS = 1
-
 // sending is the part of a connection that moves messages from the queue to the
 // link, as the window has room, two windows ahead [S8.4].
 type sending struct {
@@ -51,6 +47,7 @@ func (c *connection) begin() {
 // end forgets what the link had not acknowledged.
 func (c *connection) end() {
 	c.window.linkLost()
+	c.releasing = releasing{}
 	c.handed = 0
 	c.forgetFetched()
 }
@@ -93,7 +90,7 @@ func (c *connection) fetch() {
 		After: c.through,
 		Limit: persistence.Limit{Records: 2*c.config.Window - len(c.ahead), Bytes: room},
 		Reply: func(f Fetched, err error) { self.Tell(fetched{token, f, err}) },
-		drain: true,
+		drain: true, safe: true,
 	})
 }
 
@@ -107,7 +104,7 @@ func (c *connection) fetched(m fetched) {
 		return
 	}
 	c.through = m.answer.Through
-	c.last = max(c.last, m.answer.Last)
+	c.last = m.answer.Last
 	for _, r := range m.answer.Records {
 		c.aheadBytes += int64(r.Message.Size())
 	}
@@ -119,35 +116,47 @@ func (c *connection) fetched(m fetched) {
 	c.ahead = c.room
 }
 
-// send hands to the link what fits into the window, in one call.
+// send hands to the link what fits into the window, in one call; before it goes
+// PUBREL for what the broker has got over an earlier link.
 func (c *connection) send() {
-	batch := c.batch[:0]
+	batch, ids := c.batch[:0], c.ids[:0]
 	for len(c.ahead) > 0 {
 		r := &c.ahead[0]
 		size := r.Message.Size()
 		if !c.window.holds(r.Seq) { // else it was acknowledged on an earlier link
-			if !c.window.fits(r.Seq, size) || c.suspect.alone > 0 && c.window.open > 0 {
+			m := c.carried(r.Message)
+			if r.Message.QoS == 2 && (r.Released || c.knows(r.Seq)) {
+				m.QoS = 2
+			}
+			if !c.window.fits(r.Seq, size, m.QoS) || c.suspect.alone > 0 && c.window.open > 0 {
 				break
 			}
-			if c.pace.limited() {
-				if c.keepPace() {
-					break
-				}
-				c.pace.spend(c.config.Clock.Now(), size)
-			}
-			p := c.publish(r)
-			c.suspect.sends(r)
 			if c.window.open == 0 {
 				c.progress = c.config.Clock.Now()
 			}
-			c.window.add(r.Seq, size, p.Message.QoS)
-			batch = append(batch, p)
+			if r.Released {
+				c.suspect.sends(r)
+				c.window.resume(r.Seq, size, types.Sent)
+				ids = append(ids, packetID(r.Seq))
+			} else {
+				if c.pace.limited() {
+					if c.keepPace() {
+						break
+					}
+					c.pace.spend(c.config.Clock.Now(), size)
+				}
+				c.suspect.sends(r)
+				batch = append(batch, c.publish(r, m))
+				c.window.add(r.Seq, size, m.QoS)
+			}
 		}
 		c.handed = r.Seq
 		c.aheadBytes -= int64(size)
 		c.ahead[0] = persistence.Record{}
 		c.ahead = c.ahead[1:]
 	}
+	c.release(ids)
+	c.ids = ids[:0]
 	if len(batch) == 0 {
 		return
 	}
@@ -159,15 +168,19 @@ func (c *connection) send() {
 	c.batch = batch[:0]
 }
 
-// publish makes the packet of a stored message.
-func (c *connection) publish(r *persistence.Record) broker.Publish {
-	m := c.carried(r.Message)
+// publish makes the packet of a stored message, as m.
+func (c *connection) publish(r *persistence.Record, m types.Message) broker.Publish {
 	p := broker.Publish{Tag: uint64(r.Seq), Message: m}
 	if m.QoS > 0 {
 		p.ID = packetID(r.Seq)
-		if p.Dup = r.Seq <= c.sent || c.doubt.about(r.Seq); p.Dup { // [MQTT-3.3.1-1]
-			c.handle.resent.Add(1)
-		}
+		p.Dup = r.Seq <= c.sent || c.doubt.about(r.Seq) // [MQTT-3.3.1-1]
+	}
+	if m.QoS == 2 {
+		p.Dup = c.knows(r.Seq) // a broker that has lost the session is sent it anew [S3.4]
+		c.handshakes.begin(r.Seq)
+	}
+	if p.Dup {
+		c.handle.resent.Add(1)
 	}
 	if r.Enveloped {
 		p.Message.Payload = envelope(r, p.Dup || r.Enqueued.Before(c.up))
@@ -210,13 +223,18 @@ func (c *connection) sendSingly(batch []broker.Publish) {
 func (c *connection) acked(e broker.Acked) {
 	var set persistence.Ranges
 	for _, a := range e.Acks {
-		if seq, finished := c.window.acked(a); finished {
+		switch seq, what := c.window.acked(a); what {
+		case taken:
+			c.take(seq)
+		case finished:
 			set.Add(persistence.Range{First: seq, Last: seq})
 		}
 	}
-	if len(set) > 0 {
+	if len(set) > 0 || len(c.taken) > 0 {
 		c.suspect.answers()
+		c.progress = c.config.Clock.Now()
 	}
+	c.journal()
 	c.handle.unknown.Add(c.window.unknown)
 	c.window.unknown = 0
 	c.settle(set)

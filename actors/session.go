@@ -17,6 +17,7 @@ import (
 //	session/store            the id of the store that the mark is in, 16 bytes
 //	session/filter/<filter>  one byte, the QoS: a filter that was granted
 //	session/window           uvarint: the largest window that was used with it
+//	session/qos2_window      uvarint: that for messages with QoS 2
 const (
 	markSession  = "session/"
 	markBroker   = "session/broker"
@@ -24,6 +25,7 @@ const (
 	markStore    = "session/store"
 	markFilter   = "session/filter/"
 	markWindow   = "session/window"
+	markWindow2  = "session/qos2_window"
 )
 
 // sessionMark says whose session with whom it is.
@@ -82,19 +84,36 @@ func (s sessionMark) marks(old []persistence.Mark) []persistence.Mark {
 		persistence.Mark{Key: markStore, Value: s.store[:]})
 }
 
-// windowMark notes how many messages may be in flight.
-func windowMark(messages int) persistence.Mark {
-	return persistence.Mark{Key: markWindow, Value: binary.AppendUvarint(nil, uint64(messages))}
-}
+// windows is how many messages may be in flight, and how many of them with QoS 2.
+type windows struct{ all, exact int }
 
-// windowOf is how many messages may have been in flight; 0 if that is not known.
-func windowOf(marks []persistence.Mark) int {
+// windowsOf is how many messages may have been in flight; 0 where that is not
+// known.
+func windowsOf(marks []persistence.Mark) windows {
+	var w windows
 	for _, m := range marks {
-		if n, used := binary.Uvarint(m.Value); m.Key == markWindow && used > 0 {
-			return int(min(n, packetIDs))
+		switch n, used := binary.Uvarint(m.Value); {
+		case used <= 0:
+		case m.Key == markWindow:
+			w.all = int(min(n, packetIDs))
+		case m.Key == markWindow2:
+			w.exact = int(min(n, packetIDs))
 		}
 	}
-	return 0
+	return w
+}
+
+// marks is what stores the larger ones of w and had, if that is not had.
+func (w windows) marks(had windows) []persistence.Mark {
+	var list []persistence.Mark
+	add := func(key string, n, had int) {
+		if n > had {
+			list = append(list, persistence.Mark{Key: key, Value: binary.AppendUvarint(nil, uint64(n))})
+		}
+	}
+	add(markWindow, w.all, had.all)
+	add(markWindow2, w.exact, had.exact)
+	return list
 }
 
 func filterMark(f broker.Filter) persistence.Mark {

@@ -19,6 +19,7 @@ func (a *queue) open() {
 	s := handle.State()
 	a.handle, a.store, a.trouble, a.opened = handle, s.StoreID, nil, true
 	a.committed, a.lastWritten = s.Next-1, s.Next-1
+	a.safe, a.wanting = s.Next-1, false // a store that was opened has synced what it holds
 	for _, err := range a.origins.load(handle) {
 		a.config.Logger.Error("where a message came from cannot be read; it may be stored twice", "error", err)
 	}

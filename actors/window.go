@@ -34,7 +34,7 @@ type slot struct {
 	qos   types.QoS
 	stage stage
 
-	reason types.Reason // when it is done: how it leaves
+	reason types.Reason // how it leaves when it is done
 }
 
 // window is what is in flight on a link: sent and not yet recorded as having
@@ -43,10 +43,12 @@ type slot struct {
 // no more than one window is sent again.
 type window struct {
 	count int   // most messages
+	exact int   // most of them with QoS 2; 0: no bound of their own
 	bytes int64 // most bytes; one message is always allowed
 
 	slots   []slot // ascending seq; the first one is never free
 	used    int    // slots that are not free
+	used2   int    // of them with QoS 2
 	size    int64  // their bytes
 	open    int    // used slots whose acknowledgement is still to come
 	unknown uint64 // acknowledgements of nothing that is in flight
@@ -54,9 +56,12 @@ type window struct {
 
 // fits says whether a message can be sent now: there is room, and its packet id
 // is not that of another one in flight.
-func (w *window) fits(seq types.Seq, size int) bool {
+func (w *window) fits(seq types.Seq, size int, qos types.QoS) bool {
 	if w.used == 0 {
 		return true
+	}
+	if qos == 2 && w.exact > 0 && w.used2 >= w.exact {
+		return false
 	}
 	lowest, highest := min(seq, w.slots[0].seq), max(seq, w.slots[len(w.slots)-1].seq)
 	return w.used < w.count && (w.bytes <= 0 || w.size+int64(size) <= w.bytes) && highest-lowest < packetIDs
@@ -64,40 +69,70 @@ func (w *window) fits(seq types.Seq, size int) bool {
 
 // add takes in a message that is being sent and has no place yet.
 func (w *window) add(seq types.Seq, size int, qos types.QoS) {
-	s := slot{seq: seq, size: size, qos: qos}
-	if n := len(w.slots); n == 0 || w.slots[n-1].seq < seq { // the common case
+	w.put(slot{seq: seq, size: size, qos: qos})
+}
+
+// resume takes in a message whose handshake is finished by PUBREL, which is being
+// sent, and that then leaves for that reason.
+func (w *window) resume(seq types.Seq, size int, reason types.Reason) {
+	w.put(slot{seq: seq, size: size, qos: 2, stage: released, reason: reason})
+}
+
+// leave takes in a message that has nothing to wait for: it leaves for that
+// reason.
+func (w *window) leave(seq types.Seq, size int, reason types.Reason) {
+	w.put(slot{seq: seq, size: size, stage: done, reason: reason})
+}
+
+// put takes in a slot for a message that has none.
+func (w *window) put(s slot) {
+	if n := len(w.slots); n == 0 || w.slots[n-1].seq < s.seq { // the common case
 		w.slots = append(w.slots, s)
-	} else if i := w.search(seq); w.slots[i].seq == seq {
+	} else if i := w.search(s.seq); w.slots[i].seq == s.seq {
 		w.slots[i] = s
 	} else {
 		w.slots = slices.Insert(w.slots, i, s)
 	}
 	w.used++
-	w.open++
-	w.size += int64(size)
+	if s.qos == 2 {
+		w.used2++
+	}
+	if s.stage < done {
+		w.open++
+	}
+	w.size += int64(s.size)
 }
 
-// acked takes note of an acknowledgement. It returns the message that it
-// finishes; false if there is none, or not yet.
-func (w *window) acked(a broker.Ack) (types.Seq, bool) {
+// answer is what an acknowledgement means for a message.
+type answer uint8
+
+const (
+	nothing  answer = iota
+	taken           // the broker has it: that is to be journalled, then PUBREL sent (QoS 2)
+	finished        // nothing more is to come
+)
+
+// acked takes note of an acknowledgement, and says what it means for which
+// message.
+func (w *window) acked(a broker.Ack) (types.Seq, answer) {
 	if a.ID == birthID || a.ID == closeID {
-		return 0, false // nobody waits for these
+		return 0, nothing // nobody waits for these
 	}
 	s := w.byID(a.ID)
 	switch {
 	case s == nil:
 	case a.Kind == broker.PubAck && s.qos == 1 && s.stage == published,
 		a.Kind == broker.PubComp && s.qos == 2 && s.stage == released:
-		w.finish(s, types.Sent)
-		return s.seq, true
+		w.finish(s, s.reason)
+		return s.seq, finished
 	case a.Kind == broker.PubRec && s.qos == 2 && s.stage == published:
 		s.stage = received
-		return 0, false
+		return s.seq, taken
 	case a.Kind == broker.PubRec && s.qos == 2 && (s.stage == received || s.stage == released):
-		return 0, false // repeated; PUBREL follows, or did
+		return 0, nothing // repeated; PUBREL follows, or did
 	}
 	w.unknown++
-	return 0, false
+	return 0, nothing
 }
 
 // releasing says that PUBREL is being sent for seq, whose PUBREC is journalled.
@@ -155,6 +190,9 @@ func (w *window) free(s *slot) {
 	}
 	s.stage = free
 	w.used--
+	if s.qos == 2 {
+		w.used2--
+	}
 	w.size -= int64(s.size)
 }
 
@@ -191,6 +229,14 @@ func (w *window) unsettled() []persistence.Done {
 		}
 	}
 	return list
+}
+
+// reasonOf is how a message leaves that is finished.
+func (w *window) reasonOf(seq types.Seq) types.Reason {
+	if s := w.bySeq(seq); s != nil {
+		return s.reason
+	}
+	return types.Sent
 }
 
 // all is what holds a place.

@@ -49,7 +49,7 @@ func TestWindowFits(t *testing.T) {
 			for i, size := range test.sizes {
 				w.add(types.Seq(i+1), size, 1)
 			}
-			if got := w.fits(test.seq, test.size); got != test.want {
+			if got := w.fits(test.seq, test.size, 1); got != test.want {
 				t.Errorf("fits = %v, want %v", got, test.want)
 			}
 		})
@@ -84,14 +84,14 @@ func TestWindowAcknowledgements(t *testing.T) {
 			for seq := types.Seq(1); seq <= 3; seq++ {
 				w.add(seq, 1, test.qos)
 			}
-			var finished []types.Seq
+			var over []types.Seq
 			for _, a := range test.acks {
-				if seq, ok := w.acked(a); ok {
-					finished = append(finished, seq)
+				if seq, what := w.acked(a); what == finished {
+					over = append(over, seq)
 				}
 			}
-			if !slices.Equal(finished, test.finished) || w.unknown != test.unknown {
-				t.Errorf("finished %v, unknown %d; want %v, %d", finished, w.unknown, test.finished, test.unknown)
+			if !slices.Equal(over, test.finished) || w.unknown != test.unknown {
+				t.Errorf("finished %v, unknown %d; want %v, %d", over, w.unknown, test.finished, test.unknown)
 			}
 			if w.used != 3 || w.open != 3-len(test.finished) {
 				t.Errorf("used %d, open %d: a place is freed only when it is recorded", w.used, w.open)
@@ -106,12 +106,40 @@ func TestWindowQoS2(t *testing.T) {
 	if w.releasing(7) {
 		t.Error("released before PUBREC")
 	}
-	w.acked(broker.Ack{Kind: broker.PubRec, ID: 8})
+	if seq, what := w.acked(broker.Ack{Kind: broker.PubRec, ID: 8}); seq != 7 || what != taken {
+		t.Errorf("PUBREC: %d, %v", seq, what)
+	}
 	if !w.releasing(7) {
 		t.Error("not released after PUBREC")
 	}
-	if seq, ok := w.acked(broker.Ack{Kind: broker.PubComp, ID: 8}); !ok || seq != 7 {
-		t.Errorf("PUBCOMP finished %d, %v", seq, ok)
+	if seq, what := w.acked(broker.Ack{Kind: broker.PubComp, ID: 8}); what != finished || seq != 7 {
+		t.Errorf("PUBCOMP finished %d, %v", seq, what)
+	}
+}
+
+// QoS 2 has a window of its own within the other.
+func TestWindowOfQoS2(t *testing.T) {
+	w := window{count: 4, exact: 2}
+	w.add(1, 1, 2)
+	w.add(2, 1, 1)
+	w.resume(3, 1, types.Cleared)
+	if w.fits(4, 1, 2) || !w.fits(4, 1, 1) {
+		t.Error("two with QoS 2 are in flight: there is room for QoS 1 and not for QoS 2")
+	}
+	if seq, what := w.acked(broker.Ack{Kind: broker.PubComp, ID: packetID(3)}); seq != 3 || what != finished || w.reasonOf(3) != types.Cleared {
+		t.Errorf("PUBCOMP finished %d, %v, as %v", seq, what, w.reasonOf(3))
+	}
+	if w.fits(4, 1, 2) {
+		t.Error("the place is free before that is recorded")
+	}
+	w.settled(run(3, 3))
+	if !w.fits(4, 1, 2) {
+		t.Error("no room")
+	}
+	w.leave(4, 1, types.Cleared)
+	w.linkLost()
+	if w.used != 1 || w.used2 != 0 || w.open != 0 {
+		t.Errorf("used %d and %d, open %d: only what has left is kept", w.used, w.used2, w.open)
 	}
 }
 
@@ -153,7 +181,7 @@ func TestWindowAfterALostLink(t *testing.T) {
 		t.Errorf("unsettled %v, want %v", got, want)
 	}
 	for _, seq := range []types.Seq{1, 3, 6} { // sent again, around those
-		if !w.fits(seq, 1) {
+		if !w.fits(seq, 1, 1) {
 			t.Errorf("%d does not fit", seq)
 		}
 		w.add(seq, 1, 1)
@@ -193,7 +221,7 @@ func (m windowModel) check(w *window) error {
 func TestWindowAgainstModel(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		w, m := window{count: 1 + r.IntN(20), bytes: int64(r.IntN(200))}, windowModel{}
+		w, m := window{count: 1 + r.IntN(20), exact: r.IntN(6), bytes: int64(r.IntN(200))}, windowModel{}
 		next := types.Seq(1 + r.IntN(200000)) // the next one to be sent
 		top := next                           // the first never sent
 		for step := range 400 {
@@ -204,10 +232,10 @@ func TestWindowAgainstModel(t *testing.T) {
 					break
 				}
 				size := r.IntN(30)
-				if fits := w.fits(next, size); fits != modelFits(m, &w, next, size) {
+				qos := types.QoS(r.IntN(3))
+				if fits := w.fits(next, size, qos); fits != modelFits(m, &w, next, size, qos) {
 					t.Fatalf("seed %d step %d: fits(%d) = %v", seed, step, next, fits)
 				} else if fits {
-					qos := types.QoS(r.IntN(3))
 					w.add(next, size, qos)
 					m[next] = slot{seq: next, size: size, qos: qos}
 					next += 1 + types.Seq(r.IntN(2)*r.IntN(9000))
@@ -218,21 +246,21 @@ func TestWindowAgainstModel(t *testing.T) {
 				if all := w.all(); len(all) > 0 && r.IntN(8) > 0 {
 					a.ID = packetID(all[r.IntN(len(all))].First)
 				}
-				got, finished := w.acked(a)
-				want := types.Seq(0)
+				got, what := w.acked(a)
+				want, means := types.Seq(0), nothing
 				for seq, s := range m {
 					if packetID(seq) != a.ID || s.qos == 0 {
 						continue
 					}
 					switch {
 					case a.Kind == broker.PubAck && s.qos == 1 && s.stage == published, a.Kind == broker.PubComp && s.qos == 2 && s.stage == released:
-						s.stage, want = done, seq
+						s.stage, want, means = done, seq, finished
 					case a.Kind == broker.PubRec && s.qos == 2 && s.stage == published:
-						s.stage = received
+						s.stage, want, means = received, seq, taken
 					}
 					m[seq] = s
 				}
-				if got != want || finished != (want > 0) {
+				if got != want || what != means {
 					t.Fatalf("seed %d step %d: acked(%v) = %d, want %d", seed, step, a, got, want)
 				}
 			case 7: // PUBREL or a write
@@ -282,16 +310,22 @@ func TestWindowAgainstModel(t *testing.T) {
 	}
 }
 
-func modelFits(m windowModel, w *window, seq types.Seq, size int) bool {
+func modelFits(m windowModel, w *window, seq types.Seq, size int, qos types.QoS) bool {
 	if len(m) == 0 {
 		return true
 	}
-	sum := int64(size)
+	sum, exact := int64(size), 0
 	for other, s := range m {
+		if s.qos == 2 {
+			exact++
+		}
 		if max(other, seq)-min(other, seq) >= packetIDs {
 			return false
 		}
 		sum += int64(s.size)
+	}
+	if qos == 2 && w.exact > 0 && exact >= w.exact {
+		return false
 	}
 	return len(m) < w.count && (w.bytes == 0 || sum <= w.bytes)
 }

@@ -30,7 +30,7 @@ func TestZeroValueIsDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := conn.Connections[0]
-	if got.Persist != (Persist{On, Off}) || got.Sync != Always || got.Window != 100 || got.KeepAlive != 30*time.Second || got.MaxQoS.Of(2) != 1 {
+	if got.Persist != (Persist{On, Off}) || got.Sync != Always || got.Window != 100 || got.KeepAlive != 30*time.Second || got.MaxQoS.Of(2) != 2 {
 		t.Errorf("the defaults are %+v", got)
 	}
 }

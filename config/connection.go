@@ -76,9 +76,9 @@ type Connection struct {
 
 	Window      int   `yaml:"window,positive"`            // messages in flight; default 100
 	WindowBytes int64 `yaml:"window_bytes,size,positive"` // bytes in flight, but at least one message; default 1 MiB
-	QoS2Window  int   `yaml:"qos2_window,positive"`       // QoS 2 messages in flight; default 20
+	QoS2Window  int   `yaml:"qos2_window,positive"`       // of them with QoS 2; default 20
 
-	// MaxQoS is the highest QoS that is used to the broker.
+	// MaxQoS is the highest QoS that is used to the broker. Default 2.
 	MaxQoS QoS `yaml:"max_qos"`
 
 	// Retain says whether messages to the broker keep their retain flag.
@@ -158,7 +158,7 @@ func (c *Connection) setDefaults() {
 	defaultTo(&c.Window, DefaultWindow)
 	defaultTo(&c.WindowBytes, DefaultWindowBytes)
 	defaultTo(&c.QoS2Window, DefaultQoS2Window)
-	defaultTo(&c.MaxQoS, builtMaxQoS)
+	defaultTo(&c.MaxQoS, QoS2)
 	c.Forward = slices.Clone(c.Forward)
 	for i := range c.Forward {
 		defaultTo(&c.Forward[i].QoS, QoSKeep)

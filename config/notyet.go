@@ -5,10 +5,6 @@ import (
 	"reflect"
 )
 
-// builtMaxQoS is the default of Connection.MaxQoS: the highest that this
-// version speaks to a broker.
-const builtMaxQoS = QoS1
-
 // gap is a setting that the configuration knows and this version does not obey
 // yet.
 type gap struct {
@@ -27,9 +23,6 @@ func gaps() []gap {
 		{"connections.*.protocol", "5", "3.1.1"},
 		{"connections.*.session_lost", "", "redeliver"},
 		{"connections.*.persist.incoming", "", "false"},
-		{"connections.*.qos2_window", "", "20"},
-		{"connections.*.max_qos", "2", "1"},
-		{"connections.*.forward[].qos", "2", "keep"},
 		{"connections.*.forward[].ttl", "", "0s"},
 		{"connections.*.subscribe[].qos", "2", "1"},
 		{"connections.*.limits", "", "none, and min_free_disk 64MiB"},

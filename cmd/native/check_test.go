@@ -35,8 +35,8 @@ func TestCheck(t *testing.T) {
 	for _, want := range []string{
 		"no errors",
 		"CONNECTION | TOPICS HERE | TOPICS AT THE BROKER | QOS | FLAGS | BROKER",
-		"cloud | sensors/# | → | site1/sensors/# | keep, at most 1 | envelope json, retain cleared | mqtt://127.0.0.1:1",
-		"cloud | plant/# | → | plant/# | keep, at most 1 | relay, retain cleared | mqtt://127.0.0.1:1",
+		"cloud | sensors/# | → | site1/sensors/# | keep, at most 2 | envelope json, retain cleared | mqtt://127.0.0.1:1",
+		"cloud | plant/# | → | plant/# | keep, at most 2 | relay, retain cleared | mqtt://127.0.0.1:1",
 		"cloud | cloud/cmd/# | ← | cmd/# | at most 1",
 		"plant | shared/# | → | shared/# | 0 | bridge | mqtt://127.0.0.1:2",
 		"plant | plant/# | ← | up/# | at most 1 | retain cleared, bridge | mqtt://127.0.0.1:2",

@@ -278,10 +278,7 @@ func (b *bridge) forwardQoS(d directive, qos int) string {
 	if qos == 0 {
 		return "0"
 	}
-	if qos == 2 && missing("connections.*.max_qos=2") {
-		b.c.note(d, "QoS 2 messages leave with QoS 1 in this version")
-	}
-	if qos == 1 && !missing("connections.*.max_qos=2") {
+	if qos == 1 {
 		b.c.note(d, "messages keep their QoS, also if it is 2: max_qos: 1 changes that for the connection")
 	}
 	return config.QoSKeep.String()

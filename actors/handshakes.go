@@ -1,0 +1,55 @@
+package actors
+
+import (
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// handshakes is what the session at the broker may know of messages with QoS 2
+// that are not journalled as released: those that this process has sent with QoS
+// 2 and that are not done, and those that an earlier process may have sent, which
+// are the first ones that are pending, as many as its window had [S3.2]. They are
+// sent again with QoS 2 and DUP, or finished by PUBREL, whatever is configured
+// meanwhile: to the broker their packet ids are taken.
+type handshakes struct {
+	begun persistence.Ranges // by this process, and not recorded as done
+	doubt doubt              // about those of an earlier one
+}
+
+// opened is for a store that this process has not seen before, whose newest
+// message has that number.
+func (h *handshakes) opened(last types.Seq) { *h = handshakes{doubt: doubt{upTo: last}} }
+
+// linked is for a link: window is the largest for QoS 2 that was used with the
+// session; if the broker does not have that any more, it knows of nothing.
+func (h *handshakes) linked(present bool, window int) {
+	if !present {
+		h.begun, window = nil, 0
+		h.doubt.left = 0
+	}
+	h.doubt.linked(window)
+}
+
+// knows says whether the broker may know of a message; it is asked for messages
+// with QoS 2 in their order, before begin.
+func (h *handshakes) knows(seq types.Seq) bool {
+	return h.begun.Contains(seq) || h.doubt.left > 0 && seq <= h.doubt.upTo
+}
+
+// begin is for a message that is sent with QoS 2, or finished by PUBREL.
+func (h *handshakes) begin(seq types.Seq) {
+	if !h.begun.Contains(seq) {
+		h.doubt.about(seq)
+		h.begun.Add(persistence.Range{First: seq, Last: seq})
+	}
+}
+
+// done is for messages that were recorded as done.
+func (h *handshakes) done(set persistence.Ranges) {
+	if len(h.begun) == 0 {
+		return
+	}
+	for _, r := range set {
+		h.begun.Remove(r)
+	}
+}

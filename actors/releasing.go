@@ -1,0 +1,84 @@
+package actors
+
+import (
+	"errors"
+
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// releasing is the part of a connection that finishes the handshakes of QoS 2: it
+// has each PUBREC journalled before PUBREL is sent, so that a message that the
+// broker has may never be published a second time [S3.2]. What arrives while the
+// journal is written waits for the next time: one commit for many PUBRECs, one
+// write for their PUBRELs.
+//
+//	PUBREC ─▶ taken ──Note{Released}──▶ queue … committed ─▶ PUBREL … PUBCOMP ─▶ Settle
+type releasing struct {
+	taken      []types.Seq // by the broker, in the order of its PUBRECs; not journalled
+	journaling []types.Seq // told to the queue
+	unable     bool        // the queue could not; Opened, or the next link, ends that
+	ids        []uint16    // memory for PUBRELs
+}
+
+// take notes that the broker has a message.
+func (c *connection) take(seq types.Seq) { c.taken = append(c.taken, seq) }
+
+// journal has noted what the broker has.
+func (c *connection) journal() {
+	if len(c.taken) == 0 || len(c.journaling) > 0 || c.unable {
+		return
+	}
+	c.journaling, c.taken = c.taken, c.journaling[:0]
+	var set persistence.Ranges
+	for _, seq := range c.journaling {
+		set.Add(persistence.Range{First: seq, Last: seq})
+	}
+	c.notes++
+	self, done := c.self, journaled{attempt: c.attempt}
+	c.config.Queue.Tell(Note{Released: set, Store: c.store, Reply: func(_ Noted, err error) {
+		done.err = err
+		self.Tell(done)
+	}})
+}
+
+// journaled sends PUBREL for what is noted, in the order of the PUBRECs
+// [MQTT-4.6.0-4].
+func (c *connection) journaled(m journaled) {
+	c.notes--
+	if m.attempt != c.attempt || c.link == nil {
+		return // the next link begins with what is journalled
+	}
+	if m.err != nil {
+		c.taken = append(c.journaling, c.taken...)
+		c.journaling, c.unable = nil, true
+		return
+	}
+	ids := c.ids[:0]
+	for _, seq := range c.journaling {
+		if c.window.releasing(seq) {
+			ids = append(ids, packetID(seq))
+		}
+	}
+	c.journaling = c.journaling[:0]
+	c.release(ids)
+	c.ids = ids[:0]
+	c.journal()
+}
+
+// release sends PUBREL.
+func (c *connection) release(ids []uint16) {
+	if len(ids) == 0 {
+		return
+	}
+	if err := c.link.Release(ids); err != nil && !errors.Is(err, types.ErrClosed) { // a link that is closed tells Down
+		c.config.Logger.Error("a handshake cannot be finished", "error", err)
+	}
+}
+
+// journalAgain is for a queue that has opened its store anew: it has forgotten
+// what it had not answered.
+func (c *connection) journalAgain() {
+	c.unable = false
+	c.journal()
+}
