@@ -163,13 +163,14 @@ func (d *durable) acked(kind byte, id uint16, code byte, replies []byte) []byte 
 		switch {
 		case !known:
 			return appendAck(replies, packets.Pubrel, id, codeUnknownID, d.version)
+		case d.restored[one.seq] == id:
+			// It repeats what it said on an earlier connection. The message is to come
+			// from the store once more, and is repeated under its id: then it counts.
 		case one.at == legToRecord && code >= codeUnspecified:
 			delete(d.byID, id) // it is done with this one [MQTT5-4.3.3]
-			delete(d.restored, one.seq)
 			d.done = append(d.done, one.seq)
 		case one.at == legToRecord:
 			d.set(id, legReleasing)
-			delete(d.restored, one.seq)
 			d.doneStrict = append(d.doneStrict, one.seq)
 			d.unsaved = append(d.unsaved, id) // its PUBREL goes out in this order [MQTT-4.6.0-4]
 		case one.at == legToComplete:

@@ -193,7 +193,7 @@ func (r *recipient) holds(sources []*source) {
 func (h *house) retains(sources []*source) {
 	h.t.Helper()
 	for _, s := range sources {
-		if s.lane < 2 {
+		if s.lane < 2 || s.acked == 0 {
 			continue
 		}
 		c := connectRaw(h.t, h.server, mqtt311, fmt.Sprint("late ", s.lane), "", 60)

@@ -150,14 +150,13 @@ func (r receiver) Ended(why error) {
 // done.
 func (w *writer) prepare() {
 	w.mu.Lock()
+	defer w.mu.Unlock() // also of what is told: what leave tells must not come before it
 	d := w.durable
 	if d == nil || w.ending != nil {
-		w.mu.Unlock()
 		return
 	}
 	w.out.replies = d.assign(w.worth, w.out.replies)
 	done, state := d.record()
-	w.mu.Unlock()
 	switch {
 	case state != nil:
 		d.stored.Acknowledge(done, state, w.committed)
