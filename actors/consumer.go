@@ -50,6 +50,8 @@ type consumer struct {
 	size   int       // of its marks, in bytes, of which
 	fixed  int       // do not change but with the subscriptions
 
+	narrowed bool // it has lost a subscription that may have selected what is open
+
 	// While somebody has joined.
 	receiver Receiver
 	token    Token

@@ -93,12 +93,10 @@ func (a *consumers) part(c *consumer, last types.Seq) {
 	before := len(c.given)
 	c.forget(last, a.head)
 	a.outstanding -= before - len(c.given)
-	if a.narrowed[c] {
+	if c.narrowed {
 		a.sweep() // it may not have a subscription for it any more
 	}
-	if len(c.open) == 0 {
-		delete(a.narrowed, c)
-	}
+	a.widen(c)
 }
 
 func (a *consumers) leave(m Leave) {
@@ -170,7 +168,17 @@ func (a *consumers) subscribe(m Subscribe) {
 func (a *consumers) define(c *consumer, answer func(error)) {
 	c.fixed = c.fixedBytes()
 	a.measure(c)
-	a.note(Note{Marks: []persistence.Mark{c.definition()}}, func(_ bool, err error) { answer(err) })
+	a.note(Note{Marks: a.identity(c)}, func(_ bool, err error) { answer(err) })
+}
+
+// identity is what has to be stored of c for it to be there. What is open and no
+// subscription selects belongs to that: nothing else would say whose it is.
+func (a *consumers) identity(c *consumer) []persistence.Mark {
+	marks := []persistence.Mark{c.definition()}
+	if c.narrowed {
+		marks = append(marks, c.position(a.head))
+	}
+	return marks
 }
 
 func (a *consumers) unsubscribe(m Unsubscribe) {
@@ -195,7 +203,15 @@ func (a *consumers) unsubscribe(m Unsubscribe) {
 // acknowledges that.
 func (a *consumers) narrow(c *consumer) {
 	if len(c.open) > 0 {
-		a.narrowed[c] = true
+		c.narrowed, a.narrowed[c] = true, true
 	}
 	a.sweep()
+}
+
+// widen ends that once nothing is open.
+func (a *consumers) widen(c *consumer) {
+	if c.narrowed && len(c.open) == 0 {
+		c.narrowed = false
+		delete(a.narrowed, c)
+	}
 }

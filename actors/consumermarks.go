@@ -23,7 +23,8 @@ import (
 //	                 the rest is the state of the receiver
 //
 // Options: bits 0-1 QoS, 2 not its own, 3 keep the retain flag. Flags: bit 0, it
-// is not known what was delivered above what is open.
+// is not known what was delivered above what is open; bit 1, of what is open there
+// may be messages that no subscription selects any more.
 const (
 	definitionMark = "consumer/"
 	cursorMark     = "cursor/"
@@ -65,6 +66,9 @@ func (c *consumer) position(head types.Seq) persistence.Mark {
 	b := []byte{consumerVersion, 0}
 	if c.receiver != nil || c.suspects == unknownSuspects {
 		b[1] = 1
+	}
+	if c.narrowed {
+		b[1] |= 2
 	}
 	b = binary.AppendUvarint(b, uint64(c.upTo(head)))
 	b = binary.AppendUvarint(b, uint64(c.expiry/time.Millisecond))
@@ -152,8 +156,11 @@ func (c *consumer) define(value []byte) error {
 func (c *consumer) place(value []byte) error {
 	r := markReader{b: value}
 	r.version()
-	if flags := r.bytes(1); len(flags) == 1 && flags[0]&1 != 0 {
-		c.suspects = unknownSuspects
+	if flags := r.bytes(1); len(flags) == 1 {
+		if flags[0]&1 != 0 {
+			c.suspects = unknownSuspects
+		}
+		c.narrowed = flags[0]&2 != 0
 	}
 	c.through = types.Seq(r.uint())
 	c.expiry = time.Duration(r.uint()) * time.Millisecond

@@ -287,6 +287,10 @@ func (a *consumers) restore(c *consumer, now time.Time) {
 	for _, s := range c.filters {
 		a.handle.index.set(c, s)
 	}
+	if c.narrowed {
+		a.narrowed[c] = true
+		a.widen(c)
+	}
 	c.fixed = c.fixedBytes()
 	a.measure(c)
 	away := time.Duration(0)

@@ -148,6 +148,7 @@ func (a *consumers) fetchedFor(m consumerFetched) {
 		upTo = m.answer.Through
 	}
 	c.passed(before, upTo)
+	a.widen(c)
 	if len(c.given) == gave { // few are for it: read in larger steps
 		c.stride *= 4
 	} else {

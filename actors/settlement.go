@@ -63,9 +63,7 @@ func (a *consumers) acknowledge(m Acknowledge) {
 			a.done[types.Sent].Add(rangeOf(seq))
 		}
 	}
-	if len(c.open) == 0 {
-		delete(a.narrowed, c)
-	}
+	a.widen(c)
 	a.measure(c)
 	if m.Reply != nil {
 		a.strict = append(a.strict, m.Reply)
@@ -157,7 +155,7 @@ func (a *consumers) tellAgain() {
 		marks = append(marks, noMarks(name)...)
 	}
 	for _, c := range a.byName {
-		marks = append(marks, c.definition())
+		marks = append(marks, a.identity(c)...)
 		a.soil(c)
 	}
 	if len(marks) > 0 {
