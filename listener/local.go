@@ -47,15 +47,16 @@ func (l *Local) route(m *types.Message, from *session) {
 	}
 }
 
-// HasRoom implements runtime.Local.
-func (l *Local) HasRoom(m types.Message) bool {
+// Counts implements runtime.Local.
+func (l *Local) Counts(m types.Message) bool {
 	l.topics.mu.RLock()
 	room := l.topics.hasRoom(&m)
+	counts := room || l.topics.replaces(&m)
 	l.topics.mu.RUnlock()
 	if !room {
 		l.noRoom(m.Topic)
 	}
-	return room
+	return counts
 }
 
 func (l *Local) noRoom(topic string) {

@@ -165,18 +165,24 @@ func merge(into, subscribers map[*session]request, from *session) {
 // keep is retain for a table that nobody stores. It returns false if there is no
 // room.
 func (t *topics) keep(m *types.Message) bool {
-	if !t.hasRoom(m) {
-		return false
+	room := t.hasRoom(m)
+	if room || t.replaces(m) {
+		t.lastSeq++
+		t.retain(t.lastSeq, m, time.Now())
 	}
-	t.lastSeq++
-	t.retain(t.lastSeq, m, time.Now())
-	return true
+	return room
 }
 
 // hasRoom says whether m can be retained, perhaps in the place of messages that have
 // expired.
 func (t *topics) hasRoom(m *types.Message) bool {
 	return t.fits(m) || t.someExpired(time.Now()) && !types.TooDeep(m.Topic)
+}
+
+// replaces says whether m ends another message's being retained, which it does also
+// if there is no room for itself: an old value is worse than none [MQTT-3.3.1-7].
+func (t *topics) replaces(m *types.Message) bool {
+	return !types.TooDeep(m.Topic) && t.retained.Get(m.Topic) != nil
 }
 
 func (t *topics) someExpired(now time.Time) bool { return !t.expires.IsZero() && now.After(t.expires) }

@@ -24,8 +24,9 @@ type Local interface {
 	// once the message is committed wherever it belongs.
 	Deliver(types.Message)
 
-	// HasRoom says whether m can be kept as the retained message of its topic.
-	HasRoom(m types.Message) bool
+	// Counts says whether m is to be given to Retain: it can be kept as the
+	// retained message of its topic, or takes the place of one that is.
+	Counts(m types.Message) bool
 
 	// Retain keeps m, which has no payload if nothing is to be kept, unless what
 	// it has for that topic has a higher number, and returns the numbers that
@@ -138,7 +139,7 @@ func (rt *Runtime) addLocal(r *routing, p *Passage) error {
 	if wanted {
 		r.aim(l.queue, &l.refused, entry, nil)
 	}
-	if m.Retain && l.broker.HasRoom(m) {
+	if m.Retain && l.broker.Counts(m) {
 		r.aim(l.values, &l.refused, entry, func(seq types.Seq) { rt.retained(seq, entry, wanted, number) })
 	}
 	return nil

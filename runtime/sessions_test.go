@@ -17,7 +17,7 @@ import (
 type nowhere struct{}
 
 func (nowhere) Deliver(types.Message)                                         {}
-func (nowhere) HasRoom(types.Message) bool                                    { return true }
+func (nowhere) Counts(types.Message) bool                                     { return true }
 func (nowhere) Retain(types.Seq, types.Message, time.Time) (done []types.Seq) { return nil }
 func (nowhere) Recall() types.Seq                                             { return 0 }
 func (nowhere) Ended(error)                                                   {}
