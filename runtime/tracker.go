@@ -175,7 +175,12 @@ func (t *tracker) delivered(ctx context.Context, seq types.Seq) error {
 	case err := <-answer:
 		return err
 	case <-ctx.Done():
-		t.withdraw(seq, answer)
+	}
+	t.withdraw(seq, answer)
+	select { // it may have been answered in the same moment
+	case err := <-answer:
+		return err
+	default:
 		return ctx.Err()
 	}
 }
