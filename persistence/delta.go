@@ -31,6 +31,7 @@ import (
 //	               text uvarint length, bytes; then per run: as above, then the
 //	               text, an index
 //	22 freed       runs: these are dead letters no longer; since version 1.1
+//	24 withdrawn   runs: these are released no longer; since version 1.1
 //
 // A number that is 0 and a set that is empty are left out.
 type Delta struct {
@@ -45,11 +46,12 @@ type Delta struct {
 	Suspect              types.Seq
 	Dead                 Letters // they have left, and are kept
 	Freed                Ranges  // of earlier dead letters: not kept any longer
+	Withdrawn            Ranges  // of those released: no longer
 }
 
 // minor is the minor version of the format that an entry with d needs.
 func (d *Delta) minor() uint8 {
-	if d.Dead.Count() > 0 || len(d.Freed) > 0 {
+	if d.Dead.Count() > 0 || len(d.Freed) > 0 || len(d.Withdrawn) > 0 {
 		return 1
 	}
 	return 0
@@ -71,6 +73,7 @@ const (
 	fieldSuspect   = 19
 	fieldDead      = 20
 	fieldFreed     = 22
+	fieldWithdrawn = 24
 )
 
 // fields writes the fields of a delta: each is put together in buf, so that its
@@ -124,6 +127,7 @@ func (d *Delta) encode(out, buf []byte) (encoded, room []byte) {
 	f.number(fieldSuspect, uint64(d.Suspect))
 	f.add(fieldDead, appendLetters(f.buf, &d.Dead))
 	f.add(fieldFreed, appendRuns(f.buf, d.Freed))
+	f.add(fieldWithdrawn, appendRuns(f.buf, d.Withdrawn))
 	return f.out, f.buf
 }
 
@@ -212,6 +216,8 @@ func (d *Delta) field(tag uint64, f *reader) (known bool) {
 		d.Dead = f.letters()
 	case fieldFreed:
 		d.Freed = f.runs()
+	case fieldWithdrawn:
+		d.Withdrawn = f.runs()
 	default:
 		return false
 	}

@@ -106,6 +106,10 @@ func goldenEntries() map[string]*Batch {
 				Dead: letters(Letter{Range{1, 1}, "too large"}, Letter{Range{7, 9}, "nö"}, Letter{Range{100, 100}, "too large"}),
 			},
 		},
+		"withdrawn": {
+			LSN: 27, Store: goldenStore, Kind: KindBatch,
+			Delta: &Delta{Next: 1008, Floor: 10, Removal: 10, Counters: Counters{Accepted: 1007}, Released: Ranges{{15, 17}}, Withdrawn: Ranges{{12, 12}, {16, 16}}},
+		},
 		"empty-state": {LSN: 1, Store: goldenStore, Kind: KindState, Delta: &Delta{Next: 1}},
 	}
 }
@@ -203,6 +207,9 @@ func dump(b *Batch) string {
 		}
 		if len(d.Freed) > 0 {
 			p("freed %v", []Range(d.Freed))
+		}
+		if len(d.Withdrawn) > 0 {
+			p("withdrawn %v", []Range(d.Withdrawn))
 		}
 	}
 	return out.String()

@@ -104,6 +104,10 @@ type Commit struct {
 	Done     []Done // these have left the queue
 	Released Ranges // PUBREL may be sent for these (QoS 2 only)
 
+	// Withdrawn are released no longer, but for those that are abandoned: the
+	// session is lost that they were released to. It applies behind Released.
+	Withdrawn Ranges
+
 	// Abandoned messages are never sent again, but their handshake is still
 	// under way: they keep their packet id until they are done.
 	Abandoned []Done

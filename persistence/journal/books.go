@@ -35,7 +35,7 @@ type books struct {
 // check says whether the state has room for c.
 func (b *books) check(c persistence.Commit) error {
 	const run = 24 // bytes that one may take, at most
-	size := b.done.Size() + b.dead.Size() + run*(len(b.released)+len(c.Released)+len(c.Done)+len(c.Abandoned)) + b.markBytes
+	size := b.done.Size() + b.dead.Size() + run*(len(b.released)+len(c.Released)+len(c.Withdrawn)+len(c.Done)+len(c.Abandoned)) + b.markBytes
 	for _, d := range c.Done {
 		size += min(len(d.Cause), persistence.MaxCause)
 	}
@@ -60,7 +60,7 @@ func (b *books) accept(n int) {
 // apply takes the changes of c and returns them as a delta, nil if there are
 // none.
 func (b *books) apply(c persistence.Commit) *persistence.Delta {
-	if len(c.Done) == 0 && len(c.Released) == 0 && len(c.Abandoned) == 0 && len(c.Marks) == 0 && len(c.Freed) == 0 {
+	if len(c.Done) == 0 && len(c.Released) == 0 && len(c.Withdrawn) == 0 && len(c.Abandoned) == 0 && len(c.Marks) == 0 && len(c.Freed) == 0 {
 		return nil
 	}
 	d := &persistence.Delta{Marks: c.Marks, Freed: c.Freed}
@@ -77,6 +77,9 @@ func (b *books) apply(c persistence.Commit) *persistence.Delta {
 			b.released.Add(r)
 			d.Released.Add(r)
 		}
+	}
+	for _, r := range c.Withdrawn {
+		d.Withdrawn = append(d.Withdrawn, b.withdraw(r)...)
 	}
 	for _, done := range c.Done {
 		r := b.given(done.Range)
@@ -166,18 +169,39 @@ func (b *books) forget(r persistence.Range) {
 // abandon notes why the numbers of r were abandoned, and returns those that had
 // not been already.
 func (b *books) abandon(r persistence.Range, why types.Reason) persistence.Ranges {
-	fresh := persistence.Ranges{r}
-	for _, before := range b.abandoned {
-		var left persistence.Ranges
-		for _, r := range fresh {
-			left = append(left, before.Missing(r)...)
-		}
-		fresh = left
-	}
+	fresh := b.notAbandoned(r)
 	for _, r := range fresh {
 		b.abandoned[why].Add(r)
 	}
 	return fresh
+}
+
+// notAbandoned returns those of r that are not.
+func (b *books) notAbandoned(r persistence.Range) persistence.Ranges {
+	list := persistence.Ranges{r}
+	for _, before := range b.abandoned {
+		var left persistence.Ranges
+		for _, r := range list {
+			left = append(left, before.Missing(r)...)
+		}
+		list = left
+	}
+	return list
+}
+
+// withdraw lets those of r that are released, and not abandoned, be released no
+// longer, and returns them.
+func (b *books) withdraw(r persistence.Range) persistence.Ranges {
+	var list persistence.Ranges
+	for _, was := range b.released {
+		if part := (persistence.Range{First: max(was.First, r.First), Last: min(was.Last, r.Last)}); part.First <= part.Last {
+			list = append(list, b.notAbandoned(part)...)
+		}
+	}
+	for _, r := range list {
+		b.released.Remove(r)
+	}
+	return list
 }
 
 // whyAbandoned says why a message was abandoned, if it was.
@@ -243,6 +267,9 @@ func (b *books) replay(d *persistence.Delta) {
 		for r := range b.open(r) {
 			b.released.Add(r)
 		}
+	}
+	for _, r := range d.Withdrawn {
+		b.released.Remove(r)
 	}
 	for l := range d.Dead.All() {
 		b.dead.Add(l.Range, l.Why)

@@ -91,7 +91,7 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 	if err := q.failed(); err != nil {
 		return 0, err
 	}
-	if len(c.Messages) == 0 && len(c.Done) == 0 && len(c.Released) == 0 && len(c.Abandoned) == 0 && len(c.Marks) == 0 && len(c.Freed) == 0 {
+	if len(c.Messages) == 0 && len(c.Done) == 0 && len(c.Released) == 0 && len(c.Withdrawn) == 0 && len(c.Abandoned) == 0 && len(c.Marks) == 0 && len(c.Freed) == 0 {
 		return 0, nil
 	}
 	if err := q.check(c); err != nil {
@@ -154,7 +154,7 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 // the state.
 func (q *Queue) check(c persistence.Commit) error {
 	const around = 80 // what a message, a mark or a run takes beside its bytes, at most
-	size := persistence.HeaderSize + around*(1+len(c.Done)+len(c.Released)+len(c.Abandoned)+len(c.Freed))
+	size := persistence.HeaderSize + around*(1+len(c.Done)+len(c.Released)+len(c.Withdrawn)+len(c.Abandoned)+len(c.Freed))
 	for i := range c.Messages {
 		m := &c.Messages[i].Message
 		if m.QoS > 2 {

@@ -29,6 +29,7 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 			c.Marks = slices.DeleteFunc(slices.Clone(c.Marks), func(m persistence.Mark) bool { return len(m.Value) == 0 })
 		}}},
 		{"loses what was released", "handshakes are remembered until they are done", flaw{write: func(c *persistence.Commit) { c.Released = nil }}},
+		{"withdraws nothing", "handshakes are remembered until they are done", flaw{write: func(c *persistence.Commit) { c.Withdrawn = nil }}},
 		{"loses what was abandoned", "handshakes are remembered until they are done", flaw{write: func(c *persistence.Commit) { c.Abandoned = nil }}},
 		{"loses origins", "a record comes back as it was stored", flaw{change: func(e *persistence.Entry) { e.Origin = types.Origin{} }}},
 		{"loses properties", "a record comes back as it was stored", flaw{change: func(e *persistence.Entry) { e.Message.Properties = nil }}},

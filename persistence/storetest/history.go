@@ -66,6 +66,13 @@ func (m *model) apply(c persistence.Commit) {
 			}
 		}
 	}
+	for _, r := range c.Withdrawn {
+		for s := range m.released {
+			if _, kept := m.abandoned[s]; s >= r.First && s <= r.Last && !kept {
+				delete(m.released, s)
+			}
+		}
+	}
 	for _, d := range c.Done {
 		for s := d.Range.First; s <= d.Range.Last; s++ {
 			if e, ok := m.pending[s]; ok {
@@ -206,6 +213,10 @@ func (m *model) randomCommit(r *rand.Rand) persistence.Commit {
 	if m.next > 1 && r.IntN(4) == 0 {
 		first := 1 + types.Seq(r.Uint64N(uint64(m.next)))
 		c.Released.Add(persistence.Range{First: first, Last: first + types.Seq(r.IntN(4))})
+	}
+	if len(m.released) > 0 && r.IntN(4) == 0 {
+		first := slices.Min(slices.Collect(maps.Keys(m.released))) + types.Seq(r.IntN(6))
+		c.Withdrawn.Add(persistence.Range{First: first, Last: first + types.Seq(r.IntN(12))})
 	}
 	if m.next > 1 && r.IntN(5) == 0 {
 		first := 1 + types.Seq(r.Uint64N(uint64(m.next)))
