@@ -176,7 +176,6 @@ func (s *Server) enter(c *session) (earlier *session, ok bool) {
 	s.stats.connected.Add(1)
 	c.log.Debug("client connected", "from", c.conn.RemoteAddr(), "version", c.version)
 	if earlier != nil {
-		c.after(earlier)
 		earlier.end(ending{err: errTakenOver, code: codeTakenOver})
 	}
 	return earlier, true

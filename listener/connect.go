@@ -24,6 +24,7 @@ type connect struct {
 	clientID  string
 	generated bool // by us
 	will      *types.Message
+	willDelay time.Duration // from the end of the connection until it is published
 
 	hasUsername bool
 	username    string
@@ -108,7 +109,7 @@ func (c *connect) decode(f *fields) error {
 	}
 	c.clientID = f.text()
 	if hasWill {
-		c.will = f.will(c.version)
+		c.will, c.willDelay = f.will(c.version)
 		c.will.QoS, c.will.Retain = types.QoS(willQoS), willRetain
 	}
 	if hasUsername {
@@ -121,13 +122,14 @@ func (c *connect) decode(f *fields) error {
 }
 
 // will takes topic and payload of a will, and properties of version 5.
-func (f *fields) will(version byte) *types.Message {
-	m := &types.Message{}
+func (f *fields) will(version byte) (m *types.Message, delay time.Duration) {
+	m = &types.Message{}
 	if version == mqtt5 {
 		p, raw := f.properties(packets.WillProperties)
 		if raw != nil && f.err == nil {
 			m.Expiry = time.Duration(p.MessageExpiryInterval) * time.Second
 			m.Properties = publishProperties(&p)
+			delay = time.Duration(p.WillDelayInterval) * time.Second
 		}
 	}
 	m.Topic = f.text()
@@ -137,7 +139,7 @@ func (f *fields) will(version byte) *types.Message {
 		}
 	}
 	m.Payload = bytes.Clone(f.bytes())
-	return m
+	return m, delay
 }
 
 // publishProperties are the properties of a will as those of the PUBLISH that

@@ -80,6 +80,7 @@ type Server struct {
 	stats     stats
 	sys       sysTopics
 	logged    logged
+	wills     wills
 
 	lingering atomic.Int64   // sessions whose reader is done
 	quit      chan struct{}  // closed when Close begins
@@ -107,6 +108,7 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 		greeting:  greeting{conns: map[net.Conn]*guest{}},
 		sessions:  map[string]*session{},
 		noted:     map[string]struct{}{},
+		wills:     newWills(),
 	}
 	if s.local = o.Local; s.local == nil {
 		s.local = newLocal(o.Logger)
@@ -127,6 +129,7 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 	for _, e := range s.endpoints {
 		s.running.Go(func() { s.accept(e) })
 	}
+	s.running.Go(s.publishDue)
 	s.running.Go(func() {
 		ticker := time.NewTicker(sysInterval)
 		defer ticker.Stop()
@@ -160,10 +163,10 @@ func (s *Server) Deliver(m types.Message) { s.local.Deliver(m) }
 func (s *Server) route(m *types.Message, from *session) { s.local.route(m, from) }
 
 // Close ends the server: nothing more is accepted or read; what the Sink has is
-// awaited and answered; wills are published, as mosquitto does when it ends; and
-// the connections are closed. If ctx ends before all that is done it is cut
-// short, and an error says so. The Sink must work until Close has returned. A
-// second Close waits for the first.
+// awaited and answered; wills are published, as mosquitto does when it ends, also
+// those that wait for their delay; and the connections are closed. If ctx ends
+// before all that is done it is cut short, and an error says so. The Sink must
+// work until Close has returned. A second Close waits for the first.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	first := !s.closing

@@ -136,12 +136,14 @@ func (s *session) run(earlier *session) {
 		s.turnAway(err, earlier)
 		return
 	}
+	s.after(earlier, s.server.wills.returned(s.key, s.connect.clean))
 	s.reply(encodeConnack(s.connect, present, s.server.options))
 	if len(s.releases) > 0 {
 		s.reply(s.releases)
 	}
 	go s.write()
 	s.end(s.endingOf(s.read()))
+	late := s.holdWill() // before it is given back, so that who has it next finds it
 	s.leave()
 	if s.server.lingering.Add(1) > maxLingering {
 		s.giveUp()
@@ -152,9 +154,7 @@ func (s *session) run(earlier *session) {
 	}
 	<-s.settled
 	why := s.ending
-	if s.will != nil && !why.polite {
-		s.publishWill()
-	}
+	s.lastWill(late)
 	s.logEnd(why)
 	s.server.forget(s)
 	close(s.ended)
@@ -353,12 +353,23 @@ func (s *session) drain() {
 	}
 }
 
-// after makes the publishes of s wait until an earlier session of the same
-// client has ended, so that they do not overtake what it still has.
-func (s *session) after(earlier *session) {
-	s.waits = true // s is not shared yet
+// after makes the publishes of s wait until an earlier session of the same client
+// has ended and its will was published, so that they do not overtake what it still
+// has. Either may be nil.
+func (s *session) after(earlier *session, will <-chan struct{}) {
+	if earlier == nil && will == nil {
+		return
+	}
+	s.mu.Lock()
+	s.waits = true
+	s.mu.Unlock()
 	go func() {
-		<-earlier.ended
+		if earlier != nil {
+			<-earlier.ended
+		}
+		if will != nil {
+			<-will
+		}
 		s.room()
 	}()
 }

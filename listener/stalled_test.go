@@ -49,11 +49,11 @@ func TestStalledClientsHoldLittle(t *testing.T) {
 		}
 	}
 	publish() // it has grown to what it needs by now
-	before := heap()
+	before := heapInUse()
 	for range rounds {
 		publish()
 	}
-	if grown := heap() - before; grown > most {
+	if grown := heapInUse() - before; grown > most {
 		t.Errorf("%d bytes of memory were added, at most %d may wait", grown, most)
 	}
 	if n := s.Stats().Clients; n != others+2 {
@@ -66,8 +66,8 @@ func TestStalledClientsHoldLittle(t *testing.T) {
 	<-flooded
 }
 
-// heap is what is in use, in bytes.
-func heap() int64 {
+// heapInUse is what is in use, in bytes.
+func heapInUse() int64 {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
