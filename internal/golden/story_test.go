@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +29,8 @@ type story struct {
 	store *memory.Store
 	rt    *runtime.Runtime // nil: it does not run
 	peer  *peer            // the latest that was dialed
+
+	broker *model // nil: the conversation itself
 
 	mu    sync.Mutex
 	lines []string // what came of it, and is not in text yet
@@ -224,6 +227,11 @@ func (s *story) end() {
 func (s *story) dial(ctx context.Context, broker string) (broker.Conn, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	if s.broker != nil {
+		near, far := net.Pipe()
+		go s.broker.serve(far)
+		return near, nil
 	}
 	p := newPeer(s, broker)
 	s.mu.Lock()
