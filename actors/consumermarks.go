@@ -26,7 +26,7 @@ import (
 // is not known what was delivered above what is open; bit 1, of what is open there
 // may be messages that no subscription selects any more.
 const (
-	definitionMark = "consumer/"
+	ConsumerMark = "consumer/" // begins the keys of the first, which end with the name
 	cursorMark     = "cursor/"
 
 	consumerVersion = 1
@@ -48,7 +48,7 @@ func (c *consumer) definition() persistence.Mark {
 		}
 		b = binary.AppendUvarint(append(b, options), uint64(s.From))
 	}
-	return persistence.Mark{Key: definitionMark + c.name, Value: b}
+	return persistence.Mark{Key: ConsumerMark + c.name, Value: b}
 }
 
 // subscriptions are those of c in order of their filters.

@@ -262,7 +262,7 @@ func (a *consumers) load(m consumersRead) {
 // begins anew: it gets everything that is still stored and its own.
 func (a *consumers) loadMark(mark persistence.Mark) {
 	var err error
-	if name, ok := strings.CutPrefix(mark.Key, definitionMark); ok {
+	if name, ok := strings.CutPrefix(mark.Key, ConsumerMark); ok {
 		err = a.named(name).define(mark.Value)
 	} else if name, ok := strings.CutPrefix(mark.Key, cursorMark); ok {
 		err = a.named(name).place(mark.Value)
@@ -444,5 +444,5 @@ func (a *consumers) forgetMarks(name string, done func(error)) {
 }
 
 func noMarks(name string) []persistence.Mark {
-	return []persistence.Mark{{Key: definitionMark + name}, {Key: cursorMark + name}}
+	return []persistence.Mark{{Key: ConsumerMark + name}, {Key: cursorMark + name}}
 }

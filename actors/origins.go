@@ -20,7 +20,7 @@ import (
 //	origin/<client key, 16 bytes><packet id, 2 bytes>  1  hash  since: Unix ms
 //	source/<source>                                    1  highest  gone: Unix ms, or 0
 const (
-	openMark   = "origin/"
+	OpenMark   = "origin/" // begins the keys of exchanges that are open
 	sourceMark = "source/"
 
 	originVersion = 1
@@ -106,7 +106,7 @@ func (o *origins) load(q persistence.Queue) (errs []error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.open, o.heights, o.count = make(map[SourceKey]map[uint16]openOrigin), make(map[string]height), 0
-	for key, value := range q.Marks(openMark) {
+	for key, value := range q.Marks(OpenMark) {
 		source, id, open, err := readOpen(key, value)
 		if err != nil {
 			errs = append(errs, err)
@@ -181,8 +181,8 @@ type exchange struct {
 }
 
 func openKey(source SourceKey, id uint16) string {
-	b := make([]byte, 0, len(openMark)+len(source)+2)
-	b = append(append(b, openMark...), source[:]...)
+	b := make([]byte, 0, len(OpenMark)+len(source)+2)
+	b = append(append(b, OpenMark...), source[:]...)
 	return string(binary.BigEndian.AppendUint16(b, id))
 }
 
@@ -193,7 +193,7 @@ func (o openOrigin) mark(source SourceKey, id uint16) persistence.Mark {
 }
 
 func readOpen(key string, value []byte) (source SourceKey, id uint16, open openOrigin, err error) {
-	rest := key[len(openMark):]
+	rest := key[len(OpenMark):]
 	r := markReader{b: value}
 	r.version()
 	hash := r.bytes(8)

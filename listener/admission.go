@@ -1,6 +1,8 @@
 package listener
 
 import (
+	"errors"
+
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/mqttdb/mqttdb/types"
@@ -9,6 +11,9 @@ import (
 // pending is what a publish that was read becomes.
 func (s *session) pending(p publish) *pending {
 	e := &pending{session: s, publish: p}
+	if p.message.QoS == 2 {
+		e.hash = contentHash(&e.message)
+	}
 	switch {
 	case p.large:
 		e.settled, e.refused = true, refusedTooLarge
@@ -52,6 +57,7 @@ func (s *session) handOn() {
 	s.server.stats.packetsIn.Add(s.in.packets)
 	s.server.stats.bytesIn.Add(s.in.bytes)
 	s.in.packets, s.in.bytes = 0, 0
+	s.release() // before what uses the ids again
 	s.arrive()
 	s.admit()
 }
@@ -95,7 +101,7 @@ func (s *session) admit() {
 // hand gives the batch to the Sink and returns how many it has taken.
 func (s *session) hand() int {
 	for _, p := range s.batch {
-		s.passages = append(s.passages, types.Passage{Message: p.message, Origin: s.origin(p), Done: p.done})
+		s.passages = append(s.passages, types.Passage{Message: p.message, Origin: s.origin(p), Once: s.once(p), Done: p.done})
 	}
 	taken := s.server.options.Sink.Publish(s.passages, s.roomFunc)
 	clear(s.passages)
@@ -118,6 +124,15 @@ func (s *session) origin(p *pending) types.Origin {
 		return types.Origin{Source: s.source}
 	}
 	return types.Origin{Source: s.source, ID: uint64(p.id)}
+}
+
+// once says how the Sink tells a repeat of p from a new message: where the session
+// is kept, and with it what the client knows of its exchanges.
+func (s *session) once(p *pending) *types.Once {
+	if p.receipt == nil || !s.isDurable() {
+		return nil
+	}
+	return &p.receipt.once
 }
 
 // room is called by the Sink when it has room again. It leaves the work to the
@@ -144,6 +159,9 @@ func (p *pending) breaks() bool {
 func (p *pending) done(err error) {
 	s := p.session
 	s.mu.Lock()
+	if p.known = errors.Is(err, types.ErrRepeated); p.known {
+		err = nil
+	}
 	p.err, p.settled = err, true
 	if p.breaks() {
 		// Now, and not when the writer comes to it: what the client sent after

@@ -20,6 +20,15 @@ type Sessions interface {
 	// EndSession ends the session of a client, if there is one.
 	EndSession(ctx context.Context, clientID string) error
 
+	// Release ends exchanges at QoS 2 in which a client with a session has
+	// published, under these packet ids. done is called once, from any goroutine,
+	// when that is committed: known says which ids were in use. It does not block.
+	Release(clientID string, ids []uint16, done func(known []bool, err error))
+
+	// EndExchanges ends all of them: what is given to the Sink after it is a new
+	// message, whatever it looks like. It does not block.
+	EndExchanges(clientID string)
+
 	// SessionExpiry is how long a session is kept whose client asks for d, 0 for
 	// as long as possible.
 	SessionExpiry(d time.Duration) time.Duration

@@ -1,7 +1,8 @@
 package listener
 
 import (
-	"hash/maphash"
+	"crypto/sha256"
+	"encoding/binary"
 
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -36,23 +37,25 @@ type intake struct {
 	held       int // bytes of answers
 
 	acking  map[uint16]int      // QoS 1: publishes with this id that are not answered
-	receipt map[uint16]*receipt // QoS 2: ids without PUBREL
-	seed    maphash.Seed
+	receipt map[uint16]*receipt // QoS 2: ids whose exchange is not over
 }
 
-// receipt is what is known about a QoS 2 packet id until its PUBREL
+// receipt is what is known about a QoS 2 packet id until its PUBREL was answered
 // [MQTT-4.3.3].
 type receipt struct {
-	hash     uint64
+	once     types.Once
 	answered bool // PUBREC was sent
+	released bool // PUBREL came
 }
 
 // pending is a publish that is not answered yet.
 type pending struct {
 	session *session
 	publish
+	hash    uint64   // at QoS 2: see contentHash
 	receipt *receipt // at QoS 2
 	settled bool     // done was called, or there is nothing to wait for
+	known   bool     // it was stored before this connection, and delivered
 	refused refusedBy
 	err     error // of the Sink
 }
@@ -80,17 +83,17 @@ func (in *intake) arrive(p *pending) arrival {
 		// message, not storing it may lose one.
 		in.acking[p.id]++
 	case 2:
-		hash := in.hash(&p.message)
-		if r := in.receipt[p.id]; r != nil && (p.dup || r.hash == hash) {
+		r := in.receipt[p.id]
+		if r != nil && !r.released && r.once.Hash == p.hash {
 			if r.answered {
 				return recorded
 			}
 			return repeated
 		}
-		// With another content and without DUP it is a new message (S2.1). What
-		// came before it under this id gets no PUBREC, for that would be taken
-		// for this one's.
-		p.receipt = &receipt{hash: hash}
+		// With another content it is a new message, or one that repeats what never
+		// came (S2.1). What came before it under this id gets no PUBREC, for that
+		// would be taken for this one's.
+		p.receipt = &receipt{once: types.Once{Rule: types.Open, Hash: p.hash, Dup: p.dup, New: r != nil && r.released}}
 		in.receipt[p.id] = p.receipt
 	}
 	in.ahead.push(p)
@@ -98,13 +101,27 @@ func (in *intake) arrive(p *pending) arrival {
 	return fresh
 }
 
-func (in *intake) hash(m *types.Message) uint64 {
-	var h maphash.Hash
-	h.SetSeed(in.seed)
-	h.WriteString(m.Topic)
-	h.WriteByte(0)
-	h.Write(m.Payload)
-	return h.Sum64()
+// contentHash is what a message at QoS 2 is known again by, which is stored: the first 8
+// bytes of the SHA-256 of the length of its topic, topic, retain flag and payload.
+func contentHash(m *types.Message) uint64 {
+	b := make([]byte, 0, 256)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(m.Topic)))
+	b = append(b, m.Topic...)
+	if m.Retain {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
+	}
+	var sum [sha256.Size]byte
+	if len(b)+len(m.Payload) <= cap(b) {
+		sum = sha256.Sum256(append(b, m.Payload...))
+	} else {
+		h := sha256.New()
+		h.Write(b)
+		h.Write(m.Payload)
+		h.Sum(sum[:0])
+	}
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // full says that nothing more may be read.
@@ -182,16 +199,25 @@ func (in *intake) record(p *pending, code byte) bool {
 	return true
 }
 
-// release ends a QoS 2 exchange at PUBREL. known is false for an id that is not
-// in use; ok is false while its PUBREC is to come, for then the client cannot
-// mean this message.
+// release takes a PUBREL: what comes under this id from then on is a new message.
+// known is false for an id that is not in use; ok is false while its PUBREC is to
+// come, for then the client cannot mean this message.
 func (in *intake) release(id uint16) (known, ok bool) {
 	r := in.receipt[id]
 	if r != nil && !r.answered {
 		return true, false
 	}
-	delete(in.receipt, id)
+	if r != nil {
+		r.released = true
+	}
 	return r != nil, true
+}
+
+// complete ends a QoS 2 exchange that was released.
+func (in *intake) complete(id uint16) {
+	if r := in.receipt[id]; r != nil && r.released {
+		delete(in.receipt, id)
+	}
 }
 
 // forsake drops what waits for its turn, all or only what the client will send

@@ -54,6 +54,7 @@ func (s *session) open(earlier *session) (present bool, err error) {
 		stored.Leave(0, nil, nil)
 		return false, err
 	}
+	s.fresh = c.clean || !stored.Present
 	s.mu.Lock()
 	s.durable = d
 	s.kept.Store(true)

@@ -83,11 +83,7 @@ func (s *session) acknowledged(kind byte, id uint16, code byte) {
 	s.mu.Lock()
 	if kind == packets.Pubrel {
 		if known, ok := s.intake.release(id); ok {
-			reason := byte(0)
-			if !known {
-				reason = codeUnknownID
-			}
-			s.out.replies = appendAck(s.out.replies, packets.Pubcomp, id, reason, s.version)
+			s.releasing.due = append(s.releasing.due, released{id, known})
 		}
 	} else if s.durable != nil {
 		s.out.replies = s.durable.acked(kind, id, code, s.out.replies)

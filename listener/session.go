@@ -3,7 +3,6 @@ package listener
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"io"
 	"log/slog"
 	"net"
@@ -45,6 +44,7 @@ type session struct {
 	releases  []byte          // PUBRELs that are due when the session goes on
 	life      context.Context // ends with the session
 	die       func()
+	fresh     bool           // it is kept, and nothing is of before; set when it is opened
 	parting   *time.Duration // of DISCONNECT: see ending; of the reader
 	arrived   []*pending     // read, and not in the books yet; of the reader
 
@@ -59,6 +59,8 @@ type session struct {
 	passages []types.Passage // the same, as the Sink gets it
 	waits    bool            // the Sink had no room, or the session before us is not done
 	hasRoom  bool            // room came before we knew that we wait for it
+
+	releasing releasing
 
 	wake    chan struct{} // 1 deep: the writer has something to do
 	drained chan struct{} // 1 deep: there may be room for what the reader reads
@@ -99,7 +101,7 @@ func newSession(server *Server, conn net.Conn, in *packetReader, c connect, a *a
 	s.life, s.die = context.WithCancel(context.Background())
 	s.intake = intake{
 		receiveMax: server.options.ReceiveMax,
-		acking:     map[uint16]int{}, receipt: map[uint16]*receipt{}, seed: maphash.MakeSeed(),
+		acking:     map[uint16]int{}, receipt: map[uint16]*receipt{},
 	}
 	s.out = outgoing{
 		version: c.version, window: min(c.receive, deliveryWindow), maxPacket: c.maxPacket,
@@ -320,7 +322,7 @@ func (s *session) offer(o offered) bool {
 // client that keeps us waiting for too long is disconnected (S5.2).
 func (s *session) throttle() error {
 	s.mu.Lock()
-	ahead, replies := s.intake.full(), len(s.out.replies) > maxReplies
+	ahead, replies := s.intake.full(), s.owes()
 	s.mu.Unlock()
 	if !ahead && !replies {
 		return nil
@@ -339,7 +341,7 @@ func (s *session) throttle() error {
 			return &protocolError{code: codeQuota, text: errUnread}
 		}
 		s.mu.Lock()
-		ahead, replies = s.intake.full(), len(s.out.replies) > maxReplies
+		ahead, replies = s.intake.full(), s.owes()
 		s.mu.Unlock()
 	}
 	return s.in.wait() // the time that we waited is not the client's
@@ -366,6 +368,9 @@ func (s *session) after(earlier *session, will <-chan struct{}) {
 	go func() {
 		if earlier != nil {
 			<-earlier.ended
+			if s.fresh { // what it has left belongs to it alone
+				s.server.options.Sessions.EndExchanges(s.key)
+			}
 		}
 		if will != nil {
 			<-will

@@ -51,7 +51,7 @@ func (w *writer) step() bool {
 	w.prepare()
 
 	w.mu.Lock()
-	large := len(w.out.replies) > maxReplies
+	large := w.owes()
 	var sent int
 	w.buf, sent = w.out.take(w.buf)
 	if w.durable != nil {
@@ -110,7 +110,9 @@ func (w *writer) answer() (acked int) {
 	for _, p := range w.due {
 		code := byte(0)
 		if p.err == nil && p.refused == 0 {
-			w.server.route(&p.message, w.session)
+			if !p.known {
+				w.server.route(&p.message, w.session)
+			}
 		} else {
 			var answered bool
 			if code, answered = w.refuse(p); !answered {
@@ -153,6 +155,9 @@ func (w *writer) acknowledge(p *pending, code byte) bool {
 		w.mu.Unlock()
 		if !due {
 			return false
+		}
+		if code >= codeUnspecified && w.isDurable() { // it may be stored in some queue
+			w.server.options.Sessions.Release(w.key, []uint16{p.id}, func([]bool, error) {})
 		}
 		w.buf = appendAck(w.buf, packets.Pubrec, p.id, code, w.version)
 	default:

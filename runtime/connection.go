@@ -84,6 +84,7 @@ func (c *Connection) startQueue(ctx context.Context, s *settings) error {
 		SyncWithin:         syncWithin(cfg.Sync),
 		CommitDelay:        cfg.CommitDelay,
 		MaxStored:          most,
+		MaxOpen:            rt.maxOpen(),
 		Fatal:              fatal,
 		Compactor:          rt.compactor,
 		CompactionInterval: cfg.CompactionInterval,

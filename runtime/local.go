@@ -97,6 +97,7 @@ func (rt *Runtime) startLocalQueue(ctx context.Context, name string) (*actors.Qu
 		Name:               name,
 		Open:               func(ctx context.Context) (persistence.Queue, error) { return rt.o.Durable.Open(ctx, name) },
 		SyncWithin:         syncWithin(cfg.Sync),
+		MaxOpen:            rt.maxOpen(),
 		Fatal:              fatal,
 		Compactor:          rt.compactor,
 		CompactionInterval: cfg.CompactionInterval,
@@ -123,7 +124,7 @@ func (rt *Runtime) addLocal(r *routing, p *Passage) error {
 	if l.broker == nil {
 		return nil
 	}
-	m, number := p.Message, uint64(0)
+	m, once, number := p.Message, p.Once, uint64(0) // p is not kept
 	if m.Retain {
 		number = l.retaining.begin(m.Topic)
 	}
@@ -137,10 +138,10 @@ func (rt *Runtime) addLocal(r *routing, p *Passage) error {
 	}
 	entry := persistence.Entry{Message: m, Origin: p.Origin, Enqueued: rt.now()}
 	if wanted {
-		r.aim(l.queue, &l.refused, entry, nil)
+		r.aim(l.queue, &l.refused, entry, once, nil)
 	}
 	if m.Retain && l.broker.Counts(m) {
-		r.aim(l.values, &l.refused, entry, func(seq types.Seq) { rt.retained(seq, entry, wanted, number) })
+		r.aim(l.values, &l.refused, entry, once, func(seq types.Seq) { rt.retained(seq, entry, once, wanted, number) })
 	}
 	return nil
 }

@@ -29,6 +29,9 @@ func (rt *Runtime) findOrphans(ctx context.Context) ([]types.Status, error) {
 			rt.o.Logger.Warn("a queue of no connection cannot be opened", "queue", name, "error", err)
 			continue
 		}
+		if err := forgetExchanges(ctx, q); err != nil {
+			rt.o.Logger.Warn("what clients have begun to publish to a queue of no connection cannot be forgotten", "queue", name, "error", err)
+		}
 		s := q.State()
 		if err := errors.Join(tidy(ctx, q, s), q.Close(ctx)); err != nil {
 			return nil, fmt.Errorf("look into %s: %w", name, err)

@@ -269,6 +269,7 @@ func (rt *Runtime) carryOut(p *plan, within time.Duration) {
 	rt.replace(p.next)
 	var wg sync.WaitGroup
 	for _, c := range p.removed {
+		c.queue.Tell(actors.Note{Ended: c.queue.OpenSources()}) // how they end it does not learn
 		wg.Go(func() { rt.reported(c, c.stop(context.Background(), within)) })
 	}
 	for _, c := range p.changed {

@@ -19,8 +19,13 @@ import (
 // but is wanted by now, it is stored then: a client that subscribed meanwhile may
 // have got the value before, and has to learn this one. Unless there is a newer one
 // already, which may have been stored for that client: this must not come after it.
-func (rt *Runtime) retained(seq types.Seq, e persistence.Entry, wanted bool, n uint64) {
+// A seq of 0 says that it was there before; once is how that is told, if it is.
+func (rt *Runtime) retained(seq types.Seq, e persistence.Entry, once *types.Once, wanted bool, n uint64) {
 	l := &rt.local
+	if seq == 0 {
+		l.retaining.ifLast(e.Message.Topic, n, func() {})
+		return
+	}
 	rt.release(l.broker.Retain(seq, e.Message, e.Enqueued))
 	if wanted || e.Message.QoS == 0 || !l.consumers.Wants(e.Message.Topic) {
 		l.retaining.ifLast(e.Message.Topic, n, func() {})
@@ -33,7 +38,12 @@ func (rt *Runtime) retained(seq types.Seq, e persistence.Entry, wanted bool, n u
 			return
 		}
 		if !l.retaining.ifLast(e.Message.Topic, n, func() {
-			l.queue.Tell(actors.Enqueue{Entries: entries, Done: actors.CompletionFunc(func(types.Seq, error) {})})
+			m := actors.Enqueue{Entries: entries, Done: actors.CompletionFunc(func(types.Seq, error) {})}
+			if once == nil {
+				l.queue.Tell(m)
+			} else {
+				l.queue.Tell(actors.EnqueueOnce{Enqueue: m, Once: []types.Once{*once}})
+			}
 		}) {
 			l.queue.Admission().Release(cost)
 		}

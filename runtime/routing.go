@@ -105,6 +105,7 @@ type part struct {
 	done     func(error)
 	left     int // targets without an answer
 	answered bool
+	fresh    bool // one of them did not have it before
 }
 
 // target is a queue that messages belong to, and the messages as they are stored
@@ -114,7 +115,8 @@ type target struct {
 	refused *atomic.Uint64 // counts what can never be stored there
 	routing *routing
 	entries []persistence.Entry
-	cargo   []cargo // of each entry
+	cargo   []cargo  // of each entry
+	repeats *repeats // nil: none of the entries is a repeat
 	first   [1]persistence.Entry
 	one     [1]cargo
 }
@@ -124,8 +126,16 @@ type cargo struct {
 	part int // of the routing
 
 	// stored, if set, is told the number of the message once it is committed in
-	// this queue, before the routing is answered. It must not block.
+	// this queue, before the routing is answered; 0 if it was there before. It must
+	// not block.
 	stored func(types.Seq)
+}
+
+// repeats is about the entries of a target of which some may have been there
+// before.
+type repeats struct {
+	once  []types.Once // see actors.EnqueueOnce
+	found []int        // indices of those that were
 }
 
 // add finds the targets of a message, which is the newest part of r then. The
@@ -160,7 +170,7 @@ func (rt *Runtime) add(r *routing, l *lineup, from *Connection, p *Passage) erro
 		if told := p.Stored; told != nil {
 			stored = func(seq types.Seq) { told(c.name, seq) }
 		}
-		r.aim(c.queue, &c.refused, entry, stored)
+		r.aim(c.queue, &c.refused, entry, p.Once, stored)
 	}
 	return rt.addLocal(r, p)
 }
@@ -192,8 +202,9 @@ func (c *member) forwards(m types.Message, from *Connection) (config.Forwarded, 
 	return c.settings.routes.Relays(m)
 }
 
-// aim makes the newest part of r go to a queue, as entry; see cargo for stored.
-func (r *routing) aim(queue *actors.Queue, refused *atomic.Uint64, entry persistence.Entry, stored func(types.Seq)) {
+// aim makes the newest part of r go to a queue, as entry, by the rule once if that is
+// not nil; see cargo for stored.
+func (r *routing) aim(queue *actors.Queue, refused *atomic.Uint64, entry persistence.Entry, once *types.Once, stored func(types.Seq)) {
 	var t *target
 	for i := range r.targets {
 		if r.targets[i].queue == queue {
@@ -209,6 +220,12 @@ func (r *routing) aim(queue *actors.Queue, refused *atomic.Uint64, entry persist
 	}
 	t.entries = append(t.entries, entry)
 	t.cargo = append(t.cargo, cargo{len(r.parts) - 1, stored})
+	if once != nil {
+		if t.repeats == nil {
+			t.repeats = &repeats{once: make([]types.Once, 0, r.messages)}
+		}
+		t.repeats.once = append(t.repeats.once[:len(t.entries)-1], *once) // those before have none
+	}
 }
 
 // newest yields the targets of the newest part, until it is told to stop.
@@ -272,6 +289,10 @@ func (r *routing) drop() {
 		n := len(t.entries) - 1
 		t.entries[n] = persistence.Entry{}
 		t.entries, t.cargo = t.entries[:n], t.cargo[:n]
+		if t.repeats != nil && len(t.repeats.once) > n {
+			t.repeats.once[n] = types.Once{}
+			t.repeats.once = t.repeats.once[:n]
+		}
 	}
 	r.parts = r.parts[:len(r.parts)-1]
 }
@@ -287,29 +308,67 @@ func (r *routing) tell(first *actors.Queue) {
 	for _, isFirst := range []bool{true, false} {
 		for i := range r.targets {
 			if t := &r.targets[i]; len(t.entries) > 0 && (t.queue == first) == isFirst {
-				t.queue.Tell(actors.Enqueue{Entries: t.entries, Done: t})
+				t.tell()
 			}
 		}
 	}
 }
 
-// Stored implements actors.Completion.
-func (t *target) Stored(first types.Seq, err error) {
-	for i, c := range t.cargo {
-		if err == nil && c.stored != nil {
-			c.stored(first + types.Seq(i))
-		}
-		t.routing.answer(c.part, err)
+// tell hands the messages to the queue.
+func (t *target) tell() {
+	m := actors.Enqueue{Entries: t.entries, Done: t}
+	if t.repeats == nil {
+		t.queue.Tell(m)
+	} else {
+		t.queue.Tell(actors.EnqueueOnce{Enqueue: m, Once: t.repeats.once})
 	}
 }
 
-// answer notes that one of the targets of a part has answered.
-func (r *routing) answer(number int, err error) {
+var _ actors.RepeatCompletion = (*target)(nil)
+
+// Repeated implements actors.RepeatCompletion.
+func (t *target) Repeated(indices []int) { t.repeats.found = indices }
+
+// Stored implements actors.Completion.
+func (t *target) Stored(first types.Seq, err error) {
+	for i, c := range t.cargo {
+		fresh := t.repeats == nil || !t.repeats.isNext(i)
+		if err == nil && c.stored != nil {
+			if fresh {
+				c.stored(first)
+			} else {
+				c.stored(0)
+			}
+		}
+		if fresh {
+			first++
+		}
+		t.routing.answer(c.part, fresh, err)
+	}
+}
+
+// isNext says whether the entry of that index, which is asked for in order, was
+// there before.
+func (r *repeats) isNext(index int) bool {
+	if len(r.found) == 0 || r.found[0] != index {
+		return false
+	}
+	r.found = r.found[1:]
+	return true
+}
+
+// answer notes that one of the targets of a part has answered; fresh says that the
+// part was not there before.
+func (r *routing) answer(number int, fresh bool, err error) {
 	r.mu.Lock()
 	p := &r.parts[number]
 	p.left--
+	p.fresh = p.fresh || fresh
 	answer := !p.answered && (err != nil || p.left == 0)
 	p.answered = p.answered || answer
+	if err == nil && !p.fresh {
+		err = types.ErrRepeated
+	}
 	r.mu.Unlock()
 	if answer {
 		p.done(err)

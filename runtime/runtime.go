@@ -110,6 +110,9 @@ func (rt *Runtime) start(ctx context.Context) error {
 	if next.orphans, err = rt.findOrphans(ctx); err != nil {
 		return err
 	}
+	if rt.local.broker != nil {
+		go rt.sweepExchanges()
+	}
 	for _, c := range next.members { // last: what one brings may belong to any of the others
 		if err := c.startWire(); err != nil {
 			return fmt.Errorf("start connection %s: %w", c.name, err)

@@ -45,7 +45,8 @@ const (
 var errNoSessions = errors.New("sessions are not stored here")
 
 // OpenSession finds or makes the persistent session of a client, and takes it
-// from whoever has it. It returns when it is committed that there is one. The
+// from whoever has it. It returns when it is committed that there is one, and, if it
+// is new, that nothing is left of what the client has published before. The
 // receiver may be called before.
 func (rt *Runtime) OpenSession(ctx context.Context, o SessionOptions) (*Session, error) {
 	if rt.local.consumers == nil {
@@ -63,7 +64,14 @@ func (rt *Runtime) OpenSession(ctx context.Context, o SessionOptions) (*Session,
 		late.giveUp(rt)
 		return nil, fmt.Errorf("open the session of %s: %w", o.ClientID, err)
 	}
-	return &Session{joined.Present, joined.Subscriptions, joined.State, rt, o.ClientID, joined.Token}, nil
+	s := &Session{joined.Present, joined.Subscriptions, joined.State, rt, o.ClientID, joined.Token}
+	if o.Clean || !s.Present { // what the client published before belongs to no session of its
+		if err := rt.awaitEndOfExchanges(ctx, o.ClientID); err != nil {
+			s.Leave(0, nil, nil)
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // lateJoin leaves a session that nobody waits for any more when it is opened.
@@ -95,8 +103,8 @@ func (l *lateJoin) leave(rt *Runtime) {
 	}
 }
 
-// EndSession ends the persistent session of a client, if there is one, and
-// returns when that is committed.
+// EndSession ends the persistent session of a client, if there is one, with the
+// exchanges in which it has published, and returns when that is committed.
 func (rt *Runtime) EndSession(ctx context.Context, clientID string) error {
 	if rt.local.consumers == nil {
 		return nil
@@ -107,7 +115,7 @@ func (rt *Runtime) EndSession(ctx context.Context, clientID string) error {
 	if err != nil {
 		return fmt.Errorf("end the session of %s: %w", clientID, err)
 	}
-	return nil
+	return rt.awaitEndOfExchanges(ctx, clientID)
 }
 
 // SessionExpiry is how long a session is kept whose client asks for d; 0: for as
