@@ -101,6 +101,7 @@ type publisher struct {
 	topic  string
 	window int
 	more   func() bool // whether another message may be sent
+	qos    byte        // 0: 1
 
 	sent, acked int
 	enough      bool // more has said no
@@ -119,7 +120,7 @@ func (p *publisher) refill(b []byte) []byte {
 		}
 		p.sent++
 		fill(p.body[:], p.number, p.sent)
-		b = append(b, 0x32, byte(size)|128, byte(size>>7), 0, byte(len(p.topic)))
+		b = append(b, 0x30|max(p.qos, 1)<<1, byte(size)|128, byte(size>>7), 0, byte(len(p.topic)))
 		b = append(b, p.topic...)
 		b = binary.BigEndian.AppendUint16(b, uint16(p.sent%60000+1))
 		b = append(b, p.body[:]...)

@@ -37,8 +37,9 @@ const (
 var listening = regexp.MustCompile(`^local MQTT at (\S+), status at http://(\S+)/api/connections`)
 
 // startGateway starts the gateway on the data in dir and waits until it
-// listens. It forwards everything to broker.
-func startGateway(ctx context.Context, binary, dir, broker string, compaction time.Duration) (*gateway, error) {
+// listens. It forwards everything to broker. lines are more of what the connection
+// is configured with.
+func startGateway(ctx context.Context, binary, dir, broker string, compaction time.Duration, lines ...string) (*gateway, error) {
 	file, logName := filepath.Join(dir, "mqttdb.yaml"), filepath.Join(dir, "log")
 	text := fmt.Sprintf(`data_dir: data
 mqtt: {listen: "127.0.0.1:0"}
@@ -48,6 +49,9 @@ connections:
     broker: mqtt://%s
     compaction_interval: %v
 `, broker, compaction)
+	for _, line := range lines {
+		text += "    " + line + "\n"
+	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

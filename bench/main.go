@@ -38,6 +38,7 @@ var sections = []section{
 	{"slow", slowDisk},
 	{"listener", throughListener},
 	{"drain", drain},
+	{"exact", exact},
 	{"stalled", stalledClients},
 	{"idle", idle},
 }
