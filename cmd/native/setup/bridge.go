@@ -190,7 +190,7 @@ func (b *bridge) protocol(d directive) {
 // notifications makes will, birth and close of mosquitto's message about the
 // state of the bridge, which is 1 or 0 and retained.
 func (b *bridge) notifications() {
-	on, said := b.s.get("notifications")
+	on, _ := b.s.get("notifications")
 	topic, _ := b.s.get("notification_topic")
 	local, _ := b.s.get("notifications_local_only")
 	id, _ := b.s.get("remote_clientid")
@@ -200,13 +200,15 @@ func (b *bridge) notifications() {
 	if topic == "" && id != "" {
 		topic = "$SYS/broker/connection/" + id + "/state"
 	}
-	switch {
-	case on == "false":
+	if on == "false" {
 		return
-	case local == "true" || topic == "":
-		if said || local == "true" {
-			b.c.note(b.s.start, "notifications: there are none on the local broker, and the remote one gets them only with notification_topic or remote_clientid: set will, birth and close")
-		}
+	}
+	text := "notifications: mqttdb status shows the state of the link; the local broker does not, where mosquitto had it at " + cmp.Or(topic, "$SYS/broker/connection/ID/state")
+	if local != "true" && topic == "" {
+		text += "; set will, birth and close for the remote one to have it, where mosquitto made the ID from the name of the host"
+	}
+	b.c.note(b.s.start, text)
+	if local == "true" || topic == "" {
 		return
 	}
 	for _, m := range []struct{ key, payload string }{{"will", "0"}, {"birth", "1"}, {"close", "0"}} {

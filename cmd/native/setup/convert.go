@@ -15,6 +15,8 @@ type Conversion struct {
 	Document *Document
 	Secrets  map[string]string // file, beside the configuration → the password in it
 	Notes    []string          // what could not be taken over, one line each
+
+	noted map[string]bool // settings that lack something, of which Notes say it
 }
 
 // FromMosquitto converts a configuration of mosquitto as far as it can be: its
@@ -28,6 +30,7 @@ func FromMosquitto(name string) (*Conversion, error) {
 	c := &Conversion{
 		Document: New("Made by mqttdb init from "+name+". What begins with ## explains; a line that begins with", "# is a setting with its default: it counts without the #."),
 		Secrets:  map[string]string{},
+		noted:    map[string]bool{},
 	}
 	c.general(&m.general)
 	c.listeners(m)
@@ -81,7 +84,9 @@ func (c *Conversion) check() error {
 		why := strings.TrimPrefix(about.Error(), about.Path+": ")
 		n.unset()
 		n.remarks = append(n.remarks, "not taken over: "+why)
-		c.Notes = append(c.Notes, fmt.Sprintf("%s: not taken over: %s", about.Path, why))
+		if !c.noted[about.Path] {
+			c.Notes = append(c.Notes, fmt.Sprintf("%s: not taken over: %s", about.Path, why))
+		}
 	}
 	return errors.New("the configuration that was made is not valid")
 }

@@ -142,7 +142,10 @@ func (c *Conversion) users(m *mosquittoFile) {
 			}
 		}
 		for _, name := range names {
-			c.Notes = append(c.Notes, "mqtt.users."+name+": the password is stored in another way here: mqttdb passwd "+name+" makes the entry")
+			if setting := "mqtt.users." + name + ".password_hash"; !c.noted[setting] { // listeners may share the file
+				c.noted[setting] = true
+				c.Notes = append(c.Notes, "mqtt.users."+name+": the password is stored in another way here: mqttdb passwd "+name+" makes the entry")
+			}
 			if !hasACL {
 				c.Document.Set(`["#"]`, "mqtt", "users", name, "publish")
 				c.Document.Set(`["#"]`, "mqtt", "users", name, "subscribe")

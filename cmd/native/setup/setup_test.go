@@ -244,3 +244,61 @@ func TestLoopbackNeedsNoUsername(t *testing.T) {
 		})
 	}
 }
+
+// Each user is named once, also if listeners share a file.
+func TestUsersAreNamedOnce(t *testing.T) {
+	dir := t.TempDir()
+	passwords, file := filepath.Join(dir, "pw"), filepath.Join(dir, "mosquitto.conf")
+	for name, text := range map[string]string{
+		passwords: "ann:$7$101$x$y\nbob:$7$101$x$z\n",
+		file:      "listener 1883 127.0.0.1\npassword_file " + passwords + "\nlistener 1884 127.0.0.1\npassword_file " + passwords + "\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made, err := FromMosquitto(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes := strings.Join(made.Notes, "\n")
+	for _, name := range []string{"ann", "bob"} {
+		if n := strings.Count(notes, "mqtt.users."+name); n != 1 {
+			t.Errorf("%s is named %d times:\n%s", name, n, notes)
+		}
+	}
+}
+
+// What mosquitto says about its bridges, unless it is told not to, is not lost in
+// silence: neither what local clients saw nor what the broker got.
+func TestNotificationsAreMentioned(t *testing.T) {
+	for _, c := range []struct{ name, conf, topic, will string }{
+		{"by default", "", "$SYS/broker/connection/ID/state; set will", ""},
+		{"a client id", "remote_clientid me\n", "$SYS/broker/connection/me/state", "$SYS/broker/connection/me/state"},
+		{"a topic", "notification_topic my/state\n", "my/state", "my/state"},
+		{"local only", "remote_clientid me\nnotifications_local_only true\n", "$SYS/broker/connection/me/state", ""},
+		{"none", "notifications false\nremote_clientid me\n", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "mosquitto.conf")
+			if err := os.WriteFile(file, []byte("connection c\naddress h\ntopic a/# out\n"+c.conf), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			made, err := FromMosquitto(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			notes := strings.Join(made.Notes, "\n")
+			if c.topic == "" && strings.Contains(notes, "notifications") || !strings.Contains(notes, c.topic) {
+				t.Errorf("notes %q", notes)
+			}
+			will := ""
+			if w := parse(t, made.Document.String()).Connections[0].Will; w != nil {
+				will = w.Topic
+			}
+			if will != c.will {
+				t.Errorf("the topic of the will is %q", will)
+			}
+		})
+	}
+}
