@@ -89,7 +89,11 @@ func (d *demo) start(ctx context.Context) error {
 func (d *demo) explain() {
 	g := d.gateway
 	d.screen.line("")
-	d.screen.line("  demo sensor  ->  mqttdb gateway (the real thing)  ->  demo broker")
+	broker := "demo broker"
+	if d.broker == nil {
+		broker = "your broker"
+	}
+	d.screen.line("  demo sensor  ->  mqttdb gateway (the real thing)  ->  %s", broker)
 	d.screen.line("")
 	d.screen.line("  local MQTT   %s", g.mqtt)
 	d.screen.line("  status       http://%s/api/connections", g.http)
