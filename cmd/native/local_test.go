@@ -62,7 +62,7 @@ func TestUsersOfAGateway(t *testing.T) {
 		t.Errorf("a stranger is let in: %s", out)
 	}
 	eventually(t, "1 messages of local clients were refused since the start: not_allowed", "status", "--config", file)
-	eventually(t, "1 local clients were not let in", "status", "--config", file)
+	eventually(t, "1 connections of local clients were not let in", "status", "--config", file)
 
 	rewrite(t, file, entry, passwd(t, "stranger", "--publish", "cmd/#"))
 	if code, _, stderr := command(t.Context(), "reload", "--config", file); code != 0 {

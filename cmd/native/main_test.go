@@ -221,7 +221,7 @@ func TestErrors(t *testing.T) {
 		{"bad level", []string{"serve", "--config", config, "--log", "loud"}, 2, "debug, info"},
 		{"MQTT port taken", []string{"serve", "--config", config, "--listen", taken.Addr().String()}, 1, "another program has this port: stop it, or set mqtt.listen"},
 		{"forwards to itself", []string{"serve", "--config", config, "--listen", "127.0.0.1:1"}, 1, "connections.cloud.broker: is mqtt.listen of this gateway itself"},
-		{"HTTP port taken", []string{"serve", "--config", config, "--http", taken.Addr().String()}, 1, taken.Addr().String() + " is in use"},
+		{"HTTP port taken", []string{"serve", "--config", config, "--http", taken.Addr().String()}, 1, taken.Addr().String() + ": bind: address already in use"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, _, stderr := command(t.Context(), c.args...)

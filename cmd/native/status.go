@@ -120,7 +120,7 @@ func remarks(s types.Status) []string {
 			}
 		}
 		if n := s.Clients.TurnedAway; n > 0 {
-			out = append(out, fmt.Sprintf("%d local clients were not let in since the start: the log says why", n))
+			out = append(out, fmt.Sprintf("%d connections of local clients were not let in since the start: the log says why, for each host once a minute", n))
 		}
 	}
 	if s.Outgoing.DuplicatesPossible {
