@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // Change is a setting that differs between two configurations.
@@ -33,6 +34,29 @@ func Compare(old, new *Config) []Change {
 	}
 	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Path, b.Path) })
 	return changes
+}
+
+// Paths lists the paths of changes, each once and in order: those of a user as the
+// one of the user, and those of the connections in without not at all.
+func Paths(changes []Change, without ...string) []string {
+	const user = "mqtt.users.*"
+	paths := []string{}
+	for _, c := range changes {
+		if c.Connection != "" && slices.Contains(without, c.Connection) {
+			continue
+		}
+		path := c.Path
+		if rest, ok := strings.CutPrefix(c.Pattern, user); ok {
+			path = strings.TrimSuffix(path, rest)
+		}
+		if last := len(paths) - 1; last >= 0 && Within(path, paths[last]) && !Within(paths[last], path) {
+			paths = paths[:last] // a list that is new, and what is in it
+		}
+		if !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }
 
 // settings are all settings of c, with those that only Go programs can make.

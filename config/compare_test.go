@@ -93,3 +93,18 @@ func alter(v reflect.Value) {
 		v.SetInt(v.Int() + 1)
 	}
 }
+
+// Paths names what changed, once, and nothing of what is not asked for.
+func TestPaths(t *testing.T) {
+	changes := []Change{
+		{"", "data_dir", "data_dir"},
+		{"", "mqtt.users", "mqtt.users"},
+		{"", "mqtt.users.a.b.password_hash", "mqtt.users.*.password_hash"},
+		{"", "mqtt.users.a.b.publish", "mqtt.users.*.publish"},
+		{"x", "connections.x.window", "connections.*.window"},
+		{"y", "connections.y.window", "connections.*.window"},
+	}
+	if got, want := Paths(changes, "y"), []string{"data_dir", "mqtt.users.a.b", "connections.x.window"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}

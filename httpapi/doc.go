@@ -20,7 +20,8 @@
 //	         ?topic=TOPIC&qos=1&retain=true      once it is stored, or once every broker has it
 //	         &wait=stored|delivered&timeout=30s
 //	POST /api/reload                             read the configuration again; {"added": […],
-//	                                             "removed": […], "changed": […]}
+//	                                             "removed": […], "changed": […],
+//	                                             "settings": […]}, names and paths
 //	GET  /api/reload                             how the last time ended; null: there was none
 //	GET  /healthz                                200 while the process serves
 //

@@ -20,6 +20,10 @@ type Reloaded struct {
 	Added   []string `json:"added"`
 	Removed []string `json:"removed"` // those with messages became orphans
 	Changed []string `json:"changed"`
+
+	// Settings are the paths of what else changed, and of what did in the
+	// connections of Changed.
+	Settings []string `json:"settings"`
 }
 
 // reload keeps one Reload from meeting another, or the end.
@@ -159,7 +163,8 @@ type change struct {
 // nothing.
 func (rt *Runtime) plan(cfg *config.Config) (*plan, error) {
 	differences := make(map[string][]config.Change)
-	for _, d := range config.Compare(&rt.reload.config, cfg) {
+	changes := config.Compare(&rt.reload.config, cfg)
+	for _, d := range changes {
 		differences[d.Connection] = append(differences[d.Connection], d)
 	}
 	now := rt.lineup.Load()
@@ -198,6 +203,7 @@ func (rt *Runtime) plan(cfg *config.Config) (*plan, error) {
 	for _, list := range [][]string{p.result.Added, p.result.Removed, p.result.Changed} {
 		slices.Sort(list)
 	}
+	p.result.Settings = config.Paths(changes, slices.Concat(p.result.Added, p.result.Removed)...)
 	return p, nil
 }
 
@@ -290,7 +296,7 @@ func (rt *Runtime) carryOut(p *plan, within time.Duration) {
 	}
 	rt.exile(p.removed)
 	rt.board.changed()
-	rt.o.Logger.Info("reloaded", "added", p.result.Added, "removed", p.result.Removed, "changed", p.result.Changed)
+	rt.o.Logger.Info("reloaded", "added", p.result.Added, "removed", p.result.Removed, "changed", p.result.Changed, "settings", p.result.Settings)
 }
 
 // reported logs what went wrong when c was changed.

@@ -65,8 +65,8 @@ func TestReloadSaysWhatItDid(t *testing.T) {
 	rt := h.open(t, config.Connection{Name: "a"}, config.Connection{Name: "b"}, config.Connection{Name: "c"})
 	kept := rt.Connection("a")
 	done := h.mustReload(t, rt, config.Connection{Name: "d"}, config.Connection{Name: "a"}, config.Connection{Name: "b", Window: 5})
-	if got := fmt.Sprint(done); got != "{[d] [c] [b]}" {
-		t.Errorf("added, removed, changed: %s", got)
+	if got := fmt.Sprint(done); got != "{[d] [c] [b] [connections.b.window]}" {
+		t.Errorf("added, removed, changed, settings: %s", got)
 	}
 	var names []string
 	for _, s := range rt.Status() {

@@ -9,6 +9,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// mostSettings is how many are named, so that it stays one line that can be read.
+const mostSettings = 20
+
 func newReload(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "reload", Short: "Have a running gateway read its configuration again",
@@ -18,7 +21,7 @@ What did not change is not touched.
 
 If something is wrong with the configuration, or takes a restart (data_dir,
 addresses, max_message_size, sync, persist), it says so and nothing changes at
-all. SIGHUP does the same; the outcome is in the log then, and in mqttdb status.`,
+all. Otherwise it says what changed. SIGHUP does the same; the outcome is in the log then, and in mqttdb status.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			g, err := o.gateway()
@@ -38,8 +41,15 @@ all. SIGHUP does the same; the outcome is in the log then, and in mqttdb status.
 					parts = append(parts, p.what+" "+strings.Join(p.names, ", "))
 				}
 			}
+			if n := len(done.Settings); n > 0 {
+				text := "settings: " + strings.Join(done.Settings[:min(n, mostSettings)], ", ")
+				if n > mostSettings {
+					text += fmt.Sprintf(" and %d more", n-mostSettings)
+				}
+				parts = append(parts, text)
+			}
 			if len(parts) == 0 {
-				parts = []string{"no connection changed"}
+				parts = []string{"nothing changed"}
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), strings.Join(parts, "; "))
 			return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mqttdb/mqttdb/internal/mosquitto"
+	"github.com/mqttdb/mqttdb/listener"
 )
 
 // eventually runs a command until it prints what is wanted.
@@ -51,11 +52,21 @@ func TestReloadCommand(t *testing.T) {
 	config := writeConfig(t, cloudConfig)
 	startGateway(t, config)
 	ctx := t.Context()
-	if code, stdout, stderr := command(ctx, "reload", "--config", config); code != 0 || stdout != "no connection changed\n" {
+	if code, stdout, stderr := command(ctx, "reload", "--config", config); code != 0 || stdout != "nothing changed\n" {
 		t.Errorf("%d %s%s", code, stdout, stderr)
 	}
 	rewrite(t, config, "client_id: test\n", "client_id: test\n    window: 7\n  more: {broker: \"mqtt://127.0.0.1:1\"}\n")
-	if code, stdout, stderr := command(ctx, "reload", "--config", config); code != 0 || stdout != "added more; changed cloud\n" {
+	if code, stdout, stderr := command(ctx, "reload", "--config", config); code != 0 || stdout != "added more; changed cloud; settings: connections.cloud.window\n" {
+		t.Errorf("%d %s%s", code, stdout, stderr)
+	}
+
+	// Users are nobody's settings; their secrets are not told.
+	hash, err := listener.HashPassword([]byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rewrite(t, config, "mqtt: {", "mqtt: {users: {ann: {password_hash: \""+strings.ReplaceAll(hash, "$", "$$")+"\", publish: [a, b]}}, ")
+	if code, stdout, stderr := command(ctx, "reload", "--config", config); code != 0 || stdout != "settings: mqtt.users.ann\n" {
 		t.Errorf("%d %s%s", code, stdout, stderr)
 	}
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -168,7 +169,8 @@ func (g *running) readAgain(ctx context.Context) (mqttdb.Reloaded, error) {
 		return mqttdb.Reloaded{}, err
 	}
 	var refused []string
-	for _, c := range config.Compare(&g.config, &cfg) {
+	changes := config.Compare(&g.config, &cfg)
+	for _, c := range changes {
 		if config.Within(c.Path, "mqtt") && !config.Within(c.Path, "mqtt.users") || config.Within(c.Path, "http") {
 			refused = append(refused, c.Path)
 		}
@@ -187,6 +189,7 @@ func (g *running) readAgain(ctx context.Context) (mqttdb.Reloaded, error) {
 		return done, err
 	}
 	g.config = cfg
+	done.Settings = config.Paths(changes, slices.Concat(done.Added, done.Removed)...) // also those that the library does not know
 	return done, nil
 }
 
