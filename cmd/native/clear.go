@@ -24,7 +24,8 @@ func newClear(o *options) *cobra.Command {
 		Long: `Forget messages that wait to be sent on a connection of a running gateway, or
 with --queue those of another queue: all of them, or those that match. They are
 gone for good.`,
-		Args: wantArgs(1, 1, "CONNECTION"),
+		Args:              wantArgs(1, 1, "CONNECTION"),
+		ValidArgsFunction: o.completeConnection,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			g, err := o.gateway()
 			if err != nil {

@@ -23,7 +23,8 @@ of them. It fails if messages are left when the time is over, and says how many.
 
 Messages that are published meanwhile are waited for, too: stop the publishers
 first if it is to end.`,
-		Args: wantArgs(0, 1, "at most one CONNECTION"),
+		Args:              wantArgs(0, 1, "at most one CONNECTION"),
+		ValidArgsFunction: o.completeConnection,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if timeout < 0 {
 				return usageError{fmt.Errorf("--timeout is not negative")}

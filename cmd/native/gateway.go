@@ -39,6 +39,12 @@ func (g gateway) clear(ctx context.Context, connection string, query url.Values)
 	return out.Cleared, err
 }
 
+// steer pauses or resumes a connection.
+func (g gateway) steer(ctx context.Context, connection, verb string) error {
+	var out struct{ Status string }
+	return g.call(ctx, http.MethodPost, "/api/connections/"+url.PathEscape(connection)+"/"+verb, nil, &out)
+}
+
 // drain waits until nothing is pending on a connection, and returns how much was
 // when the time was over.
 func (g gateway) drain(ctx context.Context, connection string, within time.Duration) (uint64, error) {

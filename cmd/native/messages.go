@@ -36,7 +36,8 @@ set aside. With --requeue dead letters are sent again, behind all others; with
   mqttdb messages cloud --requeue 17,18
   mqttdb messages cloud --requeue all
   mqttdb messages cloud --queue dead --remove 17`,
-		Args: wantArgs(1, 1, "CONNECTION"),
+		Args:              wantArgs(1, 1, "CONNECTION"),
+		ValidArgsFunction: o.completeConnection,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			g, err := o.gateway()
 			if err != nil {
