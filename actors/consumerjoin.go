@@ -21,7 +21,7 @@ func (a *consumers) join(m Join) {
 			return
 		}
 		c = a.named(m.Name)
-		c.through = a.head
+		c.filters, c.through = make(map[string]Subscription), a.head
 	}
 	if c.receiver != nil {
 		a.part(c, all) // what it has sent is not known: all of it may have left

@@ -27,7 +27,7 @@ import (
 // may be messages that no subscription selects any more.
 const (
 	ConsumerMark = "consumer/" // begins the keys of the first, which end with the name
-	cursorMark     = "cursor/"
+	cursorMark   = "cursor/"
 
 	consumerVersion = 1
 )
@@ -147,6 +147,7 @@ func (c *consumer) define(value []byte) error {
 		c.filters[s.Filter] = s
 	}
 	if r.bad || len(r.b) > 0 {
+		c.filters = nil
 		return fmt.Errorf("consumer %q: %w", c.name, types.ErrCorrupt)
 	}
 	return nil

@@ -243,7 +243,12 @@ func (a *consumers) load(m consumersRead) {
 		a.loadMark(mark)
 	}
 	now := a.config.Clock.Now()
-	for _, c := range a.byName {
+	for name, c := range a.byName {
+		if c.filters == nil { // else its client would not learn that it has to subscribe again
+			delete(a.byName, name)
+			a.forgetMarks(name, func(error) {})
+			continue
+		}
 		a.restore(c, now)
 	}
 	a.handle.index.complete() // not before: what nobody wants is not stored
@@ -258,8 +263,9 @@ func (a *consumers) load(m consumersRead) {
 	a.config.Changed()
 }
 
-// loadMark takes one mark. One that cannot be read is logged, and its consumer
-// begins anew: it gets everything that is still stored and its own.
+// loadMark takes one mark. One that cannot be read is logged. A consumer whose
+// cursor is lost begins anew: it gets everything that is still stored and its own.
+// One of which it is not known what it has subscribed to does not exist.
 func (a *consumers) loadMark(mark persistence.Mark) {
 	var err error
 	if name, ok := strings.CutPrefix(mark.Key, ConsumerMark); ok {
@@ -276,7 +282,7 @@ func (a *consumers) loadMark(mark persistence.Mark) {
 func (a *consumers) named(name string) *consumer {
 	c := a.byName[name]
 	if c == nil {
-		c = &consumer{name: name, filters: make(map[string]Subscription)}
+		c = &consumer{name: name}
 		a.byName[name] = c
 	}
 	return c
