@@ -32,7 +32,8 @@ type InboundConfig struct {
 	Queue *Queue
 
 	// Tombstones is how many packet ids are remembered behind their PUBREL, where
-	// there is a Queue; 200 if 0.
+	// there is a Queue, unless twice as many as were open at a time are more; 200
+	// if 0.
 	Tombstones int
 
 	// Deliver takes an accepted message once it is stored, in their order.

@@ -164,6 +164,7 @@ type receivingHouse struct {
 	store *testStore
 	in    *Inbound
 	queue *Queue
+	bell  *bell // rings when something of the queue has changed
 	dead  chan struct{}
 	once  *sync.Once
 }
@@ -177,7 +178,7 @@ func newReceivingHouse(t *testing.T) *receivingHouse {
 func (h *receivingHouse) start() {
 	sys := newTestSystem(h.t)
 	h.dead, h.once = make(chan struct{}), &sync.Once{}
-	h.queue, _ = startQueue(h.t, sys, h.store, nil)
+	h.queue, h.bell = startQueue(h.t, sys, h.store, nil)
 	in, err := SpawnInbound(sys, InboundConfig{Name: "in", Queue: h.queue, RetryAfter: 1})
 	if err != nil {
 		h.t.Fatal(err)
@@ -249,12 +250,12 @@ func TestReceiving(t *testing.T) {
 // openIDs is how many packet ids are stored as open.
 func openIDs(t *testing.T, q *Queue) (open int) {
 	t.Helper()
-	marks, err := Ask(t.Context(), q.Ref, func(r Reply[Marks]) QueueMessage { return ReadMarks{markPacketID, r} })
+	marks, err := Ask(t.Context(), q.Ref, func(r Reply[Marks]) QueueMessage { return ReadMarks{markPacket, r} })
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range marks.List {
-		if m.Value[0] == packetOpen {
+		if m.Key != markLastPacket && m.Value[0] == packetOpen {
 			open++
 		}
 	}
@@ -267,7 +268,7 @@ func TestReceivingSurvivesDeath(t *testing.T) {
 	const count = 120
 	isDone := func(c persistence.Commit) bool {
 		return slices.ContainsFunc(c.Marks, func(m persistence.Mark) bool {
-			return strings.HasPrefix(m.Key, markPacketID) && len(m.Value) > 0 && m.Value[0] == packetDone
+			return strings.HasPrefix(m.Key, markPacket) && m.Key != markLastPacket && len(m.Value) > 0 && m.Value[0] == packetDone
 		})
 	}
 	ack := func(kind broker.AckKind, behind bool) func(broker.Ack) (bool, bool) {
