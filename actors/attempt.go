@@ -24,7 +24,8 @@ type attempt struct {
 	number uint64
 	self   Ref[ConnectionMessage]
 	config *ConnectionConfig
-	first  int // index of the broker to begin with
+	first  int  // index of the broker to begin with
+	renew  bool // the session begins anew
 }
 
 // result is what came of an attempt.
@@ -36,6 +37,7 @@ type result struct {
 	marked  bool                 // what is granted is stored
 	granted map[string]types.QoS // that is so: what is granted
 	before  windows              // what an earlier process may have had in flight
+	renewed bool                 // the session has begun anew
 	failed  error                // why the first broker did not, if another one did
 	err     error
 }
@@ -102,20 +104,24 @@ func (a *attempt) ready(ctx context.Context, b Broker, o broker.ConnectOptions, 
 	}
 	wanted := sessionMark{b.Name, o.ClientID, marks.Store}
 	why := sessionOf(marks).differs(wanted, cluster)
+	if why == "" && a.renew {
+		why = "the broker ends each link over what the session has under way"
+	}
 	if why == "" {
 		r.granted = grantedBy(marks.List)
 		r.before = windowsOf(marks.List)
 		if larger := a.config.windows().marks(r.before); len(larger) > 0 {
-			return true, a.store(ctx, larger...)
+			return true, a.store(ctx, false, larger...)
 		}
 		return false, nil
 	}
 	if err := endSession(ctx, b.Dialer, o); err != nil {
 		return false, err
 	}
+	r.renewed = true
 	a.config.Logger.Info("the session begins anew: a clean one was asked for first", "broker", b.Name, "because", why)
 	r.granted = make(map[string]types.QoS)
-	return true, a.store(ctx, append(wanted.marks(marks.List), a.config.windows().marks(windows{})...)...)
+	return true, a.store(ctx, !a.config.AssumeDelivered, append(wanted.marks(marks.List), a.config.windows().marks(windows{})...)...)
 }
 
 // windows is what c lets be in flight.
@@ -127,10 +133,11 @@ func (c *ConnectionConfig) windows() windows {
 	return w
 }
 
-// store stores what belongs to the mark of the session.
-func (a *attempt) store(ctx context.Context, marks ...persistence.Mark) error {
+// store stores what belongs to the mark of the session; withdrawn says that what
+// was released to an earlier one is so no longer.
+func (a *attempt) store(ctx context.Context, withdrawn bool, marks ...persistence.Mark) error {
 	_, err := Ask(ctx, a.config.Session.Ref, func(r Reply[Noted]) QueueMessage {
-		return Note{Marks: marks, Sync: true, Reply: r}
+		return Note{Marks: marks, Withdrawn: withdrawn, Sync: true, Reply: r}
 	})
 	if err != nil {
 		return fmt.Errorf("store which session it is: %w", err)

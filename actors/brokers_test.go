@@ -86,6 +86,12 @@ func (b *brokers) note(n Note) (said string) {
 	if len(n.Released) > 0 {
 		said += ", released " + show(n.Released)
 	}
+	if n.Withdrawn {
+		said += ", withdrawn"
+	}
+	for _, d := range n.Abandoned {
+		said += fmt.Sprintf(", abandoned %s as %v (%s)", show(persistence.Ranges{d.Range}), d.Reason, d.Cause)
+	}
 	for _, m := range n.Marks {
 		switch {
 		case len(m.Value) == 0:

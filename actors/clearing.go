@@ -7,8 +7,9 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// clearing is the part of a queue that removes messages for an operator. What
-// the connection has in flight stays [S3.5], and what it has fetched and not sent
+// clearing is the part of a queue that removes messages for an operator. What is
+// in flight is abandoned: it is not published again, and leaves when its handshake
+// is finished [S3.5]. What it has fetched and not sent
 // must not leave any more: so it is asked to forget that first, and what it
 // fetches waits until the clearing is over. A clearing with a filter reads the
 // whole queue, in steps, between which other messages are served.
@@ -17,9 +18,9 @@ type clearing struct {
 	parked []Fetch // answered afterwards
 
 	recalling bool
-	sent      persistence.Ranges // what stays
-	after     types.Seq          // read so far
-	upTo      types.Seq          // what was committed when it began
+	inFlight  persistence.Ranges
+	after     types.Seq // read so far
+	upTo      types.Seq // what was committed when it began
 	count     uint64
 	buf       []persistence.Record
 }
@@ -49,7 +50,7 @@ func (a *queue) beginClear() {
 	a.recalling = true
 	a.recalls++
 	if a.connection == (drainer{}) || a.clears[0].Dead { // dead letters are never sent
-		a.recalled(recalled{token: a.recalls})
+		a.recalled(recalled{token: a.recalls, unknown: !a.clears[0].Dead})
 		return
 	}
 	a.connection.Tell(Recall{a.recalls})
@@ -58,7 +59,7 @@ func (a *queue) beginClear() {
 // forgetRecall is for a new connection: it has nothing in flight.
 func (a *queue) forgetRecall() {
 	if a.recalling {
-		a.recalled(recalled{token: a.recalls})
+		a.recalled(recalled{token: a.recalls, unknown: true})
 	}
 }
 
@@ -67,10 +68,16 @@ func (a *queue) recalled(m recalled) {
 		return
 	}
 	a.recalling = false
-	a.sent, a.after, a.upTo, a.count = m.sent, 0, a.committed, 0
-	if a.writeSettled() {
-		a.clearStep()
+	a.after, a.upTo, a.count = 0, a.committed, 0
+	if !a.writeSettled() {
+		return
 	}
+	var err error
+	if a.inFlight, err = a.findInFlight(m); err != nil {
+		a.fail(a.storeError("read", err))
+		return
+	}
+	a.clearStep()
 }
 
 func (a *queue) clearNext(m clearNext) {
@@ -105,11 +112,13 @@ func (a *queue) clearStep() {
 		clear(records)
 		a.buf = records
 	}
-	inFlight := m.Seq > 0 && a.sent.Contains(m.Seq)
-	for _, r := range a.sent {
-		remove.Remove(r)
+	inFlight := m.Seq > 0 && a.inFlight.Contains(m.Seq)
+	marks := a.endOfSession()
+	abandon := a.setApart(&remove)
+	if m.Seq > 0 {
+		abandon = nil
 	}
-	if !a.remove(remove) {
+	if !a.remove(remove, abandon, marks) {
 		return
 	}
 	if a.after < a.upTo {
@@ -139,9 +148,13 @@ func (m Clear) selects(r persistence.Record) bool {
 	return types.Selection{Filter: m.Filter, Before: m.Before}.Selects(r.Message.Topic, r.Enqueued)
 }
 
-// remove writes that these were cleared and counts those that were pending.
-func (a *queue) remove(set persistence.Ranges) bool {
-	var c persistence.Commit
+// remove writes that these were cleared, counts those that were pending, and
+// abandons others.
+func (a *queue) remove(set, abandon persistence.Ranges, marks []persistence.Mark) bool {
+	c := persistence.Commit{Marks: marks}
+	for _, r := range abandon {
+		c.Abandoned = append(c.Abandoned, persistence.Done{Range: r, Reason: types.Cleared})
+	}
 	dead := a.clears[0].Dead
 	for _, r := range set {
 		switch {
@@ -152,7 +165,7 @@ func (a *queue) remove(set persistence.Ranges) bool {
 			c.Done = append(c.Done, persistence.Done{Range: r, Reason: types.Cleared})
 		}
 	}
-	if len(c.Done) == 0 && len(c.Freed) == 0 {
+	if len(c.Done) == 0 && len(c.Freed) == 0 && len(c.Abandoned) == 0 {
 		return true
 	}
 	before := a.handle.State()
@@ -185,7 +198,7 @@ func (a *queue) cleared(why error) {
 		a.beginClear()
 		return
 	}
-	a.sent, a.clears, a.buf = nil, nil, nil
+	a.inFlight, a.clears, a.buf = nil, nil, nil
 	parked := a.parked
 	a.parked = nil
 	for _, f := range parked {

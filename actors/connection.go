@@ -54,6 +54,10 @@ type ConnectionConfig struct {
 	MaxQoS      types.QoS
 	ClearRetain bool // messages leave without the retain flag
 
+	// AssumeDelivered says of a broker that has lost our session that it had
+	// delivered what it was about to at QoS 2; else that is sent again.
+	AssumeDelivered bool
+
 	// MaxAttempts is after how many links that ended with the same message first
 	// in line that message becomes a dead letter; 10 if 0, never if negative.
 	MaxAttempts int
@@ -145,7 +149,7 @@ func SpawnConnection(s *System, c ConnectionConfig) (*Connection, error) {
 	c.setDefaults()
 	h := &Connection{}
 	h.status.Store(&ConnectionStatus{State: types.Offline, Since: c.Clock.Now(), Broker: c.Brokers[0].Name})
-	k := &connectionKeeper{config: c, handle: h, backoff: c.Backoff, paused: c.Paused, granted: make(map[string]types.QoS)}
+	k := &connectionKeeper{config: c, handle: h, backoff: c.Backoff, paused: c.Paused, granted: make(map[string]types.QoS), causes: make(map[types.Seq]string)}
 	if c.After != nil {
 		if p := c.After.left.Load(); p != nil {
 			k.store, k.sent, k.doubt, k.handshakes = p.store, p.sent, p.doubt, p.handshakes
@@ -174,7 +178,10 @@ type connectionKeeper struct {
 	sent    types.Seq            // the highest seq that a link was ever given by this process
 	granted map[string]types.QoS // what the broker has granted to the session: filter → QoS that was asked for
 	doubt   doubt
-	notes   int // Notes of what is released that are not answered
+	notes   int                  // Notes of what is released that are not answered
+	lost    bool                 // what is released is to be withdrawn, and that is not stored
+	renew   bool                 // the session is to begin anew
+	causes  map[types.Seq]string // of what was given up
 	suspect suspect
 	fight   fight
 	returns returning
@@ -203,6 +210,7 @@ type connection struct {
 	dialing
 	sending
 	releasing
+	numbering
 	parting
 	subscribing
 }
@@ -243,15 +251,21 @@ func (c *connection) receive(m ConnectionMessage) {
 	case Settled:
 		c.window.settled(m.Done)
 		c.handshakes.done(m.Done)
+		c.risen = true
+		c.forgetCauses(m.Done)
 	case journaled:
 		c.journaled(m)
+	case withdrawn:
+		c.withdrawn(m)
+	case grounded:
+		c.grounded(m)
 	case Available:
 		c.last = max(c.last, m.Last)
 	case Opened:
 		c.opened(m)
 	case Recall:
 		c.forgetFetched()
-		c.config.Queue.Tell(recalled{m.token, c.window.all()})
+		c.config.Queue.Tell(c.recalled(m.token))
 	case dialed:
 		c.dialed(m)
 	case attemptDue:
@@ -331,11 +345,17 @@ func (c *connection) opened(m Opened) {
 		c.store, c.sent = m.Store, 0
 		c.doubt = doubt{upTo: m.Last}
 		c.handshakes.opened(m.Last)
+		c.floor = 0
+		clear(c.causes)
 		c.emptyWindow()
 	}
 	c.last, c.unreadable = m.Last, false
 	c.forgetFetched()
+	c.floor = max(c.floor, m.Floor)
 	if done := c.window.unsettled(); len(done) > 0 {
+		for i, d := range done {
+			done[i] = c.doneAs(d.Range.First, d.Reason)
+		}
 		c.config.Queue.Tell(Settle{Done: done, Store: c.store})
 	}
 	c.journalAgain()

@@ -24,9 +24,9 @@ var update = flag.Bool("update", false, "write what happens into testdata/*.txt"
 // indented ones below it are what it does then. "#" begins a comment.
 //
 //	start | accept [present] | refuse CODE | fail TEXT | down [TEXT] | hangup | arrives
-//	opened LAST [STORE] | available LAST | answer SEQ[/QOS][!][r][x]… | answer error | recall | settled SEQ…
+//	opened LAST [STORE] | available LAST | answer SEQ[/QOS][!][r][c|d][x]… | answer error | recall | settled SEQ…
 //	brokers NAME… [shared] | client ID | filters FILTER… | clean | looks (see brokers_test.go)
-//	acked SEQ… | pubrec SEQ… | pubcomp SEQ… | slow | noted [ERROR] | written SEQ | suback CODE… | unsuback | time DURATION | pause | resume | retry | rate MESSAGES BYTES | finish DURATION | crash | process [WINDOW]
+//	acked SEQ… | pubrec SEQ… | pubcomp SEQ… | slow | noted [ERROR] | floor SEQ | maxqos QOS | attempts N | written SEQ | suback CODE… | unsuback | time DURATION | pause | resume | retry | rate MESSAGES BYTES | finish DURATION | crash | process [WINDOW]
 func TestConversations(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -99,7 +99,7 @@ func newConversation(t *testing.T) *conversation {
 	config.setDefaults()
 	handle := &Connection{Ref: c.self}
 	handle.status.Store(&ConnectionStatus{State: types.Offline, Since: c.clock.Now()})
-	c.k = &connectionKeeper{config: config, handle: handle, backoff: config.Backoff, granted: map[string]types.QoS{}}
+	c.k = &connectionKeeper{config: config, handle: handle, backoff: config.Backoff, granted: map[string]types.QoS{}, causes: map[types.Seq]string{}}
 	c.conn = newConnection(c.k, c.self)
 	return c
 }
@@ -151,12 +151,18 @@ func (c *conversation) toldQueue(m any) {
 			c.says("%s", line)
 		}
 	case recalled:
-		c.says("queue: recalled but for %s", show(m.sent))
+		line := "queue: recalled but for " + show(m.sent)
+		if m.unknown {
+			line += ", others are not known"
+		} else if m.doubt.left > 0 {
+			line += fmt.Sprintf(", %d up to %d in doubt", m.doubt.left, m.doubt.upTo)
+		}
+		c.says("%s", line)
 	case ReadMarks:
 		m.Reply(c.brokers.marks(), nil)
 	case Note:
 		c.says("queue: note%s", c.brokers.note(m))
-		if len(m.Released) > 0 && c.slow {
+		if (len(m.Released) > 0 || m.Withdrawn && !m.Sync || len(m.Marks) == 0 && m.Abandoned == nil) && c.slow {
 			c.noting = append(c.noting, m.Reply)
 			return
 		}
@@ -315,6 +321,12 @@ func (c *conversation) happens(words []string) {
 			e.Acks = append(e.Acks, broker.Ack{Kind: map[string]broker.AckKind{"pubrec": broker.PubRec, "pubcomp": broker.PubComp}[word], ID: packetID(n)})
 		}
 		c.events(e)
+	case "maxqos":
+		c.k.config.MaxQoS = types.QoS(c.number(args[0]))
+	case "attempts":
+		c.k.config.MaxAttempts = int(c.number(args[0]))
+	case "floor": // that the queue has written
+		c.k.config.Queue.status.Store(&queueStatus{last: persistence.State{Next: 1, Floor: c.number(args[0])}})
 	case "slow":
 		c.slow = true
 	case "noted":
@@ -365,7 +377,7 @@ func (c *conversation) happens(words []string) {
 		if len(args) > 0 {
 			config.Window = int(c.number(args[0]))
 		}
-		c.k = &connectionKeeper{config: config, handle: c.k.handle, backoff: c.k.config.Backoff, granted: map[string]types.QoS{}}
+		c.k = &connectionKeeper{config: config, handle: c.k.handle, backoff: c.k.config.Backoff, granted: map[string]types.QoS{}, causes: map[types.Seq]string{}}
 		c.conn = newConnection(c.k, c.self)
 		c.conn.started()
 	case "crash":
@@ -424,6 +436,11 @@ func (c *conversation) answer(args []string) {
 	for _, a := range args {
 		r := persistence.Record{Entry: entry("t", "")}
 		a, bad := strings.CutSuffix(a, "x")
+		if a, r.Abandoned = strings.CutSuffix(a, "c"); r.Abandoned {
+			r.Why = types.Cleared
+		} else if a, r.Abandoned = strings.CutSuffix(a, "d"); r.Abandoned {
+			r.Why = types.Dead
+		}
 		a, r.Released = strings.CutSuffix(a, "r")
 		if s, retain := strings.CutSuffix(a, "!"); retain {
 			a, r.Message.Retain = s, true

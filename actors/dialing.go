@@ -36,7 +36,7 @@ func (c *connection) dial() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
 	c.become(types.Connecting, nil)
-	a := attempt{number: c.attempt, self: c.self, config: &c.config, first: c.returns.next}
+	a := attempt{number: c.attempt, self: c.self, config: &c.config, first: c.returns.next, renew: c.renew}
 	c.returns.next = 0
 	go func() {
 		defer cancel()
@@ -81,7 +81,12 @@ func (c *connection) dialed(m dialed) {
 		c.doubt.linked(m.before.all)
 	}
 	c.handshakes.linked(c.session.Present, m.before.exact)
+	c.renew = c.renew && !m.renewed
+	if !c.session.Present {
+		c.lose()
+	}
 	c.begin()
+	c.withdraw()
 	c.become(types.Online, nil)
 	c.returns.looks = 0
 	c.elsewhere(m.failed)

@@ -227,7 +227,8 @@ func clearQueue(t testing.TB, q *Queue, filter string, before time.Time) uint64 
 }
 
 // What Clear returns is true, and nothing that it counted leaves afterwards,
-// while the queue drains and grows.
+// while the queue drains and grows. What was in flight counts as cleared later, if
+// the link was lost before its acknowledgement came: it is not sent again [S3.5].
 func TestClearUnderLoad(t *testing.T) {
 	for _, filter := range []string{"", "a/#"} {
 		t.Run(filter, func(t *testing.T) {
@@ -256,7 +257,7 @@ func TestClearUnderLoad(t *testing.T) {
 			st := h.queue.Status()
 			count, order := h.published()
 			t.Logf("%d cleared, %d arrived", cleared, len(order))
-			if st.Cleared != cleared || st.Sent+st.Cleared != rounds*each {
+			if st.Cleared < cleared || st.Cleared > cleared+rounds/5*7 || st.Sent+st.Cleared != rounds*each {
 				t.Errorf("Clear counted %d, the books say cleared %d, sent %d of %d", cleared, st.Cleared, st.Sent, rounds*each)
 			}
 			// A message can have arrived and be cleared only where a link was

@@ -44,6 +44,25 @@ func (h *handshakes) begin(seq types.Seq) {
 	}
 }
 
+// recalled tells the queue what is in flight: what has a place in the window,
+// and what the session may know of.
+func (c *connection) recalled(token uint64) recalled {
+	m := recalled{token: token, sent: c.window.all(), unknown: !c.handshakes.doubt.known, doubt: c.handshakes.doubt}
+	for _, r := range c.begun {
+		m.sent.Add(r)
+	}
+	return m
+}
+
+// forgetCauses is for what was recorded as done.
+func (c *connection) forgetCauses(set persistence.Ranges) {
+	for seq := range c.causes {
+		if set.Contains(seq) {
+			delete(c.causes, seq)
+		}
+	}
+}
+
 // done is for messages that were recorded as done.
 func (h *handshakes) done(set persistence.Ranges) {
 	if len(h.begun) == 0 {

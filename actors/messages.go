@@ -46,6 +46,7 @@ type (
 		Released  persistence.Ranges
 		Abandoned []persistence.Done
 		Freed     persistence.Ranges
+		Withdrawn bool // what is released, and not abandoned, is so no longer
 
 		Closed     []types.Origin // exchanges that are over, see types.Open
 		Ended      []SourceKey    // sources all of whose exchanges are over
@@ -125,10 +126,14 @@ type (
 	Describe struct{ Reply Reply[types.QueueStatus] }
 
 	// recalled answers Recall: these were sent over the present link, or
-	// acknowledged and not settled yet; nothing else that was fetched will leave.
+	// acknowledged and not settled yet, or the session knows of them; nothing else
+	// that was fetched will leave. Beside them an earlier process may have sent some
+	// with QoS 2, of which doubt says how many, unless that is unknown.
 	recalled struct {
-		token uint64
-		sent  persistence.Ranges
+		token   uint64
+		sent    persistence.Ranges
+		doubt   doubt
+		unknown bool
 	}
 
 	// caughtUp stands in the mailbox behind all that a queue was told before it
@@ -218,6 +223,7 @@ type (
 	Opened struct {
 		Store persistence.StoreID
 		Last  types.Seq // the newest that is committed
+		Floor types.Seq // a durable ack floor
 	}
 
 	// Settled says that these were recorded as having left.
@@ -246,6 +252,19 @@ type (
 	journaled struct {
 		attempt uint64
 		err     error
+	}
+
+	// withdrawn says that what was released to a session that is lost is so no
+	// longer.
+	withdrawn struct {
+		attempt uint64
+		err     error
+	}
+
+	// grounded says that the ack floor is durable.
+	grounded struct {
+		floor  types.Seq
+		failed bool
 	}
 
 	// Finish stops sending, lets what is in flight finish for at most Within,
@@ -302,6 +321,8 @@ func (Retry) connectionMessage()       {}
 func (SetRate) connectionMessage()     {}
 func (paceDue) connectionMessage()     {}
 func (journaled) connectionMessage()   {}
+func (withdrawn) connectionMessage()   {}
+func (grounded) connectionMessage()    {}
 func (Finish) connectionMessage()      {}
 func (Ping) connectionMessage()        {}
 func (fetched) connectionMessage()     {}

@@ -45,6 +45,9 @@ func (n *Note) join(c *persistence.Commit) {
 	for _, r := range n.Freed {
 		c.Freed.Add(r)
 	}
+	if n.Withdrawn {
+		c.Withdrawn.Add(persistence.Range{First: 1, Last: 1<<63 - 1})
+	}
 }
 
 // beginCommit makes c one that holds what was settled.

@@ -174,6 +174,7 @@ type queue struct {
 
 	store     persistence.StoreID // of handle
 	committed types.Seq           // what Fetch may see
+	floor     types.Seq           // the ack floor that was found in it
 	hungry    bool                // the connection has fetched all there was
 }
 

@@ -66,6 +66,39 @@ func (c *connection) journaled(m journaled) {
 	c.journal()
 }
 
+// lose is for a link to a broker that does not have our session any more: it may
+// have got what is released, and may not. That is to be published again, unless
+// it is assumed to be delivered [S3.4]; nothing is sent before that is noted.
+func (c *connection) lose() {
+	if c.config.AssumeDelivered || c.notes == 0 && len(c.config.Queue.State().Released) == 0 {
+		return
+	}
+	c.lost = true
+	c.config.Logger.Warn("the broker has lost the session: what it was about to deliver with QoS 2 is sent again, and may arrive twice", "broker", c.config.Brokers[c.at].Name)
+}
+
+// withdraw notes what lose has found.
+func (c *connection) withdraw() {
+	if !c.lost || c.link == nil {
+		return
+	}
+	self, done := c.self, withdrawn{attempt: c.attempt}
+	c.config.Queue.Tell(Note{Withdrawn: true, Store: c.store, Reply: func(_ Noted, err error) {
+		done.err = err
+		self.Tell(done)
+	}})
+}
+
+func (c *connection) withdrawn(m withdrawn) {
+	switch {
+	case m.attempt != c.attempt || c.link == nil:
+	case m.err == nil:
+		c.lost = false
+	default: // Opened follows, or the next link
+		c.config.Logger.Warn("what is to be sent again could not be stored", "error", m.err)
+	}
+}
+
 // release sends PUBREL.
 func (c *connection) release(ids []uint16) {
 	if len(ids) == 0 {
@@ -81,4 +114,5 @@ func (c *connection) release(ids []uint16) {
 func (c *connection) journalAgain() {
 	c.unable = false
 	c.journal()
+	c.withdraw()
 }

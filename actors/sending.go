@@ -34,6 +34,7 @@ type sending struct {
 // begin starts anew from the oldest pending message.
 func (c *connection) begin() {
 	c.handed = 0
+	c.risen = true
 	if c.config.MaxAttempts > 0 {
 		c.suspect.linked(c.config.Window)
 	} else {
@@ -68,6 +69,9 @@ func (c *connection) pull() {
 	if c.leaving {
 		c.tryLeave()
 		return
+	}
+	if c.lost {
+		return // until that is noted
 	}
 	c.send()
 	c.fetch()
@@ -117,46 +121,32 @@ func (c *connection) fetched(m fetched) {
 }
 
 // send hands to the link what fits into the window, in one call; before it goes
-// PUBREL for what the broker has got over an earlier link.
+// PUBREL for what the broker may have got over an earlier link.
 func (c *connection) send() {
-	batch, ids := c.batch[:0], c.ids[:0]
+	c.batch, c.ids = c.batch[:0], c.ids[:0]
+	var gone []persistence.Done
 	for len(c.ahead) > 0 {
 		r := &c.ahead[0]
-		size := r.Message.Size()
+		size := int64(r.Message.Size())
 		if !c.window.holds(r.Seq) { // else it was acknowledged on an earlier link
-			m := c.carried(r.Message)
-			if r.Message.QoS == 2 && (r.Released || c.knows(r.Seq)) {
-				m.QoS = 2
-			}
-			if !c.window.fits(r.Seq, size, m.QoS) || c.suspect.alone > 0 && c.window.open > 0 {
+			course, reason := c.course(r)
+			if !c.hand(r, course, reason) {
 				break
 			}
-			if c.window.open == 0 {
-				c.progress = c.config.Clock.Now()
-			}
-			if r.Released {
-				c.suspect.sends(r)
-				c.window.resume(r.Seq, size, types.Sent)
-				ids = append(ids, packetID(r.Seq))
-			} else {
-				if c.pace.limited() {
-					if c.keepPace() {
-						break
-					}
-					c.pace.spend(c.config.Clock.Now(), size)
-				}
-				c.suspect.sends(r)
-				batch = append(batch, c.publish(r, m))
-				c.window.add(r.Seq, size, m.QoS)
+			if course == over {
+				gone = append(gone, c.doneAs(r.Seq, reason))
 			}
 		}
 		c.handed = r.Seq
-		c.aheadBytes -= int64(size)
+		c.aheadBytes -= size
 		c.ahead[0] = persistence.Record{}
 		c.ahead = c.ahead[1:]
 	}
-	c.release(ids)
-	c.ids = ids[:0]
+	if len(gone) > 0 {
+		c.config.Queue.Tell(Settle{Done: gone, Store: c.store})
+	}
+	c.release(c.ids)
+	batch := c.batch
 	if len(batch) == 0 {
 		return
 	}
@@ -165,19 +155,56 @@ func (c *connection) send() {
 	} // a link that is closed tells Down
 	c.sent = max(c.sent, types.Seq(batch[len(batch)-1].Tag))
 	clear(batch) // it holds on to payloads
-	c.batch = batch[:0]
 }
 
-// publish makes the packet of a stored message, as m.
-func (c *connection) publish(r *persistence.Record, m types.Message) broker.Publish {
+// hand takes a message into the window and into what is sent next, or says that
+// it has to wait.
+func (c *connection) hand(r *persistence.Record, course course, reason types.Reason) bool {
+	m, size := c.carried(r.Message), r.Message.Size()
+	above := course == publishKnown && m.QoS < 2
+	if course == publishKnown || course == finish {
+		m.QoS = 2
+	}
+	if !c.window.fits(r.Seq, size, m.QoS) || c.suspect.alone > 0 && c.window.open > 0 || !c.idFree(r.Seq) {
+		return false
+	}
+	if course == over {
+		c.window.leave(r.Seq, size, reason)
+		return true
+	}
+	if course != finish && c.pace.limited() {
+		if c.keepPace() {
+			return false
+		}
+		c.pace.spend(c.config.Clock.Now(), size)
+	}
+	c.suspect.sends(r, course == finish, above)
+	if c.window.open == 0 {
+		c.progress = c.config.Clock.Now()
+	}
+	if course == finish {
+		c.window.resume(r.Seq, size, reason)
+		c.ids = append(c.ids, packetID(r.Seq))
+	} else {
+		c.window.add(r.Seq, size, m.QoS)
+		c.batch = append(c.batch, c.publish(r, m, course == publishKnown))
+	}
+	if m.QoS == 2 && !r.Released {
+		c.handshakes.begin(r.Seq)
+	}
+	return true
+}
+
+// publish makes the packet of a stored message, as m; known says that it has QoS 2
+// and the session may know of it.
+func (c *connection) publish(r *persistence.Record, m types.Message, known bool) broker.Publish {
 	p := broker.Publish{Tag: uint64(r.Seq), Message: m}
 	if m.QoS > 0 {
 		p.ID = packetID(r.Seq)
 		p.Dup = r.Seq <= c.sent || c.doubt.about(r.Seq) // [MQTT-3.3.1-1]
 	}
 	if m.QoS == 2 {
-		p.Dup = c.knows(r.Seq) // a broker that has lost the session is sent it anew [S3.4]
-		c.handshakes.begin(r.Seq)
+		p.Dup = known // a broker that has lost the session is sent it anew [S3.4]
 	}
 	if p.Dup {
 		c.handle.resent.Add(1)
@@ -208,7 +235,8 @@ func (c *connection) sendSingly(batch []broker.Publish) {
 		}
 		c.config.Logger.Error("a message cannot be sent and is given up", "seq", seq, "error", err)
 		c.window.refused(seq)
-		refused = append(refused, persistence.Done{Range: persistence.Range{First: seq, Last: seq}, Reason: types.Dead, Cause: err.Error()})
+		c.causes[seq] = err.Error()
+		refused = append(refused, c.doneAs(seq, types.Dead))
 	}
 	if len(refused) > 0 {
 		c.config.Queue.Tell(Settle{Done: refused, Store: c.store})
@@ -222,22 +250,27 @@ func (c *connection) sendSingly(batch []broker.Publish) {
 // acked takes what the broker acknowledges, in whatever order.
 func (c *connection) acked(e broker.Acked) {
 	var set persistence.Ranges
+	var others []persistence.Done
 	for _, a := range e.Acks {
 		switch seq, what := c.window.acked(a); what {
 		case taken:
 			c.take(seq)
 		case finished:
+			if reason := c.window.reasonOf(seq); reason != types.Sent {
+				others = append(others, c.doneAs(seq, reason))
+				continue
+			}
 			set.Add(persistence.Range{First: seq, Last: seq})
 		}
 	}
-	if len(set) > 0 || len(c.taken) > 0 {
+	if len(set) > 0 || len(others) > 0 || len(c.taken) > 0 {
 		c.suspect.answers()
 		c.progress = c.config.Clock.Now()
 	}
 	c.journal()
 	c.handle.unknown.Add(c.window.unknown)
 	c.window.unknown = 0
-	c.settle(set)
+	c.settle(set, others...)
 }
 
 // written takes that QoS 0 messages are out [S2.2].
@@ -247,17 +280,29 @@ func (c *connection) written(e broker.Written) {
 	c.settle(set)
 }
 
-func (c *connection) settle(set persistence.Ranges) {
-	if len(set) == 0 {
+// settle tells the queue that these were sent, and how others have left.
+func (c *connection) settle(set persistence.Ranges, others ...persistence.Done) {
+	if len(set) == 0 && len(others) == 0 {
 		return
 	}
 	c.progress = c.config.Clock.Now()
-	c.suspect.leaves(set.Count())
-	list := make([]persistence.Done, len(set))
-	for i, r := range set {
-		list[i] = persistence.Done{Range: r, Reason: types.Sent}
+	c.suspect.leaves(set.Count() + uint64(len(others)))
+	list := make([]persistence.Done, 0, len(set)+len(others))
+	for _, r := range set {
+		list = append(list, persistence.Done{Range: r, Reason: types.Sent})
 	}
-	c.config.Queue.Tell(Settle{Done: list, Store: c.store})
+	c.config.Queue.Tell(Settle{Done: append(list, others...), Store: c.store})
+}
+
+// doneAs says that a message has left, and how.
+func (c *connection) doneAs(seq types.Seq, reason types.Reason) persistence.Done {
+	d := persistence.Done{Range: persistence.Range{First: seq, Last: seq}, Reason: reason}
+	if reason == types.Dead {
+		if d.Cause = c.causes[seq]; d.Cause == "" {
+			d.Cause = "it was given up before the last start"
+		}
+	}
+	return d
 }
 
 // watch sees to it that a silent broker is noticed.

@@ -31,6 +31,9 @@ type suspect struct {
 	size  int // of the payload, in bytes
 	links int
 
+	finishing bool // it was not published, only its handshake was to be finished
+	above     bool // it was sent with QoS 2, which is more than may be used now
+
 	handed   bool // the present link was given a message
 	answered bool // and has answered one
 	alone    int  // so many messages are sent one by one on the present link
@@ -45,13 +48,16 @@ func (s *suspect) linked(window int) {
 	}
 }
 
-// sends is for a message that is given to the link.
-func (s *suspect) sends(r *persistence.Record) {
+// sends is for a message that is given to the link; finishing and above are those
+// of a suspect.
+func (s *suspect) sends(r *persistence.Record, finishing, above bool) {
 	if s.handed {
 		return
 	}
 	s.handed = true
-	if s.seq != r.Seq {
+	s.above = above
+	if s.seq != r.Seq || s.finishing != finishing {
+		s.finishing = finishing
 		s.seq, s.topic, s.size, s.links = r.Seq, r.Message.Topic, len(r.Message.Payload), 0
 	}
 }
@@ -85,8 +91,17 @@ func (c *connection) judge(err error) (types.State, error) {
 	s := &c.suspect
 	s.lost()
 	why := s.explain(err, c.config.Name)
+	if s.links >= suspicious && s.above {
+		return c.beginAnew(err, "it is sent with QoS 2, with which it was begun, and max_qos is lower now")
+	}
 	if c.config.MaxAttempts < 0 || s.links < c.config.MaxAttempts {
 		return types.Backoff, why
+	}
+	if s.finishing {
+		if c.config.Queue.State().Released.Contains(s.seq) {
+			return types.Backoff, why // the broker has it, and would get it twice
+		}
+		return c.beginAnew(err, "the broker does not let its handshake be finished")
 	}
 	if s.givenUp >= mostGivenUp {
 		return types.Refused, &broker.HintedError{Err: err, Advice: fmt.Sprintf("the broker does not take any message, this one is the %drd in a row: see its log, and its rules for this user and for topics like %q. No more messages are given up, and it is tried again and again; those that were are dead letters, see mqttdb messages %s --queue dead", s.givenUp+1, clip(s.topic), c.config.Name)}
@@ -95,14 +110,31 @@ func (c *connection) judge(err error) (types.State, error) {
 		return types.Refused, c.fullOfLetters(err)
 	}
 	c.config.Logger.Error("a message is given up and becomes a dead letter", "seq", s.seq, "topic", clip(s.topic), "bytes", s.size, "attempts", s.links, "error", err)
-	c.config.Queue.Tell(Settle{Store: c.store, Done: []persistence.Done{{
-		Range:  persistence.Range{First: s.seq, Last: s.seq},
-		Reason: types.Dead,
-		Cause:  fmt.Sprintf("%d links in a row ended with it first in line, the last one: %v", s.links, err),
-	}}})
+	c.causes[s.seq] = fmt.Sprintf("%d links in a row ended with it first in line, the last one: %v", s.links, err)
+	c.giveUp(c.doneAs(s.seq, types.Dead))
 	s.links = 0
 	s.givenUp++
 	return types.Backoff, &broker.HintedError{Err: err, Advice: fmt.Sprintf("message %d was set aside after %d attempts: mqttdb messages %s --queue dead", s.seq, c.config.MaxAttempts, c.config.Name)}
+}
+
+// giveUp lets a message leave the queue that the broker does not take. Where the
+// broker may know of it, it is abandoned: its packet id is taken until its
+// handshake is finished [S3.5].
+func (c *connection) giveUp(d persistence.Done) {
+	if c.begun.Contains(d.Range.First) {
+		c.config.Queue.Tell(Note{Abandoned: []persistence.Done{d}, Store: c.store, Reply: func(Noted, error) {}})
+		return
+	}
+	c.config.Queue.Tell(Settle{Store: c.store, Done: []persistence.Done{d}})
+}
+
+// beginAnew gives up the session, and with it what the broker may know of
+// messages that it does not let come to an end.
+func (c *connection) beginAnew(err error, why string) (types.State, error) {
+	s := &c.suspect
+	c.config.Logger.Error("the session with the broker is given up: links end with the same message first in line", "seq", s.seq, "topic", clip(s.topic), "attempts", s.links, "because", why, "error", err)
+	s.links, c.renew = 0, true
+	return types.Backoff, &broker.HintedError{Err: err, Advice: fmt.Sprintf("%d links ended with message %d first in line, and %s: the session begins anew, what is in flight may arrive twice", suspicious, s.seq, why)}
 }
 
 // lettersFull says whether the queue has too many dead letters to get more.

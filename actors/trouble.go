@@ -19,6 +19,7 @@ func (a *queue) open() {
 	s := handle.State()
 	a.handle, a.store, a.trouble, a.opened = handle, s.StoreID, nil, true
 	a.committed, a.lastWritten = s.Next-1, s.Next-1
+	a.floor = s.Floor
 	a.safe, a.wanting = s.Next-1, false // a store that was opened has synced what it holds
 	for _, err := range a.origins.load(handle) {
 		a.config.Logger.Error("where a message came from cannot be read; it may be stored twice", "error", err)
@@ -38,7 +39,7 @@ func (a *queue) open() {
 
 func (a *queue) tellOpened() {
 	a.hungry = true
-	a.connection.Tell(Opened{Store: a.handle.State().StoreID, Last: a.committed})
+	a.connection.Tell(Opened{Store: a.handle.State().StoreID, Last: a.committed, Floor: a.floor})
 }
 
 // fail gives up the store: all who wait are answered with why, and until it was

@@ -21,7 +21,6 @@ func gaps() []gap {
 		{"http.allowed_hosts", "", "none"},
 		{"http.tls", "", "none"},
 		{"connections.*.protocol", "5", "3.1.1"},
-		{"connections.*.session_lost", "", "redeliver"},
 		{"connections.*.persist.incoming", "", "false"},
 		{"connections.*.forward[].ttl", "", "0s"},
 		{"connections.*.subscribe[].qos", "2", "1"},

@@ -18,7 +18,6 @@ func TestNotYet(t *testing.T) {
 		{"http.allowed_hosts", func(c *Config, conn *Connection) { c.HTTP.AllowedHosts = []string{"gw"} }},
 		{"http.tls", func(c *Config, conn *Connection) { c.HTTP.TLS = ServerTLS{CertFile: "c", KeyFile: "k"} }},
 		{"connections.cloud.protocol", func(c *Config, conn *Connection) { conn.Protocol = MQTT5 }},
-		{"connections.cloud.session_lost", func(c *Config, conn *Connection) { conn.SessionLost = AssumeDelivered }},
 		{"connections.cloud.persist.incoming", func(c *Config, conn *Connection) { conn.Persist.Incoming = On }},
 		{"connections.cloud.forward[0].ttl", func(c *Config, conn *Connection) { conn.Forward = []Forward{{Topic: "a", TTL: 1}} }},
 		{"connections.cloud.subscribe[0].qos", func(c *Config, conn *Connection) { conn.Subscribe = []Subscribe{{Topic: "a", QoS: QoS2}} }},

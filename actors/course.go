@@ -1,0 +1,36 @@
+package actors
+
+import (
+	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// course is what is to become of a message that has no place in the window.
+type course uint8
+
+const (
+	publish      course = iota // PUBLISH, for the first time, or with a QoS at which a broker remembers nothing
+	publishKnown               // PUBLISH with QoS 2 and DUP: the broker may have it
+	finish                     // PUBREL: the broker has it, or it is not to be published any more [S3.5]
+	over                       // nothing: it has left
+)
+
+// course says what is to become of a message, and how it leaves then. To a
+// broker that has lost the session no packet id is taken: what was released is
+// either withdrawn by now, or taken for delivered.
+func (c *connection) course(r *persistence.Record) (course, types.Reason) {
+	known := r.Message.QoS == 2 && c.knows(r.Seq)
+	switch {
+	case r.Released && c.session.Present:
+		return finish, types.Sent
+	case r.Released:
+		return over, types.Sent
+	case r.Abandoned && known:
+		return finish, r.Why
+	case r.Abandoned:
+		return over, r.Why
+	case known:
+		return publishKnown, types.Sent
+	}
+	return publish, types.Sent
+}
