@@ -273,7 +273,7 @@ func (c *connection) receive(m ConnectionMessage) {
 			c.dial()
 		}
 	case Retry:
-		c.suspect.acquit()
+		c.acquit()
 		if c.waiting {
 			c.dial()
 		}
@@ -282,12 +282,14 @@ func (c *connection) receive(m ConnectionMessage) {
 	case Pause:
 		c.pause()
 	case Resume:
-		c.suspect.acquit()
+		c.acquit()
 		c.resume()
 	case SetRate:
 		c.setRate(m)
 	case paceDue:
 		c.paced = nil
+	case givenUpBefore:
+		c.givenUpBefore(m)
 	case Finish:
 		c.finish(m)
 	case leaveDue:
@@ -348,6 +350,7 @@ func (c *connection) opened(m Opened) {
 		c.floor = 0
 		clear(c.causes)
 		c.emptyWindow()
+		c.askGivenUp()
 	}
 	c.last, c.unreadable = m.Last, false
 	c.forgetFetched()

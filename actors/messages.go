@@ -267,6 +267,13 @@ type (
 		failed bool
 	}
 
+	// givenUpBefore says how many messages in a row an earlier process has given up,
+	// by that store.
+	givenUpBefore struct {
+		store persistence.StoreID
+		count int
+	}
+
 	// Finish stops sending, lets what is in flight finish for at most Within,
 	// and closes the link properly. Answer: how many messages were left in
 	// flight. The connection then stays offline.
@@ -311,30 +318,31 @@ type (
 	}
 )
 
-func (Available) connectionMessage()   {}
-func (Opened) connectionMessage()      {}
-func (Settled) connectionMessage()     {}
-func (Recall) connectionMessage()      {}
-func (Pause) connectionMessage()       {}
-func (Resume) connectionMessage()      {}
-func (Retry) connectionMessage()       {}
-func (SetRate) connectionMessage()     {}
-func (paceDue) connectionMessage()     {}
-func (journaled) connectionMessage()   {}
-func (withdrawn) connectionMessage()   {}
-func (grounded) connectionMessage()    {}
-func (Finish) connectionMessage()      {}
-func (Ping) connectionMessage()        {}
-func (fetched) connectionMessage()     {}
-func (dialed) connectionMessage()      {}
-func (linkEvent) connectionMessage()   {}
-func (attemptDue) connectionMessage()  {}
-func (progressDue) connectionMessage() {}
-func (leaveDue) connectionMessage()    {}
-func (calm) connectionMessage()        {}
-func (trying) connectionMessage()      {}
-func (lookDue) connectionMessage()     {}
-func (looked) connectionMessage()      {}
+func (Available) connectionMessage()     {}
+func (Opened) connectionMessage()        {}
+func (Settled) connectionMessage()       {}
+func (Recall) connectionMessage()        {}
+func (Pause) connectionMessage()         {}
+func (Resume) connectionMessage()        {}
+func (Retry) connectionMessage()         {}
+func (SetRate) connectionMessage()       {}
+func (paceDue) connectionMessage()       {}
+func (journaled) connectionMessage()     {}
+func (withdrawn) connectionMessage()     {}
+func (grounded) connectionMessage()      {}
+func (Finish) connectionMessage()        {}
+func (Ping) connectionMessage()          {}
+func (fetched) connectionMessage()       {}
+func (dialed) connectionMessage()        {}
+func (linkEvent) connectionMessage()     {}
+func (attemptDue) connectionMessage()    {}
+func (progressDue) connectionMessage()   {}
+func (leaveDue) connectionMessage()      {}
+func (calm) connectionMessage()          {}
+func (trying) connectionMessage()        {}
+func (lookDue) connectionMessage()       {}
+func (looked) connectionMessage()        {}
+func (givenUpBefore) connectionMessage() {}
 
 // InboundMessage is what an inbound actor understands.
 type InboundMessage interface{ inboundMessage() }

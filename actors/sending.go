@@ -264,7 +264,7 @@ func (c *connection) acked(e broker.Acked) {
 		}
 	}
 	if len(set) > 0 || len(others) > 0 || len(c.taken) > 0 {
-		c.suspect.answers()
+		c.answered()
 		c.progress = c.config.Clock.Now()
 	}
 	c.journal()

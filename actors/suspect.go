@@ -121,11 +121,12 @@ func (c *connection) judge(err error) (types.State, error) {
 // broker may know of it, it is abandoned: its packet id is taken until its
 // handshake is finished [S3.5].
 func (c *connection) giveUp(d persistence.Done) {
+	marks := givenUpMark(c.suspect.givenUp + 1)
 	if c.begun.Contains(d.Range.First) {
-		c.config.Queue.Tell(Note{Abandoned: []persistence.Done{d}, Store: c.store, Reply: func(Noted, error) {}})
+		c.config.Queue.Tell(Note{Abandoned: []persistence.Done{d}, Marks: marks, Store: c.store, Reply: func(Noted, error) {}})
 		return
 	}
-	c.config.Queue.Tell(Settle{Store: c.store, Done: []persistence.Done{d}})
+	c.config.Queue.Tell(Settle{Store: c.store, Done: []persistence.Done{d}, Marks: marks})
 }
 
 // beginAnew gives up the session, and with it what the broker may know of

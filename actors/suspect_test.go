@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
@@ -172,4 +173,53 @@ func TestRemoveLeavesWhatIsInFlight(t *testing.T) {
 	if _, order := h.published(); !slices.Equal(order, []string{"0", "1", "2", "4"}) {
 		t.Errorf("%v arrived", order)
 	}
+}
+
+// How often the gateway is started makes no difference: each time might set two
+// more aside. Only an answer begins the count anew, and that is kept, too.
+func TestGivenUpInARowSurvivesRestarts(t *testing.T) {
+	var qc QueueConfig
+	var cc ConnectionConfig
+	h := newHouse(t, func(q *QueueConfig, c *ConnectionConfig) {
+		c.MaxAttempts = 3
+		qc, cc = *q, *c
+	})
+	restart := func() {
+		t.Helper()
+		stop(t, h.conn.Ref)
+		stop(t, h.queue.Ref)
+		var err error
+		qc.Compactor, qc.CompactionInterval = h.compactor, time.Millisecond
+		if h.queue, err = SpawnQueue(h.sys, qc); err != nil {
+			t.Fatal(err)
+		}
+		cc.Queue, cc.Inbound = h.queue, h.inbound.Ref
+		if h.conn, err = SpawnConnection(h.sys, cc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(dead, pending uint64) {
+		t.Helper()
+		h.bell.wait(t, "the state refused", func() bool { return h.conn.Status().State == types.Refused })
+		if st := h.queue.Status(); st.Dead != dead || st.Pending != pending {
+			t.Errorf("dead %d, pending %d; want %d and %d", st.Dead, st.Pending, dead, pending)
+		}
+	}
+	h.broker.Reject("#")
+	mustPut(t, h.queue, "t", 20)
+	refused(2, 18)
+	for range 2 {
+		restart()
+		refused(2, 18)
+	}
+	h.conn.Kill()
+	h.bell.wait(t, "another life", func() bool { return h.conn.Status().State != types.Refused })
+	refused(2, 18)
+
+	h.broker.Reject("")
+	h.drained(t)
+	restart()
+	h.broker.Reject("#")
+	mustPut(t, h.queue, "t", 10)
+	refused(4, 8)
 }
