@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mqttdb/mqttdb/broker"
 	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/persistence/memory"
@@ -45,7 +46,11 @@ func openHouse(t testing.TB, store persistence.Store, change func(*config.Config
 	}
 	local := NewLocal(nil)
 	var err error
-	h.rt, err = runtime.Open(context.Background(), runtime.Options{Config: cfg, Durable: store, Volatile: memory.New(memory.Options{}), Local: local})
+	h.rt, err = runtime.Open(context.Background(), runtime.Options{
+		Config: cfg, Durable: store, Volatile: memory.New(memory.Options{}), Local: local,
+		Dialer: func(config.Connection) (broker.Dialer, error) { return nowhere{}, nil },
+		Login:  func(context.Context, config.Connection) (string, []byte, error) { return "", nil, nil },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
