@@ -2,11 +2,14 @@ package listener
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	goruntime "runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mqttdb/mqttdb/broker"
 	"github.com/mqttdb/mqttdb/config"
@@ -73,6 +76,16 @@ func (h *house) expectStored(a, b string) {
 	}
 }
 
+// until waits for a state that has no event.
+func (h *house) until(what string, ok func() bool) {
+	h.t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); goruntime.Gosched() {
+		if time.Now().After(end) {
+			h.t.Fatalf("%s: not within 10 s", what)
+		}
+	}
+}
+
 // connectAs connects with a session that is kept.
 func (h *house) connectAs(version byte, id string) *rawClient {
 	h.t.Helper()
@@ -80,6 +93,19 @@ func (h *house) connectAs(version byte, id string) *rawClient {
 	c.version = version
 	c.send(keptPacket(version, id, 3600))
 	if first, body := c.read(); first != 0x20 || body[1] != 0 {
+		h.t.Fatalf("CONNECT was answered with %x %x", first, body)
+	}
+	return c
+}
+
+// startCleanly connects with a new session that is kept.
+func (h *house) startCleanly(id string) *rawClient {
+	h.t.Helper()
+	c := dialRaw(h.t, h.server)
+	c.version = mqtt5
+	parts := [][]byte{str("MQTT"), {mqtt5, 2, 0, 60}, binary.BigEndian.AppendUint32([]byte{5, 0x11}, 3600), str(id)}
+	c.send(packet(0x10, parts...))
+	if first, body := c.read(); first != 0x20 || body[0] != 0 || body[1] != 0 {
 		h.t.Fatalf("CONNECT was answered with %x %x", first, body)
 	}
 	return c
@@ -118,33 +144,34 @@ func TestQoS2PublisherAcrossKills(t *testing.T) {
 		name string
 		// before brings the client and the gateway to the moment of the crash, and
 		// says what to do once that has happened.
-		before   func(t *testing.T, c *rawClient, store *faultstore.Store) (crashed func())
+		before   func(h *house, c *rawClient, store *faultstore.Store) (crashed func())
 		recorded bool   // the client has PUBREC
 		a, b     string // stored then
 	}{
-		{"before the commits", func(_ *testing.T, c *rawClient, store *faultstore.Store) func() {
+		{"before the commits", func(_ *house, c *rawClient, store *faultstore.Store) func() {
 			reachedA, openA := gate(store, "a/outgoing", 1)
 			publish(c, false)
 			<-reachedA
 			return func() { close(openA) }
 		}, false, "", "m"}, // b may have it
-		{"between the commits", func(_ *testing.T, c *rawClient, store *faultstore.Store) func() {
+		{"between the commits", func(h *house, c *rawClient, store *faultstore.Store) func() {
 			reached, open := gate(store, "b/outgoing", 1)
 			publish(c, false)
 			<-reached
+			h.until("a commit of a", func() bool { return h.stored("a") == "m" })
 			return func() { close(open) }
 		}, false, "m", ""},
-		{"committed, without PUBREC", func(t *testing.T, c *rawClient, _ *faultstore.Store) func() {
+		{"committed, without PUBREC", func(_ *house, c *rawClient, _ *faultstore.Store) func() {
 			publish(c, false)
 			c.expectAnswer(pubrecKind, id) // the client does not hear of it
 			return func() {}
 		}, false, "m", "m"},
-		{"PUBREC", func(_ *testing.T, c *rawClient, _ *faultstore.Store) func() {
+		{"PUBREC", func(_ *house, c *rawClient, _ *faultstore.Store) func() {
 			publish(c, false)
 			c.expectAnswer(pubrecKind, id)
 			return func() {}
 		}, true, "m", "m"},
-		{"PUBREL, which is not recorded", func(_ *testing.T, c *rawClient, store *faultstore.Store) func() {
+		{"PUBREL, which is not recorded", func(_ *house, c *rawClient, store *faultstore.Store) func() {
 			publish(c, false)
 			c.expectAnswer(pubrecKind, id)
 			reached, open := gate(store, "a/outgoing", 1)
@@ -152,15 +179,16 @@ func TestQoS2PublisherAcrossKills(t *testing.T) {
 			<-reached
 			return func() { close(open) }
 		}, true, "m", "m"},
-		{"PUBREL, which is recorded in one queue", func(_ *testing.T, c *rawClient, store *faultstore.Store) func() {
+		{"PUBREL, which is recorded in one queue", func(h *house, c *rawClient, store *faultstore.Store) func() {
 			publish(c, false)
 			c.expectAnswer(pubrecKind, id)
 			reached, open := gate(store, "b/outgoing", 1)
 			release(c)
 			<-reached
+			h.until("a commit of a", func() bool { return store.Calls(faultstore.Sync) > 2 })
 			return func() { close(open) }
 		}, true, "m", "m"},
-		{"recorded, without PUBCOMP", func(_ *testing.T, c *rawClient, _ *faultstore.Store) func() {
+		{"recorded, without PUBCOMP", func(_ *house, c *rawClient, _ *faultstore.Store) func() {
 			publish(c, false)
 			c.expectAnswer(pubrecKind, id)
 			release(c)
@@ -173,7 +201,7 @@ func TestQoS2PublisherAcrossKills(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, version %d", p.name, version), func(t *testing.T) {
 				h, store := twoQueues(t)
 				c := h.connectAs(version, "c")
-				crashed := p.before(t, c, store)
+				crashed := p.before(h, c, store)
 				crash, err := store.Crash(nil)
 				if err != nil {
 					t.Fatal(err)
@@ -215,6 +243,7 @@ func TestQoS2IDsThatAreUsedAgain(t *testing.T) {
 		c := connectRaw(t, h.server, mqtt311, "c", "", 60)
 		h.hangUp(c)
 	}
+	cleanStart := func(h *house) { h.hangUp(h.startCleanly("c")) }
 	tests := []struct {
 		name    string
 		between func(*house)
@@ -228,6 +257,7 @@ func TestQoS2IDsThatAreUsedAgain(t *testing.T) {
 		{"another content, the repeat of what never came", nil, "other", true, "m other"},
 		{"after a clean CONNECT", clean, "m", false, "m m"},
 		{"repeated after a clean CONNECT", clean, "m", true, "m m"},
+		{"after a clean start of a session that is kept", cleanStart, "m", true, "m m"},
 	}
 	for _, crash := range []bool{false, true} {
 		for _, test := range tests {
@@ -287,6 +317,50 @@ func TestQoS2AndTakeover(t *testing.T) {
 			h.expectStored(want, want)
 		})
 	}
+}
+
+// What a connection that has said goodbye leaves waiting is stored after its client
+// has begun anew, and is not what the new session's messages are compared with.
+func TestQoS2BehindAGoodbye(t *testing.T) {
+	h, store := twoQueues(t)
+	const n = defaultReceiveMax + 50
+	first := h.connectAs(mqtt5, "c")
+	reached, open := gate(store, "b/outgoing", 1)
+	for id := range uint16(n) {
+		first.publish("b/x", "m", 2, id+1, false)
+	}
+	first.send([]byte{0xE0, 0})
+	<-reached
+	h.until("the goodbye", func() bool { return h.server.Stats().Clients == 0 })
+	go close(open)
+	second := h.startCleanly("c")
+	second.publish("b/x", "m", 2, n, true)
+	second.expectAnswer(pubrecKind, n)
+	if got := strings.Count(h.stored("b"), "m"); got != n+1 {
+		t.Errorf("%d messages are stored, want %d", got, n+1)
+	}
+}
+
+// A client that uses an id again when it has sent PUBREL, and does not wait for
+// PUBCOMP, is not believed to repeat itself.
+func TestQoS2IDIsUsedAgainTooEarly(t *testing.T) {
+	h, store := twoQueues(t)
+	c := h.connectAs(mqtt311, "c")
+	for id := range uint16(2) {
+		c.publish("a/x", "m", 2, id+1, false)
+		c.expectAnswer(pubrecKind, id+1)
+	}
+	reached, open := gate(store, "a/outgoing", 1)
+	c.send(ackPacket(pubrelKind, 1))
+	<-reached
+	c.send(ackPacket(pubrelKind, 2))
+	c.publish("a/x", "m", 2, 2, false)
+	c.expectSilence()
+	close(open)
+	for range 3 {
+		c.read()
+	}
+	h.expectStored("m m m", "")
 }
 
 // Of a message with several routes each queue has its own part of the truth, also
@@ -400,11 +474,7 @@ func TestQoS2WithoutASession(t *testing.T) {
 	c.expectAnswer(pubrecKind, 5)
 	h.expectStored("m", "m")
 	h.hangUp(c)
-	for h.stored("b") != "m gone" {
-		if h.stored("b") != "m" {
-			t.Fatal(h.stored("b"))
-		}
-	}
+	h.until("the will to be stored", func() bool { return h.stored("a") == "m gone" && h.stored("b") == "m gone" })
 	c = connectRaw(t, h.server, mqtt311, "c", "", 60)
 	c.publish("t/x", "m", 2, 5, true) // the standard has it begin anew
 	c.expectAnswer(pubrecKind, 5)
