@@ -66,6 +66,11 @@ type durable struct {
 	copying bool      // it is being stored for this session
 	copied  types.Seq // the last of it
 	newer   map[string]bool
+
+	// Of what is retained for a filter, by filter: the first number of what was
+	// stored last, which takes the place of all copies before.
+	replaced   types.Tree[types.Seq]
+	replacedTo types.Seq // the highest of those numbers
 }
 
 // departure is a delivery with its packet id.
@@ -245,8 +250,8 @@ func (d *durable) deliver(list []actors.Delivery, through types.Seq, isCurrent [
 	for i := range list {
 		m := &list[i]
 		if m.Copy {
-			if !isCurrent[i] || d.newer[m.Message.Topic] {
-				d.skip(m.Seq)
+			if !isCurrent[i] || d.newer[m.Message.Topic] || d.isReplaced(m) {
+				d.done = append(d.done, m.Seq) // abandonBelow ends it if it was sent before
 				continue
 			}
 		} else if m.Message.Retain && (d.copying || m.Seq < d.copied) {
@@ -259,26 +264,8 @@ func (d *durable) deliver(list []actors.Delivery, through types.Seq, isCurrent [
 	}
 	d.through = max(d.through, through)
 	d.endCopying(d.copying, d.copied)
-}
-
-// beginCopying is for when a SUBSCRIBE has come. What is retained now is not older
-// than what came before.
-func (d *durable) beginCopying() { d.copying, d.newer = true, nil }
-
-// endCopying says whether something is still being stored for the session, and the
-// number of the last of what was.
-func (d *durable) endCopying(copying bool, last types.Seq) {
-	d.copying, d.copied = copying, max(d.copied, last)
-	if !copying && d.through >= d.copied {
-		d.newer = nil
-	}
-}
-
-// skip is for a message that is not to be sent, for a newer one was; unless that
-// has begun.
-func (d *durable) skip(seq types.Seq) {
-	if _, sent := d.restored[seq]; !sent {
-		d.done = append(d.done, seq)
+	if d.replacedTo > 0 && d.through >= d.replacedTo {
+		d.replaced, d.replacedTo = types.Tree[types.Seq]{}, 0
 	}
 }
 

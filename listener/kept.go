@@ -270,5 +270,12 @@ func (s *session) replayOne(r request) (last types.Seq, err error) {
 	if len(stored) == 0 {
 		return 0, nil
 	}
-	return s.durable.stored.Copy(s.life, stored, seqs)
+	first, last, err := s.durable.stored.Copy(s.life, stored, seqs)
+	if err == nil {
+		s.mu.Lock()
+		s.durable.replace(r.filter, first)
+		s.mu.Unlock()
+		s.signal()
+	}
+	return last, err
 }

@@ -182,9 +182,9 @@ func (s *Session) AwaitRetained(ctx context.Context) error {
 
 // Copy stores messages for this session alone: retained ones, for a new
 // subscription. Their numbers are those of Local.Retain, and come back as the id
-// of Delivery.Origin. It returns when they are committed: the number in the queue
-// of the last one.
-func (s *Session) Copy(ctx context.Context, list []types.Message, numbers []types.Seq) (last types.Seq, err error) {
+// of Delivery.Origin. It returns when they are committed: the numbers in the queue
+// of the first and the last one.
+func (s *Session) Copy(ctx context.Context, list []types.Message, numbers []types.Seq) (first, last types.Seq, err error) {
 	var entries []persistence.Entry
 	size := 0
 	for i, m := range list {
@@ -192,14 +192,17 @@ func (s *Session) Copy(ctx context.Context, list []types.Message, numbers []type
 		if size += m.Size(); size < copyBytes && i < len(list)-1 {
 			continue
 		}
-		first, err := put(ctx, s.rt.local.queue, entries)
+		at, err := put(ctx, s.rt.local.queue, entries)
 		if err != nil {
-			return last, fmt.Errorf("store retained messages for %s: %w", s.name, err)
+			return first, last, fmt.Errorf("store retained messages for %s: %w", s.name, err)
 		}
-		last = first + types.Seq(len(entries)-1)
+		if first == 0 {
+			first = at
+		}
+		last = at + types.Seq(len(entries)-1)
 		entries, size = nil, 0
 	}
-	return last, nil
+	return first, last, nil
 }
 
 // put stores entries and returns when they are committed: the number of the first.
