@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mqttdb/mqttdb/broker"
 	"github.com/mqttdb/mqttdb/persistence"
@@ -23,17 +24,18 @@ type sender struct {
 	mu       sync.Mutex
 	waiting  []types.Message
 	flying   []*flight
-	finished []*flight // the latest, the oldest first
-	lastID   uint16
+	finished []*flight // on this link, the latest, the oldest first
+	lastID   uint16    // rises, and is never used again
 	link     *senderLink
 	number   int  // of links
-	forgets  bool // sends again, with DUP, what was completed on the last links
+	forgets  bool // sends again, with DUP, what was completed on the last link
 
 	// dies says, of what is about to reach the broker, whether we die before that
 	// or behind it.
 	dies func(broker.Ack) (before, behind bool)
 	kill func()
 	done chan struct{} // told when everything is acknowledged
+	down chan struct{} // told when a link is cut
 }
 
 // flight is a message on its way to us.
@@ -41,7 +43,6 @@ type flight struct {
 	id       uint16
 	message  types.Message
 	released bool
-	done     bool
 }
 
 type senderLink struct {
@@ -52,7 +53,7 @@ type senderLink struct {
 }
 
 func newSender(t *testing.T, qos types.QoS, payloads ...string) *sender {
-	s := &sender{t: t, window: 20, done: make(chan struct{}, 1)}
+	s := &sender{t: t, window: 20, done: make(chan struct{}, 1), down: make(chan struct{}, 1)}
 	for _, p := range payloads {
 		s.waiting = append(s.waiting, types.Message{Topic: "t/" + p, QoS: qos, Payload: []byte(p)})
 	}
@@ -69,11 +70,11 @@ func (s *sender) connect(in *Inbound, present bool) {
 	var list []broker.Inbound
 	if s.forgets {
 		for _, f := range s.finished {
-			f.released, f.done = false, false
+			f.released = false
 		}
 		s.flying = append(s.finished, s.flying...)
-		s.finished = nil
 	}
+	s.finished = nil
 	for _, f := range s.flying {
 		if f.released {
 			list = append(list, broker.Inbound{Kind: broker.Release, ID: f.id})
@@ -87,9 +88,14 @@ func (s *sender) connect(in *Inbound, present bool) {
 // push sends list and what there is room for behind it.
 func (s *sender) push(list []broker.Inbound) {
 	for len(s.flying) < s.window && len(s.waiting) > 0 {
-		s.lastID++
-		f := &flight{id: s.lastID, message: s.waiting[0]}
+		m := s.waiting[0]
 		s.waiting = s.waiting[1:]
+		if m.QoS == 0 {
+			list = append(list, broker.Inbound{Message: m})
+			continue
+		}
+		s.lastID++
+		f := &flight{id: s.lastID, message: m}
 		s.flying = append(s.flying, f)
 		list = append(list, broker.Inbound{ID: f.id, Message: f.message})
 	}
@@ -104,7 +110,23 @@ func (s *sender) push(list []broker.Inbound) {
 	}
 }
 
-func (l *senderLink) Close(bool) {}
+func (l *senderLink) Close(bool) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	l.s.cut(l)
+}
+
+// cut ends a link, if it is the present one.
+func (s *sender) cut(l *senderLink) {
+	if s.link != l || l == nil {
+		return
+	}
+	s.link = nil
+	select {
+	case s.down <- struct{}{}:
+	default:
+	}
+}
 
 func (l *senderLink) Acknowledge(acks []broker.Ack) error {
 	s := l.s
@@ -146,10 +168,12 @@ func (s *sender) acknowledged(a broker.Ack) (next broker.Inbound, ok bool) {
 	case a.Kind == broker.PubRec:
 		s.flying[i].released = true
 		return broker.Inbound{Kind: broker.Release, ID: a.ID}, true
-	case a.Kind == broker.PubComp && !s.flying[i].released:
-		s.t.Errorf("link %d: PUBCOMP for id %d before PUBREL", s.number, a.ID)
+	case a.Kind == broker.PubComp && !s.flying[i].released, (a.Kind == broker.PubAck) != (s.flying[i].message.QoS == 1):
+		s.t.Errorf("link %d: %v for id %d, which is not what it waits for", s.number, a.Kind, a.ID)
 	default:
-		s.finished = append(s.finished, s.flying[i])
+		if a.Kind == broker.PubComp {
+			s.finished = append(s.finished, s.flying[i])
+		}
 		if len(s.finished) > s.window {
 			s.finished = s.finished[1:]
 		}
@@ -179,7 +203,7 @@ func (h *receivingHouse) start() {
 	sys := newTestSystem(h.t)
 	h.dead, h.once = make(chan struct{}), &sync.Once{}
 	h.queue, h.bell = startQueue(h.t, sys, h.store, nil)
-	in, err := SpawnInbound(sys, InboundConfig{Name: "in", Queue: h.queue, RetryAfter: 1})
+	in, err := SpawnInbound(sys, InboundConfig{Name: "in", Queue: h.queue, RetryAfter: 2 * time.Millisecond})
 	if err != nil {
 		h.t.Fatal(err)
 	}
