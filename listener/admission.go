@@ -12,7 +12,7 @@ import (
 func (s *session) pending(p publish) *pending {
 	e := &pending{session: s, publish: p}
 	if p.message.QoS == 2 {
-		e.hash = contentHash(&e.message)
+		e.receipt = &receipt{once: types.Once{Rule: types.Open, Hash: contentHash(&e.message), Dup: p.dup}}
 	}
 	switch {
 	case p.large:
@@ -57,7 +57,10 @@ func (s *session) handOn() {
 	s.server.stats.packetsIn.Add(s.in.packets)
 	s.server.stats.bytesIn.Add(s.in.bytes)
 	s.in.packets, s.in.bytes = 0, 0
-	s.release() // before what uses the ids again
+	if s.pubrels { // before what uses the ids again
+		s.pubrels = false
+		s.release()
+	}
 	s.arrive()
 	s.admit()
 }

@@ -52,10 +52,9 @@ type receipt struct {
 type pending struct {
 	session *session
 	publish
-	hash    uint64   // at QoS 2: see contentHash
 	receipt *receipt // at QoS 2
 	settled bool     // done was called, or there is nothing to wait for
-	known   bool     // it was stored before this connection, and delivered
+	known   bool     // it was stored before
 	refused refusedBy
 	err     error // of the Sink
 }
@@ -84,7 +83,7 @@ func (in *intake) arrive(p *pending) arrival {
 		in.acking[p.id]++
 	case 2:
 		r := in.receipt[p.id]
-		if r != nil && !r.released && r.once.Hash == p.hash {
+		if r != nil && !r.released && r.once.Hash == p.receipt.once.Hash {
 			if r.answered {
 				return recorded
 			}
@@ -93,7 +92,7 @@ func (in *intake) arrive(p *pending) arrival {
 		// With another content it is a new message, or one that repeats what never
 		// came (S2.1). What came before it under this id gets no PUBREC, for that
 		// would be taken for this one's.
-		p.receipt = &receipt{once: types.Once{Rule: types.Open, Hash: p.hash, Dup: p.dup, New: r != nil && r.released}}
+		p.receipt.once.New = r != nil && r.released
 		in.receipt[p.id] = p.receipt
 	}
 	in.ahead.push(p)

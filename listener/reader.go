@@ -84,6 +84,7 @@ func (s *session) acknowledged(kind byte, id uint16, code byte) {
 	if kind == packets.Pubrel {
 		if known, ok := s.intake.release(id); ok {
 			s.releasing.due = append(s.releasing.due, released{id, known})
+			s.pubrels = true
 		}
 	} else if s.durable != nil {
 		s.out.replies = s.durable.acked(kind, id, code, s.out.replies)

@@ -46,6 +46,7 @@ type session struct {
 	die       func()
 	fresh     bool           // it is kept, and nothing is of before; set when it is opened
 	parting   *time.Duration // of DISCONNECT: see ending; of the reader
+	pubrels   bool           // some came that were not handed on; of the reader
 	arrived   []*pending     // read, and not in the books yet; of the reader
 
 	mu       sync.Mutex
