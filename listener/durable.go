@@ -112,6 +112,7 @@ func (d *durable) assign(worth func(*actors.Delivery) bool, replies []byte) []by
 		d.taken = next.Seq
 		switch {
 		case sent: // whatever it is worth: its handshake is under way [MQTT-4.4.0-1]
+			worth(&next)
 			delete(d.restored, next.Seq)
 			next.Message.QoS = 2
 			d.ready.push(departure{next, id, true})

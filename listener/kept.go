@@ -39,6 +39,9 @@ func (s *session) open(earlier *session) (present bool, err error) {
 		}
 		return false, nil
 	}
+	if err := ctx.Err(); err != nil { // the earlier one may not have said it yet
+		return false, err
+	}
 	d := newDurable(min(c.receive, sessions.SessionWindow()), s.version)
 	stored, err := sessions.OpenSession(ctx, runtime.SessionOptions{
 		ClientID: s.key, Clean: c.clean, Expiry: c.expiry, Receiver: receiver{s, d}, Window: d.window,

@@ -1,10 +1,13 @@
 package listener
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"testing"
+	"time"
 
+	"github.com/mqttdb/mqttdb/actors"
 	"github.com/mqttdb/mqttdb/persistence/memory"
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -101,5 +104,20 @@ func TestPubrecBeforeItsMessageComesAgain(t *testing.T) {
 			t.Fatalf("%q came as %d, which is %q", text, id, held[id])
 		}
 		c.send(ackPacket(pubrecKind, id))
+	}
+}
+
+// [MQTT5-3.3.2-6]: what is repeated under its packet id says what is left of its
+// expiry, too.
+func TestExpiryOfWhatIsRepeated(t *testing.T) {
+	d := newDurable(10, mqtt5)
+	d.begin(5, 7, legToRecord)
+	d.restored[7] = 5
+	m := types.Message{Topic: "t", Expiry: time.Minute, Properties: []byte{2, 0, 0, 0, 60}}
+	d.deliver([]actors.Delivery{{Seq: 7, Message: m}}, 7, make([]bool, 1))
+	d.assign(func(d *actors.Delivery) bool { return countDown(&d.Message, 20*time.Second) }, nil)
+	b, _ := d.take(nil)
+	if want := []byte{0x3c, 11, 0, 1, 't', 0, 5, 5, 2, 0, 0, 0, 40}; !bytes.Equal(b, want) {
+		t.Errorf("%x is sent, want %x", b, want)
 	}
 }
