@@ -15,6 +15,7 @@ type consumerIndex struct {
 	tree   types.Tree[map[*consumer]Subscription]
 	wanted []wanted // memory for the actor
 	visits uint64   // searches
+	count  int      // of subscriptions
 }
 
 // wanted is a consumer to whom a message belongs by its subscriptions.
@@ -48,7 +49,20 @@ func (x *consumerIndex) set(c *consumer, s Subscription) {
 	if *list == nil {
 		*list = make(map[*consumer]Subscription)
 	}
+	if _, had := (*list)[c]; !had {
+		x.count++
+	}
 	(*list)[c] = s
+}
+
+// hasRoomFor says whether these subscriptions fit into memory. They are bounded
+// otherwise, too, but a filter may take 300 times as much memory as it has bytes.
+func (x *consumerIndex) hasRoomFor(list []Subscription) bool {
+	nodes := x.tree.Nodes()
+	for _, s := range list {
+		nodes += x.tree.Missing(s.Filter)
+	}
+	return nodes*types.TreeNode+(x.count+len(list))*subscriptionBytes <= maxSubscriptions
 }
 
 // remove takes a subscription of c out.
@@ -58,6 +72,9 @@ func (x *consumerIndex) remove(c *consumer, filter string) {
 	list := x.tree.Get(filter)
 	if list == nil {
 		return
+	}
+	if _, had := (*list)[c]; had {
+		x.count--
 	}
 	delete(*list, c)
 	if len(*list) == 0 {
@@ -69,7 +86,7 @@ func (x *consumerIndex) remove(c *consumer, filter string) {
 func (x *consumerIndex) clear() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.tree, x.known = types.Tree[map[*consumer]Subscription]{}, false
+	x.tree, x.known, x.count = types.Tree[map[*consumer]Subscription]{}, false, 0
 }
 
 // complete says that all that is stored is in the index.

@@ -139,10 +139,14 @@ func (a *consumers) subscribe(m Subscribe) {
 	// this number, or a later one.
 	from := a.config.Queue.State().Next
 	size := c.fixed
+	var added []Subscription
 	for _, s := range m.List {
 		size += len(s.Filter)
+		if had, ok := c.filters[s.Filter]; s.QoS > 0 && (!ok || had.QoS == 0) {
+			added = append(added, s)
+		}
 	}
-	if size > MaxConsumerFilters || a.bytes+size > maxConsumerBytes {
+	if size > MaxConsumerFilters || a.bytes+size > maxConsumerBytes || !a.handle.index.hasRoomFor(added) {
 		m.Reply.answer(nil, errTooManyConsumers)
 		return
 	}

@@ -18,6 +18,11 @@ const (
 	maxConsumers     = 10_000
 	maxConsumerBytes = 5 << 20
 
+	// maxSubscriptions bounds about what all subscriptions take in memory, in
+	// bytes: each so much, and the nodes of the tree that they are in.
+	maxSubscriptions  = 128 << 20
+	subscriptionBytes = 650
+
 	// MaxConsumerFilters bounds the filters of one consumer, in bytes.
 	MaxConsumerFilters = 128 << 10
 
@@ -26,7 +31,7 @@ const (
 	longestAbsence = 30 * 24 * time.Hour
 )
 
-var errTooManyConsumers = fmt.Errorf("%w: more sessions than can be kept", types.ErrQueueFull)
+var errTooManyConsumers = fmt.Errorf("%w: more sessions or subscriptions than can be kept", types.ErrQueueFull)
 
 // ConsumersConfig says whose consumers to run. Name and Queue must be set.
 type ConsumersConfig struct {

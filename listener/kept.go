@@ -67,7 +67,8 @@ func (s *session) open(earlier *session) (present bool, err error) {
 		s.log.Error("the packet ids of this client's session cannot be read; messages may come to it twice", "error", err)
 	}
 	for _, sub := range stored.Subscriptions {
-		s.filters[sub.Filter] = true
+		s.filters[sub.Filter] = true // whether or not there is room: it was granted
+		s.filterBytes += filterWeight(sub.Filter)
 		s.server.topics.subscribe(s, request{filter: sub.Filter, qos: sub.QoS, noLocal: sub.NoLocal, retainPublished: sub.KeepRetain})
 	}
 	return stored.Present, nil
@@ -210,13 +211,15 @@ func (s *session) subscribeStored(requests []request, codes []byte) error {
 		}
 		return nil
 	}
-	s.log.Warn("subscriptions are refused", "error", err)
+	if s.server.logged.first(s.about("subscriptions"), time.Now()) {
+		s.log.Warn("subscriptions are refused", "reason", err)
+	}
 	for i, r := range requests {
 		if codes[i] >= codeUnspecified {
 			continue
 		}
 		s.server.topics.unsubscribe(s, r.filter)
-		delete(s.filters, r.filter)
+		s.forgetFilter(r.filter)
 		if codes[i] = codeUnspecified; s.version == mqtt5 {
 			codes[i] = codeQuota
 		}

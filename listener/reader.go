@@ -1,11 +1,21 @@
 package listener
 
 import (
+	"fmt"
+	"strings"
+	"time"
+
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/mqttdb/mqttdb/types"
 )
 
-// maxFilters is how many subscriptions a client may have.
-const maxFilters = 10_000
+// maxFilters is how many subscriptions a client may have, and maxFilterBytes about
+// what they may take in memory, in bytes.
+const (
+	maxFilters     = 10_000
+	maxFilterBytes = 32 << 20
+)
 
 // read takes the client's packets until there is a reason to end the session,
 // which it returns. Publishes that arrived together are handed on together.
@@ -146,14 +156,40 @@ func (s *session) subscribe(body []byte) error {
 
 // remember notes a filter, or returns why it is not taken.
 func (s *session) remember(filter string) byte {
-	if !s.filters[filter] && len(s.filters) == maxFilters {
-		if s.version == mqtt5 {
-			return codeQuota
-		}
-		return codeUnspecified
+	if s.filters[filter] {
+		return 0
 	}
-	s.filters[filter] = true
-	return 0
+	reason := ""
+	switch {
+	case len(s.filters) == maxFilters, s.filterBytes+filterWeight(filter) > maxFilterBytes:
+		reason = fmt.Sprintf("a client has at most %d subscriptions, which take at most %d MiB of memory", maxFilters, maxFilterBytes>>20)
+	case !s.server.topics.hasRoomFor(filter):
+		reason = fmt.Sprintf("the subscriptions of all clients take %d MiB of memory, and no more than that", maxSubscriptions>>20)
+	default:
+		s.filters[filter] = true
+		s.filterBytes += filterWeight(filter)
+		return 0
+	}
+	if s.server.logged.first(s.about("subscriptions"), time.Now()) {
+		s.log.Warn("subscriptions are refused", "reason", reason)
+	}
+	if s.version == mqtt5 {
+		return codeQuota
+	}
+	return codeUnspecified
+}
+
+// forgetFilter is for one that is not subscribed to any more.
+func (s *session) forgetFilter(filter string) {
+	if s.filters[filter] {
+		delete(s.filters, filter)
+		s.filterBytes -= filterWeight(filter)
+	}
+}
+
+// filterWeight is about what a subscription takes in memory, at most.
+func filterWeight(filter string) int {
+	return subscriptionBytes + len(filter) + types.TreeNode*(1+strings.Count(filter, "/"))
 }
 
 func (s *session) unsubscribe(body []byte) error {
@@ -163,7 +199,7 @@ func (s *session) unsubscribe(body []byte) error {
 	}
 	codes := make([]byte, len(filters))
 	for i, filter := range filters {
-		delete(s.filters, filter)
+		s.forgetFilter(filter)
 		if !s.server.topics.unsubscribe(s, filter) {
 			codes[i] = codeNoSubscription
 		}

@@ -27,27 +27,28 @@ const (
 // session is one client from its CONNECT until everything that came from it was
 // settled, which may be after its connection is gone.
 type session struct {
-	server    *Server
-	conn      net.Conn
-	in        *packetReader
-	log       *slog.Logger
-	id        string
-	key       string                  // what tells it from others: user and client id
-	account   atomic.Pointer[account] // nil: it has not logged in; changed with the server's lock
-	version   byte
-	keepAlive time.Duration
-	connect   connect
-	will      *types.Message
-	source    string          // of the origin of its QoS 2 messages
-	roomFunc  func()          // s.room, made once
-	filters   map[string]bool // subscribed to; of the reader
-	releases  []byte          // PUBRELs that are due when the session goes on
-	life      context.Context // ends with the session
-	die       func()
-	fresh     bool           // it is kept, and nothing is of before; set when it is opened
-	parting   *time.Duration // of DISCONNECT: see ending; of the reader
-	pubrels   bool           // some came that were not handed on; of the reader
-	arrived   []*pending     // read, and not in the books yet; of the reader
+	server      *Server
+	conn        net.Conn
+	in          *packetReader
+	log         *slog.Logger
+	id          string
+	key         string                  // what tells it from others: user and client id
+	account     atomic.Pointer[account] // nil: it has not logged in; changed with the server's lock
+	version     byte
+	keepAlive   time.Duration
+	connect     connect
+	will        *types.Message
+	source      string          // of the origin of its QoS 2 messages
+	roomFunc    func()          // s.room, made once
+	filters     map[string]bool // subscribed to; of the reader
+	filterBytes int             // about what they take; of the reader
+	releases    []byte          // PUBRELs that are due when the session goes on
+	life        context.Context // ends with the session
+	die         func()
+	fresh       bool           // it is kept, and nothing is of before; set when it is opened
+	parting     *time.Duration // of DISCONNECT: see ending; of the reader
+	pubrels     bool           // some came that were not handed on; of the reader
+	arrived     []*pending     // read, and not in the books yet; of the reader
 
 	mu       sync.Mutex
 	intake   intake

@@ -13,6 +13,13 @@ import (
 const (
 	maxRetained      = 10_000
 	maxRetainedBytes = 16 << 20
+	maxRetainedNodes = 200_000 // of the tree: levels of topics that no other one shares
+
+	// maxSubscriptions bounds about what all subscriptions of clients that are
+	// connected take in memory, in bytes, and subscriptionBytes is what each does
+	// besides its filter and the nodes of the tree.
+	maxSubscriptions  = 128 << 20
+	subscriptionBytes = 450
 )
 
 // topics knows who subscribed to what, and the retained messages. Its methods
@@ -22,6 +29,7 @@ type topics struct {
 	mu            sync.RWMutex
 	subscriptions types.Tree[map[*session]request]
 	count         atomic.Int64 // of subscriptions
+	filterBytes   int          // of their filters
 	retained      types.Tree[retained]
 	retainedCount int
 	retainedBytes int
@@ -49,6 +57,14 @@ func (r *retained) at(now time.Time) *types.Message {
 	return &m
 }
 
+// hasRoomFor says whether another subscription fits into memory.
+func (t *topics) hasRoomFor(filter string) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	weight := (t.subscriptions.Nodes()+t.subscriptions.Missing(filter))*types.TreeNode + t.filterBytes + len(filter) + int(t.count.Load()+1)*subscriptionBytes
+	return weight <= maxSubscriptions
+}
+
 // subscribe adds or replaces a subscription, and says whether it is new. Every
 // message that is routed after the return is offered to it.
 func (t *topics) subscribe(s *session, r request) (fresh bool) {
@@ -62,6 +78,7 @@ func (t *topics) subscribe(s *session, r request) (fresh bool) {
 	(*subscribers)[s] = r
 	if !existed {
 		t.count.Add(1)
+		t.filterBytes += len(r.filter)
 	}
 	return !existed
 }
@@ -90,6 +107,7 @@ func (t *topics) unsubscribe(s *session, filter string) bool {
 	_, existed := (*subscribers)[s]
 	if existed {
 		t.count.Add(-1)
+		t.filterBytes -= len(filter)
 	}
 	delete(*subscribers, s)
 	if len(*subscribers) == 0 {
@@ -227,7 +245,7 @@ func (t *topics) fits(m *types.Message) bool {
 	if old := t.retained.Get(m.Topic); old != nil {
 		count, size = count-1, size-old.message.Size()
 	}
-	return count <= maxRetained && size <= maxRetainedBytes
+	return count <= maxRetained && size <= maxRetainedBytes && t.retained.Nodes()+t.retained.Missing(m.Topic) <= maxRetainedNodes
 }
 
 // retain keeps m, accepted under that number at that time, unless there is

@@ -13,7 +13,31 @@ func TooDeep(path string) bool { return strings.Count(path, "/") >= MaxLevels }
 // valid and not too deep; concurrent use is the owner's business.
 //
 // Its zero value is empty.
-type Tree[V any] struct{ root treeNode[V] }
+type Tree[V any] struct {
+	root  treeNode[V]
+	nodes int
+}
+
+// TreeNode is about how much memory a node of a Tree takes, in bytes: there is one
+// for each level of a path that no other path shares.
+const TreeNode = 300
+
+// Nodes is how many nodes there are.
+func (t *Tree[V]) Nodes() int { return t.nodes }
+
+// Missing is how many nodes At would make for path.
+func (t *Tree[V]) Missing(path string) int {
+	n := &t.root
+	for more := true; more; {
+		var level string
+		rest := path
+		level, path, more = strings.Cut(path, "/")
+		if n = n.children[level]; n == nil {
+			return 1 + strings.Count(rest, "/")
+		}
+	}
+	return 0
+}
 
 type treeNode[V any] struct {
 	children map[string]*treeNode[V]
@@ -34,6 +58,7 @@ func (t *Tree[V]) At(path string) (value *V, existed bool) {
 			}
 			child = &treeNode[V]{}
 			n.children[level] = child
+			t.nodes++
 		}
 		n = child
 	}
@@ -58,23 +83,26 @@ func (t *Tree[V]) Get(path string) *V {
 }
 
 // Remove forgets the value under path, and the nodes that only led to it.
-func (t *Tree[V]) Remove(path string) { t.root.remove(path) }
+func (t *Tree[V]) Remove(path string) { t.nodes -= t.root.remove(path) }
 
-func (n *treeNode[V]) remove(path string) {
+// remove returns how many nodes are gone.
+func (n *treeNode[V]) remove(path string) (gone int) {
 	level, rest, more := strings.Cut(path, "/")
 	child := n.children[level]
 	if child == nil {
-		return
+		return 0
 	}
 	if more {
-		child.remove(rest)
+		gone = child.remove(rest)
 	} else {
 		var none V
 		child.value, child.full = none, false
 	}
 	if !child.full && len(child.children) == 0 {
 		delete(n.children, level)
+		gone++
 	}
+	return gone
 }
 
 // FiltersOf visits the values whose path is a filter that selects topic

@@ -34,6 +34,9 @@ func TestTreeAgreesWithMatches(t *testing.T) {
 				topicList[p] = true
 			}
 		}
+		if n, m := filters.Nodes(), filters.Missing("c/b"); filters.Missing("a") > 1 || m != 2 {
+			t.Fatalf("%d nodes, and %d more for another path", n, m)
+		}
 		for f := range filterList { // some go again
 			if random.IntN(4) == 0 {
 				filters.Remove(f)
@@ -78,5 +81,29 @@ func TestTreeAgreesWithMatches(t *testing.T) {
 	}
 	if matched < 1000 {
 		t.Fatalf("only %d matches: the test says nothing", matched)
+	}
+}
+
+// Nodes are counted, each once, and Missing says what comes.
+func TestTreeCountsItsNodes(t *testing.T) {
+	var tree Tree[int]
+	add := func(path string, want int) {
+		t.Helper()
+		before := tree.Nodes()
+		missing := tree.Missing(path)
+		tree.At(path)
+		if got := tree.Nodes() - before; got != want || missing != want || tree.Missing(path) != 0 {
+			t.Errorf("%s: %d nodes more, %d were missing; want %d", path, got, missing, want)
+		}
+	}
+	add("a/b/c", 3)
+	add("a/b", 0)
+	add("a//", 2)
+	add("x", 1)
+	for _, path := range []string{"a/b/c", "nothing/b", "a//", "x", "a/b", "a/b"} {
+		tree.Remove(path)
+	}
+	if n := tree.Nodes(); n != 0 {
+		t.Errorf("%d are left of nothing", n)
 	}
 }
