@@ -115,6 +115,9 @@ func (a *attempt) ready(ctx context.Context, b Broker, o broker.ConnectOptions, 
 		}
 		return false, nil
 	}
+	if err := a.store(ctx, false); err != nil { // a power cut must not bring back a mark of what is ended now
+		return true, err
+	}
 	if err := endSession(ctx, b.Dialer, o); err != nil {
 		return false, err
 	}

@@ -257,6 +257,8 @@ func (c *connection) receive(m ConnectionMessage) {
 		c.journaled(m)
 	case withdrawn:
 		c.withdrawn(m)
+	case abandonedIs:
+		c.abandonedIs(m)
 	case grounded:
 		c.grounded(m)
 	case Available:

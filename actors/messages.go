@@ -261,6 +261,12 @@ type (
 		err     error
 	}
 
+	// abandonedIs says that what was abandoned is committed.
+	abandonedIs struct {
+		attempt uint64
+		err     error
+	}
+
 	// grounded says that the ack floor is durable.
 	grounded struct {
 		floor  types.Seq
@@ -329,6 +335,7 @@ func (SetRate) connectionMessage()       {}
 func (paceDue) connectionMessage()       {}
 func (journaled) connectionMessage()     {}
 func (withdrawn) connectionMessage()     {}
+func (abandonedIs) connectionMessage()   {}
 func (grounded) connectionMessage()      {}
 func (Finish) connectionMessage()        {}
 func (Ping) connectionMessage()          {}

@@ -18,7 +18,8 @@ type releasing struct {
 	taken      []types.Seq // by the broker, in the order of its PUBRECs; not journalled
 	journaling []types.Seq // told to the queue
 	unable     bool        // the queue could not; Opened, or the next link, ends that
-	ids        []uint16    // memory for PUBRELs
+	confirm    confirmation
+	ids        []uint16 // memory for PUBRELs
 }
 
 // take notes that the broker has a message.
@@ -64,6 +65,40 @@ func (c *connection) journaled(m journaled) {
 	c.release(ids)
 	c.ids = ids[:0]
 	c.journal()
+}
+
+// confirmation is about what was abandoned before a link began: that has to be
+// committed before PUBREL is sent for it, or a power cut could bring a message
+// back that the broker has got, and delivered.
+type confirmation uint8
+
+const (
+	notAsked confirmation = iota
+	asked
+	confirmed
+)
+
+// confirmAbandoned says whether it is; else it asks, once.
+func (c *connection) confirmAbandoned() bool {
+	if c.confirm == notAsked {
+		c.confirm = asked
+		self, done := c.self, abandonedIs{attempt: c.attempt}
+		c.config.Queue.Tell(Note{Store: c.store, Reply: func(_ Noted, err error) {
+			done.err = err
+			self.Tell(done)
+		}})
+	}
+	return c.confirm == confirmed
+}
+
+func (c *connection) abandonedIs(m abandonedIs) {
+	switch {
+	case m.attempt != c.attempt || c.link == nil:
+	case m.err == nil:
+		c.confirm = confirmed
+	default: // Opened leads here again
+		c.confirm = notAsked
+	}
 }
 
 // lose is for a link to a broker that does not have our session any more: it may

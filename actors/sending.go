@@ -168,6 +168,9 @@ func (c *connection) hand(r *persistence.Record, course course, reason types.Rea
 	if !c.window.fits(r.Seq, size, m.QoS) || c.suspect.alone > 0 && c.window.open > 0 || !c.idFree(r.Seq) {
 		return false
 	}
+	if course == finish && !r.Released && !c.confirmAbandoned() {
+		return false
+	}
 	if course == over {
 		c.window.leave(r.Seq, size, reason)
 		return true
@@ -263,7 +266,7 @@ func (c *connection) acked(e broker.Acked) {
 			set.Add(persistence.Range{First: seq, Last: seq})
 		}
 	}
-	if len(set) > 0 || len(others) > 0 || len(c.taken) > 0 {
+	if len(set) > 0 || len(c.taken) > 0 { // others had been given up before
 		c.answered()
 		c.progress = c.config.Clock.Now()
 	}
