@@ -29,7 +29,8 @@ type (
 	// stored, or waits to be. A repeat is not stored again, and counts as
 	// committed when all is that was told before it; see RepeatCompletion. Where a
 	// message came from is in the same commit as the message, and stays when it has
-	// left.
+	// left. One that is checked has an Origin: the source of rising numbers is a
+	// store id or another short name, the id of an exchange is a packet id.
 	EnqueueOnce struct {
 		Enqueue
 		Once []types.Once // of each entry; it may be shorter: the rest are new ones

@@ -188,7 +188,7 @@ func openKey(source SourceKey, id uint16) string {
 
 func (o openOrigin) mark(source SourceKey, id uint16) persistence.Mark {
 	b := make([]byte, 0, 16)
-	b = binary.LittleEndian.AppendUint64(append(b, originVersion), o.hash)
+	b = binary.BigEndian.AppendUint64(append(b, originVersion), o.hash)
 	return persistence.Mark{Key: openKey(source, id), Value: binary.AppendUvarint(b, uint64(max(0, o.since)))}
 }
 
@@ -203,7 +203,7 @@ func readOpen(key string, value []byte) (source SourceKey, id uint16, open openO
 	}
 	copy(source[:], rest)
 	id = binary.BigEndian.Uint16([]byte(rest[len(source):]))
-	return source, id, openOrigin{binary.LittleEndian.Uint64(hash), int64(since), true}, nil
+	return source, id, openOrigin{binary.BigEndian.Uint64(hash), int64(since), true}, nil
 }
 
 func (h height) mark(source string) persistence.Mark {
