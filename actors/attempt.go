@@ -30,16 +30,17 @@ type attempt struct {
 
 // result is what came of an attempt.
 type result struct {
-	link    broker.Link // nil: nobody took us
-	session broker.Session
-	broker  int                  // index of the one that took us
-	client  string               // the client id
-	marked  bool                 // what is granted is stored
-	granted map[string]types.QoS // that is so: what is granted
-	before  windows              // what an earlier process may have had in flight
-	renewed bool                 // the session has begun anew
-	failed  error                // why the first broker did not, if another one did
-	err     error
+	link     broker.Link // nil: nobody took us
+	session  broker.Session
+	broker   int                  // index of the one that took us
+	client   string               // the client id
+	marked   bool                 // what is granted is stored
+	granted  map[string]types.QoS // that is so: what is granted
+	before   windows              // what an earlier process may have had in flight
+	reserved persistence.Range    // numbers that an earlier process may have had in flight, see reserving
+	renewed  bool                 // the session has begun anew
+	failed   error                // why the first broker did not, if another one did
+	err      error
 }
 
 // run tries one broker after the other.
@@ -109,7 +110,7 @@ func (a *attempt) ready(ctx context.Context, b Broker, o broker.ConnectOptions, 
 	}
 	if why == "" {
 		r.granted = grantedBy(marks.List)
-		r.before = windowsOf(marks.List)
+		r.before, r.reserved = windowsOf(marks.List), reservedBy(marks.List)
 		if larger := a.config.windows().marks(r.before); len(larger) > 0 {
 			return true, a.store(ctx, false, larger...)
 		}

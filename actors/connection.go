@@ -141,6 +141,7 @@ type progress struct {
 	sent       types.Seq
 	doubt      doubt
 	handshakes handshakes
+	reserving  reserving
 }
 
 // SpawnConnection starts the actor that owns the link of that name, attaches it
@@ -152,7 +153,7 @@ func SpawnConnection(s *System, c ConnectionConfig) (*Connection, error) {
 	k := &connectionKeeper{config: c, handle: h, backoff: c.Backoff, paused: c.Paused, granted: make(map[string]types.QoS), causes: make(map[types.Seq]string)}
 	if c.After != nil {
 		if p := c.After.left.Load(); p != nil {
-			k.store, k.sent, k.doubt, k.handshakes = p.store, p.sent, p.doubt, p.handshakes
+			k.store, k.sent, k.doubt, k.handshakes, k.reserving = p.store, p.sent, p.doubt, p.handshakes, p.reserving
 		}
 	}
 	ref, err := spawn(s, c.Name, func(self Ref[ConnectionMessage]) role[ConnectionMessage] { return newConnection(k, self) }, k.giveBack)
@@ -186,6 +187,7 @@ type connectionKeeper struct {
 	fight   fight
 	returns returning
 	handshakes
+	reserving
 }
 
 // giveBack answers for what the connection will never come to.
@@ -259,6 +261,8 @@ func (c *connection) receive(m ConnectionMessage) {
 		c.withdrawn(m)
 	case abandonedIs:
 		c.abandonedIs(m)
+	case reserved:
+		c.reserved(m)
 	case grounded:
 		c.grounded(m)
 	case Available:
@@ -339,7 +343,11 @@ func (c *connection) happened(e broker.Event) {
 func (c *connection) opened(m Opened) {
 	late := c.store == (persistence.StoreID{}) && c.waiting
 	if c.store != m.Store {
-		if c.link != nil && c.handed > 0 {
+		replaced := c.store != (persistence.StoreID{})
+		if replaced {
+			c.reserving = reserving{} // of that one: what it had in flight is owed now
+		}
+		if c.link != nil && (c.handed > 0 || replaced && c.apart()) {
 			c.config.Logger.Warn("the queue is another one, connecting anew")
 			c.hangUp(false)
 			if !c.ended {
@@ -382,7 +390,7 @@ func (c *connection) interrupted(current ConnectionMessage) {
 
 // stopping implements role.
 func (c *connection) stopping() {
-	c.handle.left.Store(&progress{c.store, c.sent, c.doubt, c.handshakes})
+	c.handle.left.Store(&progress{c.store, c.sent, c.doubt, c.handshakes, c.reserving})
 	c.hangUp(true)
 	c.answerFinish(nil)
 	c.become(types.Offline, nil)

@@ -82,11 +82,15 @@ func (c *connection) dialed(m dialed) {
 	}
 	c.handshakes.linked(c.session.Present, m.before.exact)
 	c.renew = c.renew && !m.renewed
+	if c.apart() {
+		c.linkedApart(m.result)
+	}
 	if !c.session.Present {
 		c.lose()
 	}
 	c.begin()
 	c.withdraw()
+	c.settleOwed()
 	c.become(types.Online, nil)
 	c.returns.looks = 0
 	c.elsewhere(m.failed)

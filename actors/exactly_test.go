@@ -394,3 +394,64 @@ func TestClearOfWhatIsInFlight(t *testing.T) {
 		})
 	}
 }
+
+// An outgoing queue in memory beside a session that outlives the process: another
+// process finishes the handshakes of the one before it, all that there may be,
+// before it uses their packet ids for other messages [S3.4].
+func TestQueueInMemoryBesideADurableSession(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		reserve bool // else: the control
+	}{
+		{"reserved", true}, {"control: nothing is reserved", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var session *Queue
+			disk := newTestStore()
+			g := newGateway(t, func(_ *QueueConfig, c *ConnectionConfig) { c.Session = session })
+			process := func() {
+				session, _ = startQueue(t, g.sys, disk, func(c *QueueConfig) { c.Name = "cloud/incoming" })
+				g.start()
+			}
+			process()
+			g.broker.Withhold(true)
+			for i := range 20 {
+				g.put(2, fmt.Sprint(i))
+			}
+			if err := g.broker.WaitFor(soon(t), 5); err != nil {
+				t.Fatal(err)
+			}
+			g.die(nil)
+			g.store = newTestStore() // nothing is left of it
+			stop(t, session.Ref)
+			if !test.reserve {
+				q, err := disk.opener("test/outgoing")(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := q.Write(t.Context(), persistence.Commit{Marks: []persistence.Mark{{Key: markReserved}}}); err != nil {
+					t.Fatal(err)
+				}
+				if err := q.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			g.broker.Withhold(false)
+			process()
+			for i := range 20 {
+				g.put(2, fmt.Sprint("again ", i))
+			}
+			g.drained()
+			if n := len(g.arrived()) - 5; n == 20 != test.reserve {
+				t.Errorf("%d of 20 messages arrived", n)
+			}
+			for i := range reserveStep + 200 {
+				g.put(2, fmt.Sprint("more ", i))
+			}
+			g.drained()
+			if last := g.arrived(); last[len(last)-1] != fmt.Sprint("more ", reserveStep+199) {
+				t.Errorf("the last one is %s", last[len(last)-1])
+			}
+		})
+	}
+}

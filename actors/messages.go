@@ -268,6 +268,13 @@ type (
 		err     error
 	}
 
+	// reserved says that numbers up to there may be used.
+	reserved struct {
+		attempt uint64
+		upTo    types.Seq
+		err     error
+	}
+
 	// grounded says that the ack floor is durable.
 	grounded struct {
 		floor  types.Seq
@@ -337,6 +344,7 @@ func (paceDue) connectionMessage()       {}
 func (journaled) connectionMessage()     {}
 func (withdrawn) connectionMessage()     {}
 func (abandonedIs) connectionMessage()   {}
+func (reserved) connectionMessage()      {}
 func (grounded) connectionMessage()      {}
 func (Finish) connectionMessage()        {}
 func (Ping) connectionMessage()          {}

@@ -19,7 +19,9 @@ type releasing struct {
 	journaling []types.Seq // told to the queue
 	unable     bool        // the queue could not; Opened, or the next link, ends that
 	confirm    confirmation
-	ids        []uint16 // memory for PUBRELs
+
+	reservingMore bool     // more numbers are being reserved
+	ids           []uint16 // memory for PUBRELs
 }
 
 // take notes that the broker has a message.

@@ -70,8 +70,9 @@ func (c *connection) pull() {
 		c.tryLeave()
 		return
 	}
-	if c.lost {
-		return // until that is noted
+	if c.lost || len(c.owed) > 0 { // until that is noted, or over
+		c.watch()
+		return
 	}
 	c.send()
 	c.fetch()
@@ -168,7 +169,7 @@ func (c *connection) hand(r *persistence.Record, course course, reason types.Rea
 	if !c.window.fits(r.Seq, size, m.QoS) || c.suspect.alone > 0 && c.window.open > 0 || !c.idFree(r.Seq) {
 		return false
 	}
-	if course == finish && !r.Released && !c.confirmAbandoned() {
+	if m.QoS == 2 && !c.mayUse(r.Seq) || course == finish && !r.Released && !c.confirmAbandoned() {
 		return false
 	}
 	if course == over {
@@ -255,6 +256,10 @@ func (c *connection) acked(e broker.Acked) {
 	var set persistence.Ranges
 	var others []persistence.Done
 	for _, a := range e.Acks {
+		if len(c.owed) > 0 && a.Kind == broker.PubComp && c.owes(a.ID) {
+			c.progress = c.config.Clock.Now()
+			continue
+		}
 		switch seq, what := c.window.acked(a); what {
 		case taken:
 			c.take(seq)
@@ -310,7 +315,7 @@ func (c *connection) doneAs(seq types.Seq, reason types.Reason) persistence.Done
 
 // watch sees to it that a silent broker is noticed.
 func (c *connection) watch() {
-	if c.watching || c.window.open == 0 || c.config.StallTimeout < 0 || c.link == nil {
+	if c.watching || c.expects() == 0 || c.config.StallTimeout < 0 || c.link == nil {
 		return
 	}
 	c.watching = true
@@ -319,12 +324,15 @@ func (c *connection) watch() {
 	c.config.Clock.AfterFunc(max(wait, 0), func() { c.self.Tell(due) })
 }
 
+// expects is how many acknowledgements are to come.
+func (c *connection) expects() int { return c.window.open + len(c.owed) }
+
 func (c *connection) progressDue(m progressDue) {
 	if m.attempt != c.attempt || c.link == nil || c.leaving {
 		return
 	}
 	c.watching = false
-	if c.window.open > 0 && c.config.Clock.Now().Sub(c.progress) >= c.config.StallTimeout {
+	if c.expects() > 0 && c.config.Clock.Now().Sub(c.progress) >= c.config.StallTimeout {
 		c.stalled()
 	}
 }

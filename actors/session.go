@@ -18,6 +18,8 @@ import (
 //	session/filter/<filter>  one byte, the QoS: a filter that was granted
 //	session/window           uvarint: the largest window that was used with it
 //	session/qos2_window      uvarint: that for messages with QoS 2
+//	session/reserved         two uvarints: the first and the last number that may be
+//	                         in flight, where the messages are in another queue
 const (
 	markSession  = "session/"
 	markBroker   = "session/broker"
@@ -26,6 +28,7 @@ const (
 	markFilter   = "session/filter/"
 	markWindow   = "session/window"
 	markWindow2  = "session/qos2_window"
+	markReserved = "session/reserved"
 )
 
 // sessionMark says whose session with whom it is.
