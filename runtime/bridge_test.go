@@ -70,8 +70,77 @@ func TestBridgeFallsBack(t *testing.T) {
 			}
 			h.broker.Cut()
 			waitFor(t, rt, func() bool { return p.plain.Load() >= 2 && rt.Connection("c").Status().State == types.Online })
-			if p.bridges.Load() != 1 {
+			want := int64(1)
+			if errors.Is(tt.refusal, broker.ErrNoAnswer) { // which is less of a proof
+				h.broker.Cut()
+				waitFor(t, rt, func() bool { return p.plain.Load() >= 3 && rt.Connection("c").Status().State == types.Online })
+				want = 2
+			}
+			if p.bridges.Load() != want {
 				t.Errorf("%d attempts as a bridge", p.bridges.Load())
+			}
+		})
+	}
+}
+
+// restarting is a broker that takes bridges and is about to start again: it does
+// not answer for a while.
+type restarting struct {
+	broker.Dialer
+	silent atomic.Int64 // CONNECTs that are not answered
+	bridge atomic.Bool  // the latest was one of a bridge
+}
+
+func (r *restarting) Dial(ctx context.Context, o broker.ConnectOptions, events func(broker.Event)) (broker.Link, broker.Session, error) {
+	if r.silent.Add(-1) >= 0 {
+		return nil, broker.Session{}, &broker.HintedError{Err: broker.ErrNoAnswer}
+	}
+	r.bridge.Store(o.Bridge)
+	return r.Dialer.Dial(ctx, o, events)
+}
+
+// A broker that is not there proves nothing, nor does one that came back between
+// two questions: it is greeted as a bridge again.
+func TestBridgeMeetsABrokerThatRestarts(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		silent int64
+		echoes bool
+	}{
+		{"back between the two", 1, false},
+		{"gone for a while", 2, false},
+		{"gone, and back between the two", 3, false},
+		{"gone, with echoes", 3, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHouse()
+			r := &restarting{Dialer: h.broker}
+			r.silent.Store(tt.silent)
+			h.options = func(o *runtime.Options) {
+				o.Dialer = func(config.Connection) (broker.Dialer, error) { return r, nil }
+			}
+			c := config.Connection{Name: "c", Bridge: true}
+			if tt.echoes {
+				c.Forward, c.Subscribe = []config.Forward{{Topic: "#"}}, []config.Subscribe{{Topic: "a"}}
+			}
+			rt := h.open(t, c)
+			if tt.echoes {
+				if status := waitForState(t, rt, "c", types.Backoff); !strings.Contains(status.Hint, "if this stays") || strings.Contains(status.LastError, "takes no bridges") {
+					t.Errorf("the status says %q, %q", status.LastError, status.Hint)
+				}
+			}
+			waitForState(t, rt, "c", types.Online)
+			if tt.echoes && !r.bridge.Load() {
+				t.Error("greeted as by any client, in spite of echoes")
+			}
+			before := rt.Connection("c").Status().Since
+			h.broker.Cut()
+			waitFor(t, rt, func() bool {
+				s := rt.Connection("c").Status()
+				return s.State == types.Online && s.Since.After(before)
+			})
+			if !r.bridge.Load() {
+				t.Error("the broker takes bridges, and is not greeted as by one")
 			}
 		})
 	}
