@@ -188,6 +188,19 @@ func (g *gateway) status() types.Status {
 	return all[0]
 }
 
+// post makes it do something with its connection.
+func (g *gateway) post(what string) {
+	g.t.Helper()
+	answer, err := http.Post("http://"+g.running.api+"/api/connections/"+connectionName+what, "", nil)
+	if err != nil {
+		g.t.Fatalf("%s: %v\n%s", what, err, g.log())
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		g.t.Fatalf("%s: %s\n%s", what, answer.Status, g.log())
+	}
+}
+
 // process is one run of the program.
 type process struct {
 	cmd       *exec.Cmd

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -161,6 +162,45 @@ func (l *ledger) judge() verdict {
 		}
 	}
 	return v
+}
+
+// begun is how many messages of each topic were published.
+func (l *ledger) begun() []int {
+	return l.each(func(a *account) int { return len(a.seen) })
+}
+
+// reached is, for each topic, the number after the latest first delivery.
+func (l *ledger) reached() []int {
+	return l.each(func(a *account) int { return a.highest })
+}
+
+func (l *ledger) each(what func(*account) int) []int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := make([]int, len(l.topics))
+	for i := range l.topics {
+		list[i] = what(&l.topics[i])
+	}
+	return list
+}
+
+// firstFrom is the lowest number, from n on, that has arrived of a topic.
+func (l *ledger) firstFrom(topic, n int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return n + slices.Index(l.topics[topic].seen[n:], true)
+}
+
+// unseen are the numbers of a topic that have not arrived.
+func (l *ledger) unseen(topic int) (numbers []int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for n, seen := range l.topics[topic].seen {
+		if !seen {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
 }
 
 // counts are the numbers that tests wait for.

@@ -3,6 +3,7 @@
 package crash
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -15,9 +16,11 @@ import (
 
 // settings are what a run can be given from outside, and what TestMain made.
 type settings struct {
-	binary string // the gateway, built anew
-	kills  int
-	seed   uint64
+	binary   string // the gateway, built anew
+	kills    int
+	messages int // of each cell of the matrix
+	faults   int // there
+	seed     uint64
 }
 
 var run settings
@@ -41,6 +44,19 @@ func prepared(m *testing.M) (int, error) {
 		return 0, err
 	}
 	run.kills = int(kills)
+	messages, err := number("MESSAGES", 450)
+	if err != nil {
+		return 0, err
+	}
+	faults, err := number("FAULTS", 3)
+	if err != nil {
+		return 0, err
+	}
+	run.messages, run.faults = int(messages), int(faults)
+	// A cell of the matrix mostly waits for somebody to notice something.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		return 0, err
+	}
 	dir, err := os.MkdirTemp("", "crash")
 	if err != nil {
 		return 0, err

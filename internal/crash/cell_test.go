@@ -1,0 +1,210 @@
+//go:build unix
+
+package crash
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/mqttdb/mqttdb/internal/mosquitto"
+)
+
+const (
+	cellReporters = 3   // each with a topic of its own
+	sessionWindow = 100 // messages on their way to a local session, by default
+)
+
+// cell is one cell of the matrix: messages of one QoS go through the gateway in one
+// direction, while one kind of fault happens again and again.
+//
+// Out: local publishers, the gateway, mosquitto, a subscriber there. In: publishers
+// at mosquitto, the gateway, a local persistent session. The tap is always between
+// the gateway and mosquitto; no other link is touched, but by the end of one of the two.
+type cell struct {
+	t     *testing.T
+	qos   byte
+	in    bool
+	fault fault
+	rng   *rand.Rand
+
+	broker     *mosquitto.Broker
+	tap        *tap
+	gateway    *gateway
+	ledger     *ledger
+	subscriber *subscriber
+	reporters  []*reporter
+
+	storms      []storm
+	kills, cuts int // of the gateway, and all others
+	linked      int // links that there were before the fault
+}
+
+// storm is a part of a topic in which messages at QoS 0 may be lost: from the first
+// one that had not arrived when the fault struck, up to the first one to arrive of
+// those that were published when it was over.
+type storm struct{ topic, from, to int }
+
+func (c *cell) name() string {
+	way := "out"
+	if c.in {
+		way = "in"
+	}
+	return fmt.Sprintf("QoS %d %s, %s", c.qos, way, c.fault.name)
+}
+
+// set starts everything. The controls put rewrite into the tap, and through between
+// the local publishers and the gateway.
+func (c *cell) set(t *testing.T, seed uint64, rewrite func(bool, []byte) (onward, answer []byte), through func(*gateway) func(context.Context) (string, error)) {
+	t.Helper()
+	c.t, c.rng, c.ledger = t, rand.New(rand.NewPCG(seed, 0)), newLedger(cellReporters)
+	c.broker = mosquitto.Start(t, mosquitto.WithConfig(
+		"persistence true", "persistence_location "+t.TempDir()+"/", "autosave_interval 0",
+		"max_queued_messages 0", "queue_qos0_messages true"))
+	c.tap = newTap(t, c.broker.Addr())
+	c.tap.rewrite = rewrite
+	more := []string{fmt.Sprint("window: ", gatewayWindow)}
+	if c.fault.silent {
+		more = append(more, "keep_alive: 2s")
+	}
+	if c.in {
+		more = append(more, "forward: []", fmt.Sprintf(`subscribe: [{topic: "#", qos: %d}]`, min(c.qos, 1)))
+	}
+	c.gateway = newGateway(t, "mqtt://"+c.tap.addr(), more...)
+	c.gateway.start()
+	from, to := c.gateway.target, subscription{target: steadily(c.broker.Addr()), qos: c.qos}
+	if through != nil {
+		from = through(c.gateway)
+	}
+	if c.in {
+		from, to = to.target, subscription{target: from, qos: c.qos, strict: true}
+		await(t, &c.tap.changed, "the gateway to subscribe", func() bool { return c.tap.met(course{false, subackType}) > 0 })
+	}
+	c.subscriber = subscribeAt(t, c.ledger, to)
+	c.reporters = reports(t, c.ledger, c.qos, cellReporters, seed, from)
+}
+
+// run lets it happen that often, while so many messages are published.
+func (c *cell) run(messages, faults int) {
+	c.t.Helper()
+	share := max(messages/faults/cellReporters, 5)
+	for range faults {
+		c.suffer(share)
+	}
+	c.settle()
+}
+
+// suffer is one fault: it strikes in the middle of so many messages of each reporter.
+// What it strikes at is a packet on its way, which is held back until it has struck.
+func (c *cell) suffer(messages int) {
+	c.t.Helper()
+	before, meanwhile := messages*3/5, messages/5
+	courses := c.courses()
+	s := c.tap.holdAt(courses[c.rng.IntN(len(courses))], c.rng.IntN(before*cellReporters))
+	c.publish(before)
+	select {
+	case <-s.hit:
+	case <-time.After(patience):
+		c.t.Fatalf("SEED=%d: there are too few packets %+v\n%s", run.seed, s.course, c.state())
+	}
+	if c.rng.IntN(2) == 0 {
+		moment(odd(c.rng, 5*time.Millisecond)) // what goes the other way goes on
+	}
+	from := c.ledger.reached()
+	c.fault.strike(c)
+	close(s.on)
+	c.publish(meanwhile)
+	c.fault.mend(c)
+	over := c.ledger.begun()
+	c.publish(messages - before - meanwhile)
+	c.await("a message of each to arrive that was published afterwards", func() bool {
+		for topic, n := range c.ledger.reached() {
+			if n <= over[topic] {
+				return false
+			}
+		}
+		return true
+	})
+	for topic := range c.reporters {
+		c.storms = append(c.storms, storm{topic, from[topic], c.ledger.firstFrom(topic, over[topic])})
+	}
+}
+
+// courses are the packets that a message makes on the link to the broker.
+func (c *cell) courses() []course {
+	kinds := [][]byte{{publishType}, {publishType, pubackType}, {publishType, pubrecType, pubrelType &^ 0x0f, pubcompType}}[c.qos]
+	var list []course
+	for i, kind := range kinds {
+		list = append(list, course{c.in == (i%2 == 1), kind})
+	}
+	return list
+}
+
+// publish lets each reporter publish n more messages.
+func (c *cell) publish(n int) {
+	for _, r := range c.reporters {
+		r.more(n)
+	}
+}
+
+// settle waits until everything that was published is where it belongs, and nothing
+// is on its way any more.
+func (c *cell) settle() {
+	c.t.Helper()
+	c.arrive()
+	c.idle()
+	// What was sent before arrives before it, repetitions included.
+	c.publish(1)
+	c.arrive()
+	c.idle()
+}
+
+// idle waits until the gateway has nothing left that it would have to pass on.
+func (c *cell) idle() {
+	c.t.Helper()
+	poll(c.t, 5*time.Millisecond, "the gateway to have nothing left", func() bool {
+		all, err := c.gateway.running.statuses()
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		for _, s := range all {
+			if s.Outgoing.Pending > 0 || s.Incoming.Pending > 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// arrive waits until the last message of each reporter is acknowledged and has
+// arrived.
+func (c *cell) arrive() {
+	c.t.Helper()
+	c.await("the last messages", func() bool {
+		begun, reached := c.ledger.begun(), c.ledger.reached()
+		for topic, r := range c.reporters {
+			if !r.finished() || reached[topic] < begun[topic] {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (c *cell) await(what string, condition func() bool) {
+	c.t.Helper()
+	late := time.Now().Add(2 * patience)
+	await(c.t, &c.ledger.changed, what, func() bool {
+		if complaints := c.ledger.complaints(); complaints != "" || time.Now().After(late) {
+			c.t.Fatalf("SEED=%d: waiting for %s: %s%s", run.seed, what, complaints, c.state())
+		}
+		return condition()
+	})
+}
+
+// state is what is known when it does not go on.
+func (c *cell) state() string {
+	return fmt.Sprintf("begun %v, reached %v, %+v\n%s", c.ledger.begun(), c.ledger.reached(), c.gateway.status(), c.gateway.log())
+}

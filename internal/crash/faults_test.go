@@ -1,0 +1,108 @@
+//go:build unix
+
+package crash
+
+import "time"
+
+// fault is something that goes wrong between the gateway and its broker, or with one
+// of them. strike leaves it wrong, and mend puts it right: what is published in
+// between is published meanwhile.
+type fault struct {
+	name         string
+	strike, mend func(*cell)
+	silent       bool // the gateway has to find out by keep_alive
+}
+
+// faults are the columns of the matrix.
+func faults() []fault {
+	return []fault{
+		{name: "kill -9 gateway", strike: (*cell).killGateway, mend: (*cell).startGateway},
+		{name: "cut TCP", strike: (*cell).cutLink, mend: (*cell).cutAgain},
+		{name: "half-open", strike: (*cell).swallowLink, mend: (*cell).awaitLink, silent: true},
+		{name: "SIGSTOP broker", strike: (*cell).freezeBroker, mend: (*cell).thawBroker, silent: true},
+		{name: "broker restart", strike: (*cell).stopBroker, mend: (*cell).startBroker},
+	}
+}
+
+func (c *cell) killGateway() {
+	c.gateway.kill()
+	c.kills++
+}
+
+// startGateway lets it start, now and then not at the first try.
+func (c *cell) startGateway() {
+	if c.rng.IntN(4) == 0 {
+		p := c.gateway.launch()
+		select {
+		case <-p.announced:
+		case <-time.After(odd(c.rng, 60*time.Millisecond)):
+		}
+		c.killGateway()
+	}
+	c.gateway.start()
+}
+
+func (c *cell) cutLink() {
+	c.linked = c.tap.linked()
+	c.tap.cut()
+	c.cuts++
+}
+
+// cutAgain cuts every third link again, as soon as there is one.
+func (c *cell) cutAgain() {
+	if c.rng.IntN(3) == 0 {
+		c.awaitLink()
+		moment(odd(c.rng, 3*time.Millisecond))
+		c.cutLink()
+	}
+	c.awaitLink()
+}
+
+func (c *cell) swallowLink() {
+	c.linked = c.tap.linked()
+	c.tap.swallow()
+	c.cuts++
+}
+
+// awaitLink waits until the gateway has dialed again. That it waits longer after each
+// fault is not what is tested here: it is told to hurry, as an operator would.
+func (c *cell) awaitLink() {
+	c.t.Helper()
+	poll(c.t, 5*time.Millisecond, "another link", func() bool {
+		if c.tap.linked() > c.linked {
+			return true
+		}
+		if next := c.gateway.status().NextAttempt; next != nil && time.Until(*next) > 200*time.Millisecond {
+			c.gateway.post("/pause")
+			c.gateway.post("/resume")
+		}
+		return false
+	})
+}
+
+func (c *cell) freezeBroker() {
+	c.linked = c.tap.linked()
+	c.broker.Freeze()
+	c.cuts++
+}
+
+// thawBroker lets it go on, every other time only when the gateway has given it up.
+func (c *cell) thawBroker() {
+	if c.cuts%2 == 1 {
+		c.awaitLink()
+	} else {
+		moment(odd(c.rng, 50*time.Millisecond))
+	}
+	c.broker.Thaw()
+}
+
+func (c *cell) stopBroker() {
+	c.linked = c.tap.linked()
+	c.broker.Stop()
+	c.cuts++
+}
+
+func (c *cell) startBroker() {
+	c.broker.Restart()
+	c.awaitLink()
+}
