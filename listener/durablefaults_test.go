@@ -85,13 +85,15 @@ type recipient struct {
 	twice    int                 // at QoS 1
 }
 
+const shortVisit, longVisit = 60 * time.Millisecond, 2 * time.Second
+
 func newRecipient(t testing.TB, id string) *recipient {
 	return &recipient{t, id, map[uint16]string{}, map[string]bool{}, map[int]int{}, map[[2]int]struct{}{}, 0}
 }
 
-// visit comes to h, again and again as it is turned out and as it likes, until
-// leave is called.
-func (r *recipient) visit(h *house, rng *rand.Rand) (leave func()) {
+// visit comes to h, again and again as it is turned out and as it likes, for so long
+// at most, until leave is called.
+func (r *recipient) visit(h *house, rng *rand.Rand, longest time.Duration) (leave func()) {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	over := make(chan struct{})
 	first := len(r.numbers) == 0
@@ -99,7 +101,7 @@ func (r *recipient) visit(h *house, rng *rand.Rand) (leave func()) {
 		defer close(over)
 		for ctx.Err() == nil {
 			c := dialRaw(r.t, h.server)
-			stay, gone := context.WithTimeout(ctx, 10*time.Millisecond+time.Duration(rng.IntN(60))*time.Millisecond)
+			stay, gone := context.WithTimeout(ctx, 10*time.Millisecond+time.Duration(rng.Int64N(int64(longest))))
 			stop := context.AfterFunc(stay, func() { c.Close() })
 			c.Write(keptPacket(mqtt311, r.id, 0))
 			if kind, body, err := c.tryRead(); err == nil && kind == 0x20 && body[1] == 0 {
@@ -236,7 +238,7 @@ func TestSessionsAndPowerLoss(t *testing.T) {
 		var leaves []func()
 		for _, r := range recipients {
 			if rng.IntN(4) > 0 {
-				leaves = append(leaves, r.visit(h, rand.New(rand.NewPCG(rng.Uint64(), 0))))
+				leaves = append(leaves, r.visit(h, rand.New(rand.NewPCG(rng.Uint64(), 0)), shortVisit))
 			}
 		}
 		<-time.After(20*time.Millisecond + time.Duration(rng.Int64N(int64(100*time.Millisecond)))) // the cut comes at any moment
@@ -262,7 +264,7 @@ func (h *house) deliverAll(sources []*source, recipients []*recipient, rng *rand
 	h.t.Helper()
 	var leaves []func()
 	for _, r := range recipients {
-		leaves = append(leaves, r.visit(h, rand.New(rand.NewPCG(rng.Uint64(), 0))))
+		leaves = append(leaves, r.visit(h, rand.New(rand.NewPCG(rng.Uint64(), 0)), longVisit))
 	}
 	h.pending(0)
 	for i, r := range recipients {
@@ -283,7 +285,7 @@ func TestSessionsAndAFailingStore(t *testing.T) {
 		stop := pourAll(h, sources, true)
 		var leaves []func()
 		for _, r := range recipients {
-			leaves = append(leaves, r.visit(h, rand.New(rand.NewPCG(rng.Uint64(), 0))))
+			leaves = append(leaves, r.visit(h, rand.New(rand.NewPCG(rng.Uint64(), 0)), shortVisit))
 		}
 		op := []faultstore.Op{faultstore.Sync, faultstore.Write, faultstore.Read}[round]
 		before := store.Calls(op)
