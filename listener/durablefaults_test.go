@@ -100,10 +100,17 @@ func (r *recipient) visit(h *house, rng *rand.Rand, longest time.Duration) (leav
 	go func() {
 		defer close(over)
 		for ctx.Err() == nil {
+			rivals := r.rival(h, rng)
 			c := dialRaw(r.t, h.server)
+			c.version = []byte{mqtt311, mqtt5}[rng.IntN(2)]
 			stay, gone := context.WithTimeout(ctx, 10*time.Millisecond+time.Duration(rng.Int64N(int64(longest))))
 			stop := context.AfterFunc(stay, func() { c.Close() })
-			c.Write(keptPacket(mqtt311, r.id, 0))
+			c.Write(keptPacket(c.version, r.id, 1000))
+			if rng.IntN(3) == 0 { // as some clients do
+				for id := range r.received {
+					c.Write(ackPacket(pubrecKind, id))
+				}
+			}
 			if kind, body, err := c.tryRead(); err == nil && kind == 0x20 && body[1] == 0 {
 				if body[0] == 0 && !first {
 					r.t.Errorf("%s: the session is not there any more", r.id)
@@ -114,12 +121,27 @@ func (r *recipient) visit(h *house, rng *rand.Rand, longest time.Duration) (leav
 			stop()
 			gone()
 			c.Close()
+			for _, rival := range rivals {
+				rival.Close()
+			}
 		}
 	}()
 	return func() {
 		cancel()
 		<-over
 	}
+}
+
+// rival connects now and then, several times at once, with the same client id, and
+// never reads.
+func (r *recipient) rival(h *house, rng *rand.Rand) []*rawClient {
+	var all []*rawClient
+	for range rng.IntN(5) / 4 * rng.IntN(10) {
+		c := dialRaw(r.t, h.server)
+		c.Write(keptPacket([]byte{mqtt311, mqtt5}[rng.IntN(2)], r.id, 1000))
+		all = append(all, c)
+	}
+	return all
 }
 
 func (r *recipient) attend(c *rawClient) {
@@ -134,8 +156,15 @@ func (r *recipient) attend(c *rawClient) {
 			c.Write(ackPacket(pubcompKind, id))
 			continue
 		}
+		if first>>4 != 3 { // a DISCONNECT of MQTT 5: another one has its place
+			continue
+		}
 		body = body[2+int(binary.BigEndian.Uint16(body)):]
-		id, text := binary.BigEndian.Uint16(body), string(body[2:])
+		id, body := binary.BigEndian.Uint16(body), body[2:]
+		if c.version == mqtt5 {
+			body = body[1:] // no properties
+		}
+		text := string(body)
 		if first&6 == 2 {
 			if r.stored[text] {
 				r.twice++
