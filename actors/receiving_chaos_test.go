@@ -67,8 +67,9 @@ func TestReceivingChaos(t *testing.T) {
 				if faults++; faults > 200 || rnd.IntN(2) == 0 {
 					return
 				}
+				store := h.store
 				fail := func() error {
-					h.store.set(func(s *testStore) { s.onSync, s.onWrit = nil, nil })
+					store.set(func(s *testStore) { s.onSync, s.onWrit = nil, nil })
 					return errors.New("the disk is full")
 				}
 				switch rnd.IntN(7) {
@@ -77,9 +78,9 @@ func TestReceivingChaos(t *testing.T) {
 				case 1:
 					h.queue.Kill()
 				case 2:
-					h.store.set(func(s *testStore) { s.onSync = fail })
+					store.set(func(s *testStore) { s.onSync = fail })
 				case 3:
-					h.store.set(func(s *testStore) { s.onWrit = func(persistence.Commit) error { return fail() } })
+					store.set(func(s *testStore) { s.onWrit = func(persistence.Commit) error { return fail() } })
 				case 4:
 					h.die()
 				default:
