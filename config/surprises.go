@@ -178,7 +178,11 @@ func (s *surprises) readers(i, k int, at string) {
 			s.add(at, fmt.Sprintf("brings messages on topics that %s.forward[%d] selects, but does not forward, since it is no relay", other.Name, n), "set relay: true there, or give one of them a prefix")
 		}
 	}
-	if !relayed {
+	switch {
+	case relayed:
+	case s.connections[i].Persist.Incoming == On:
+		s.add(at, "is stored for persistent sessions of local clients and named subscriptions of programs only: while nobody has one on its topics, others get what it brings if they are subscribed, and it is not kept", "")
+	default:
 		s.add(at, "is stored for persistent sessions of local clients only: others get what it brings while they are subscribed", "")
 	}
 }

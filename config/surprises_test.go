@@ -78,3 +78,15 @@ func TestSurprises(t *testing.T) {
 		})
 	}
 }
+
+// S4.3: where incoming messages are stored, nobody may be there to whom they belong.
+func TestSurprisesOfStoredIncoming(t *testing.T) {
+	c := Config{Connections: []Connection{{Name: "a", Broker: "mqtt://one", Forward: []Forward{}, Subscribe: []Subscribe{{Topic: "a/#"}}}}}
+	if err := c.SetDefaultsAndValidate(); err != nil {
+		t.Fatal(err)
+	}
+	c.Connections[0].Persist.Incoming = On
+	if got := c.Surprises(); len(got) != 1 || !strings.Contains(got[0].Error(), "named subscriptions of programs only") {
+		t.Errorf("%v", got)
+	}
+}
