@@ -161,6 +161,10 @@ func (c *conversation) toldQueue(m any) {
 	case ReadMarks:
 		m.Reply(c.brokers.marks(), nil)
 	case Note:
+		if m.Sync && len(m.Marks) == 0 { // told beside the actor, before it dials
+			m.Reply(Noted{}, nil)
+			return
+		}
 		c.says("queue: note%s", c.brokers.note(m))
 		if (len(m.Released) > 0 || m.Withdrawn && !m.Sync || len(m.Marks) == 0 && m.Abandoned == nil) && c.slow {
 			c.noting = append(c.noting, m.Reply)
