@@ -30,6 +30,9 @@ type gateway struct {
 
 func newGateway(t testing.TB, change func(*QueueConfig, *ConnectionConfig)) *gateway {
 	t.Helper()
+	if change == nil {
+		change = func(*QueueConfig, *ConnectionConfig) {}
+	}
 	g := &gateway{t: t, sys: newTestSystem(t), store: newTestStore(), broker: loopback.New(1), bell: newBell(), change: change}
 	t.Cleanup(g.stop)
 	return g
@@ -39,7 +42,7 @@ func newGateway(t testing.TB, change func(*QueueConfig, *ConnectionConfig)) *gat
 func (g *gateway) start() {
 	g.t.Helper()
 	opener := g.store.opener("cloud/outgoing")
-	qc := QueueConfig{
+	c := QueueConfig{
 		Name: "cloud/outgoing", Changed: g.bell.ring, ReopenAfter: 2 * time.Millisecond,
 		Open: func(ctx context.Context) (persistence.Queue, error) {
 			q, err := opener(ctx)
@@ -49,22 +52,28 @@ func (g *gateway) start() {
 			return q, err
 		},
 	}
-	cc := ConnectionConfig{
+	g.change(&c, &ConnectionConfig{})
+	var err error
+	if g.queue, err = SpawnQueue(g.sys, c); err != nil {
+		g.t.Fatal(err)
+	}
+	g.connect()
+}
+
+// connect starts the connection.
+func (g *gateway) connect() {
+	g.t.Helper()
+	c := ConnectionConfig{
 		Name: "cloud", Brokers: []Broker{{Name: "mqtt://a", Dialer: g.broker}}, MaxQoS: 2, QoS2Window: 5, Window: 8, MaxAttempts: -1, Changed: g.bell.ring,
 		Options: func(context.Context) (broker.ConnectOptions, error) {
 			return broker.ConnectOptions{ClientID: clientID, Protocol: broker.MQTT311}, nil
 		},
 		Backoff: Backoff{First: time.Millisecond, Max: 2 * time.Millisecond},
 	}
-	if g.change != nil {
-		g.change(&qc, &cc)
-	}
+	g.change(&QueueConfig{}, &c)
+	c.Queue = g.queue
 	var err error
-	if g.queue, err = SpawnQueue(g.sys, qc); err != nil {
-		g.t.Fatal(err)
-	}
-	cc.Queue = g.queue
-	if g.conn, err = SpawnConnection(g.sys, cc); err != nil {
+	if g.conn, err = SpawnConnection(g.sys, c); err != nil {
 		g.t.Fatal(err)
 	}
 }

@@ -42,6 +42,9 @@ func TestExactlyOnceOverCutLinks(t *testing.T) {
 	if lost > 0 || twice > 0 || !slices.Equal(s.payloads(), numbers(0, messages)) {
 		t.Errorf("%d lost, %d twice; in order: %v", lost, twice, slices.Equal(firsts(s.payloads()), numbers(0, messages)))
 	}
+	if syncs := float64(status.Outgoing.Syncs) / messages; syncs > 0.3 {
+		t.Errorf("%.3f syncs per message", syncs)
+	}
 	if status.Outgoing.Sent != messages || status.Outgoing.Pending != 0 {
 		t.Errorf("%+v", status.Outgoing)
 	}
