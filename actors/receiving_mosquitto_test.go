@@ -129,7 +129,9 @@ func TestReceivingFromMosquitto(t *testing.T) {
 	}
 	published := make(chan error, 1)
 	go func() { published <- publishAll(t.Context(), m.Addr(), want) }()
-	rnd := rand.New(rand.NewPCG(3, rand.Uint64()))
+	seed := rand.Uint64()
+	t.Log("seed", seed)
+	rnd := rand.New(rand.NewPCG(3, seed))
 	for fault := range faults {
 		enough := min(count, h.queue.State().Pending()+20+rnd.Uint64N(40))
 		h.bell.wait(t, "some messages", func() bool { return h.queue.State().Pending() >= enough })
