@@ -168,6 +168,9 @@ func (g *gateway) leave() *process {
 // freeze stops it where it is.
 func (g *gateway) freeze() { g.running.signal(syscall.SIGSTOP) }
 
+// thaw lets it go on.
+func (g *gateway) thaw() { g.running.signal(syscall.SIGCONT) }
+
 // log is what it said since its last start.
 func (g *gateway) log() string {
 	g.mu.Lock()
