@@ -8,7 +8,7 @@ run: build ; @bin/mqttdb serve --demo ## build, then run the gateway with a demo
 test: ; @scripts/test.sh ## install what the tests need, lint, and run every test
 lint: ; @scripts/lint.sh ## gofmt, go vet and staticcheck, for linux and js/wasm
 fuzz-short: ; @scripts/fuzz.sh ## fuzz every decoder for FUZZTIME (10s)
-crash: ; @scripts/crash.sh ## kill -9 the real binary KILLS (20) times: nothing acknowledged is lost
+crash: ; @scripts/crash.sh ## kill -9 the real binary KILLS (20) times, and a matrix of MESSAGES (20000) and FAULTS (50) in each cell: nothing acknowledged is lost
 bench: ; @scripts/bench.sh ## speed and memory beside what bounds them (BENCH=-short: a quick look)
 notices: ; @scripts/notices.sh ## write THIRD_PARTY_NOTICES anew
 clean: ; @rm -rf bin dist .cache ## remove what was built; the data in ./data stays

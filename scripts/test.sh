@@ -21,8 +21,7 @@ go build ./...
 GOOS=js GOARCH=wasm go build $JS_PACKAGES
 
 step lint scripts/lint.sh
-# The short crash run (scripts/crash.sh with its default number of kills) and
-# the seeds of the fuzz tests are among these.
+# The short form of scripts/crash.sh and the seeds of the fuzz tests are among these.
 step tests go test -count=1 -timeout 8m ./...
 # shellcheck disable=SC2086
 step race go test -count=1 -timeout 8m -race $RACE_PACKAGES

@@ -47,12 +47,13 @@ type cell struct {
 // those that were published when it was over.
 type storm struct{ topic, from, to int }
 
-func (c *cell) name() string {
-	way := "out"
+func (c *cell) name() string { return fmt.Sprintf("QoS %d %s, %s", c.qos, c.way(), c.fault.name) }
+
+func (c *cell) way() string {
 	if c.in {
-		way = "in"
+		return "in"
 	}
-	return fmt.Sprintf("QoS %d %s, %s", c.qos, way, c.fault.name)
+	return "out"
 }
 
 // set starts everything. The controls put rewrite into the tap, and through between
@@ -84,12 +85,15 @@ func (c *cell) set(t *testing.T, seed uint64, rewrite func(bool, []byte) (onward
 	}
 	c.subscriber = subscribeAt(t, c.ledger, to)
 	c.reporters = reports(t, c.ledger, c.qos, cellReporters, seed, from)
+	c.publish(1)
+	c.arrive() // so that all are there
 }
 
-// run lets it happen that often, while so many messages are published.
+// run lets it happen that often, while so many messages are published, at least.
 func (c *cell) run(messages, faults int) {
 	c.t.Helper()
-	share := max(messages/faults/cellReporters, 5)
+	parts := faults * cellReporters
+	share := max((messages+parts-1)/parts, 5)
 	for range faults {
 		c.suffer(share)
 	}

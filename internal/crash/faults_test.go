@@ -29,8 +29,10 @@ func (c *cell) killGateway() {
 	c.kills++
 }
 
-// startGateway lets it start, now and then not at the first try.
+// startGateway lets it start, now and then not at the first try, and waits until a
+// local subscriber is back: at QoS 0 nothing is kept for one who is away.
 func (c *cell) startGateway() {
+	visits := c.subscriber.visited()
 	if c.rng.IntN(4) == 0 {
 		p := c.gateway.launch()
 		select {
@@ -40,6 +42,9 @@ func (c *cell) startGateway() {
 		c.killGateway()
 	}
 	c.gateway.start()
+	if c.in {
+		c.await("the subscriber to come back", func() bool { return c.subscriber.visited() > visits })
+	}
 }
 
 func (c *cell) cutLink() {

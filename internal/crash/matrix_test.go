@@ -4,7 +4,9 @@ package crash
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"text/tabwriter"
 	"time"
 
 	"github.com/mqttdb/mqttdb/types"
@@ -52,15 +54,28 @@ func TestMatrix(t *testing.T) {
 			})
 		}
 	})
-	t.Log(row("QoS", "way", "fault", "faults", "messages", "lost", "doubled", "(allowed)", "reordered", "of QoS 0 gone", "broker's DUP", "seconds"))
+	t.Log("\n" + table(all, results))
+}
+
+// table is the results, of those cells that came to an end.
+func table(all []*cell, results []result) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 1, ' ', 0)
+	fmt.Fprintln(w, "|QoS\t|way\t|fault\t|faults\t|messages\t|lost\t|doubled (allowed)\t|reordered\t|gone with the link\t|DUP of the broker\t|seconds\t|")
 	for i, r := range results {
-		t.Log(row(r.cells(all[i])...))
+		c := all[i]
+		if r.published == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "|%d\t|%s\t|%s\t|%d\t|%d\t|%d\t|%d (%d)\t|%d\t|%d\t|%d\t|%.1f\t|\n",
+			c.qos, c.way(), c.fault.name, r.faults, r.published, r.lost, r.doubled, r.allowed, r.reordered, r.gone, r.sentAgain, r.took.Seconds())
 	}
+	w.Flush()
+	return b.String()
 }
 
 // result is what became of the messages of a cell.
 type result struct {
-	qos        byte
 	published  int
 	lost       int // that may not be lost
 	gone       int // at QoS 0, with the link
@@ -78,7 +93,7 @@ type result struct {
 func (c *cell) judge() result {
 	v := c.ledger.judge()
 	r := result{
-		qos: c.qos, published: v.published, reordered: v.disordered, corrupt: v.corrupt, doubled: v.duplicates,
+		published: v.published, reordered: v.disordered, corrupt: v.corrupt, doubled: v.duplicates,
 		faults: c.kills + c.cuts, sentAgain: c.tap.repeated(),
 	}
 	r.lost, r.gone = c.missing()
@@ -140,13 +155,4 @@ func (r result) verdict() error {
 		return fmt.Errorf("the books do not balance, or say that something went wrong: %s", r.unbalanced)
 	}
 	return nil
-}
-
-// cells is its row of the table.
-func (r result) cells(c *cell) []any {
-	way := "out"
-	if c.in {
-		way = "in"
-	}
-	return []any{r.qos, way, c.fault.name, r.faults, r.published, r.lost, r.doubled, r.allowed, r.reordered, r.gone, r.sentAgain, r.took.Round(100 * time.Millisecond).Seconds()}
 }

@@ -120,6 +120,7 @@ const rolledBack = window / cellReporters * cellReporters
 // PUBCOMP.
 func (c *cell) rollBack(at course, left int) {
 	c.t.Helper()
+	c.idle()
 	s := c.tap.holdAt(at, left)
 	c.publish(rolledBack / cellReporters)
 	<-s.hit
@@ -132,7 +133,7 @@ func (c *cell) rollBack(at course, left int) {
 		return true
 	})
 	await(c.t, &c.tap.changed, "all to be in flight", func() bool {
-		return c.tap.met(course{true, publishType}) == rolledBack
+		return c.tap.met(course{true, publishType}) == rolledBack+cellReporters // with the first ones
 	})
 	before := c.t.TempDir()
 	c.gateway.freeze()

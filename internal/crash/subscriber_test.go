@@ -29,6 +29,7 @@ type subscriber struct {
 	mu      sync.Mutex
 	special []message
 	greeted bool // it has a session
+	visits  int  // connections on which it listened
 	again   int  // deliveries that the broker repeated by itself
 }
 
@@ -114,9 +115,19 @@ func (s *subscriber) session(ctx context.Context) error {
 		s.mu.Lock()
 		s.greeted = true
 		s.mu.Unlock()
-		s.ledger.changed.tell()
 	}
+	s.mu.Lock()
+	s.visits++
+	s.mu.Unlock()
+	s.ledger.changed.tell()
 	return s.read(c)
+}
+
+// visited is how many connections there were on which it listened.
+func (s *subscriber) visited() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.visits
 }
 
 func (s *subscriber) read(c *client) error {
