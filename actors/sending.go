@@ -182,7 +182,7 @@ func (c *connection) hand(r *persistence.Record, course course, reason types.Rea
 		}
 		c.pace.spend(c.config.Clock.Now(), size)
 	}
-	c.suspect.sends(r, course == finish, above)
+	c.suspect.sends(r, m.QoS, course == finish, above)
 	if c.window.open == 0 {
 		c.progress = c.config.Clock.Now()
 	}

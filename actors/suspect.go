@@ -32,6 +32,7 @@ type suspect struct {
 	links int
 
 	finishing bool // it was not published, only its handshake was to be finished
+	exact     bool // it was sent with QoS 2
 	above     bool // it was sent with QoS 2, which is more than may be used now
 
 	handed   bool // the present link was given a message
@@ -48,14 +49,14 @@ func (s *suspect) linked(window int) {
 	}
 }
 
-// sends is for a message that is given to the link; finishing and above are those
-// of a suspect.
-func (s *suspect) sends(r *persistence.Record, finishing, above bool) {
+// sends is for a message that is given to the link, with that QoS; finishing and
+// above are those of a suspect.
+func (s *suspect) sends(r *persistence.Record, qos types.QoS, finishing, above bool) {
 	if s.handed {
 		return
 	}
 	s.handed = true
-	s.above = above
+	s.exact, s.above = qos == 2, above
 	if s.seq != r.Seq || s.finishing != finishing {
 		s.finishing = finishing
 		s.seq, s.topic, s.size, s.links = r.Seq, r.Message.Topic, len(r.Message.Payload), 0
@@ -104,7 +105,7 @@ func (c *connection) judge(err error) (types.State, error) {
 		return c.beginAnew(err, "the broker does not let its handshake be finished")
 	}
 	if s.givenUp >= mostGivenUp {
-		return types.Refused, &broker.HintedError{Err: err, Advice: fmt.Sprintf("the broker does not take any message, this one is the %drd in a row: see its log, and its rules for this user and for topics like %q. No more messages are given up, and it is tried again and again; those that were are dead letters, see mqttdb messages %s --queue dead", s.givenUp+1, clip(s.topic), c.config.Name)}
+		return types.Refused, &broker.HintedError{Err: err, Advice: fmt.Sprintf("the broker does not take any message, this one is the %drd in a row: see its log, and its rules for this user and for topics like %q%s. No more messages are given up, and it is tried again and again; those that were are dead letters, see mqttdb messages %s --queue dead", s.givenUp+1, clip(s.topic), s.exactness(), c.config.Name)}
 	}
 	if c.lettersFull() {
 		return types.Refused, c.fullOfLetters(err)
@@ -174,7 +175,16 @@ func (e *suspectError) Hint() string {
 	if h := broker.Hint(e.err); h != "" {
 		said = h + "; "
 	}
-	return fmt.Sprintf("%sthe broker may not take that message: see its log; after max_attempts it becomes a dead letter; mqttdb clear %s --topic %q forgets it", said, e.connection, clip(e.message.topic))
+	return fmt.Sprintf("%sthe broker may not take that message%s: see its log; after max_attempts it becomes a dead letter; mqttdb clear %s --topic %q forgets it", said, e.message.exactness(), e.connection, clip(e.message.topic))
+}
+
+// exactness is what may be wrong with a message of QoS 2, which some brokers do not
+// know.
+func (s *suspect) exactness() string {
+	if !s.exact {
+		return ""
+	}
+	return ", or any at QoS 2 (then set max_qos: 1)"
 }
 
 // clip returns as much of a topic as is good to read.
