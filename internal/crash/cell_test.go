@@ -66,7 +66,9 @@ func (c *cell) set(t *testing.T, seed uint64, rewrite func(bool, []byte) (onward
 		"max_queued_messages 0", "queue_qos0_messages true"))
 	c.tap = newTap(t, c.broker.Addr())
 	c.tap.rewrite = rewrite
-	more := []string{fmt.Sprint("window: ", gatewayWindow)}
+	// What the process has written outlives it, synced or not (S3.3).
+	policies := []string{"always", "20ms", "never"}
+	more := []string{fmt.Sprint("window: ", gatewayWindow), "sync: " + policies[c.rng.IntN(len(policies))]}
 	if c.fault.silent {
 		more = append(more, "keep_alive: 2s")
 	}

@@ -109,6 +109,11 @@ func (c *cell) judge() result {
 			}
 		}
 	}
+	// A publisher repeats nothing while its own link holds, and at QoS 2 what it repeats
+	// is stored once.
+	if n := all[0].Outgoing.Accepted; !c.in && (c.kills == 0 || c.qos == 2) && n != uint64(v.published) {
+		r.unbalanced = fmt.Sprintf("%d messages were published, and %d accepted", v.published, n)
+	}
 	switch {
 	case c.qos == 0:
 		r.allowed = gatewayWindow * c.kills
