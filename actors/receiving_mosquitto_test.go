@@ -105,7 +105,7 @@ func TestReceivingFromMosquitto(t *testing.T) {
 			c.Name, c.Open = "out/outgoing", h.store.opener("out/outgoing")
 		})
 		c, err := SpawnConnection(sys, ConnectionConfig{
-			Name: "conn", Dialer: &mqtt.Dialer{Network: network.dial}, Queue: out, Inbound: h.in.Ref,
+			Name: "conn", Brokers: []Broker{{Name: "m", Dialer: &mqtt.Dialer{Network: network.dial}}}, Queue: out, Inbound: h.in.Ref,
 			Filters: []broker.Filter{{Topic: "in/#", QoS: 2}},
 			Backoff: Backoff{First: time.Millisecond, Max: 2 * time.Millisecond},
 			Changed: h.bell.ring,
@@ -118,17 +118,21 @@ func TestReceivingFromMosquitto(t *testing.T) {
 		}
 		return c
 	}
+	var want []types.Message
+	for i := range count {
+		want = append(want, types.Message{Topic: fmt.Sprint("in/", i%7), QoS: 2, Payload: []byte(fmt.Sprint(i)), Retain: i == 0})
+	}
+	// The first one is retained: it comes when we have subscribed.
+	if err := publishAll(t.Context(), m.Addr(), want[:1]); err != nil {
+		t.Fatal(err)
+	}
 	c := connect()
 	online := func() {
 		h.bell.wait(t, "a link", func() bool { return c.Status().State == types.Online })
 	}
-	online()
-	var want []types.Message
-	for i := range count {
-		want = append(want, types.Message{Topic: fmt.Sprint("in/", i%7), QoS: 2, Payload: []byte(fmt.Sprint(i))})
-	}
+	h.bell.wait(t, "the subscription", func() bool { return h.queue.State().Pending() == 1 })
 	published := make(chan error, 1)
-	go func() { published <- publishAll(t.Context(), m.Addr(), want) }()
+	go func() { published <- publishAll(t.Context(), m.Addr(), want[1:]) }()
 	seed := rand.Uint64()
 	t.Log("seed", seed)
 	rnd := rand.New(rand.NewPCG(3, seed))
