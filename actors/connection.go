@@ -271,6 +271,7 @@ func (c *connection) receive(m ConnectionMessage) {
 		c.opened(m)
 	case Recall:
 		c.forgetFetched()
+		c.confirm = notAsked // more may be abandoned now
 		c.config.Queue.Tell(c.recalled(m.token))
 	case dialed:
 		c.dialed(m)

@@ -94,13 +94,9 @@ func (c *connection) confirmAbandoned() bool {
 }
 
 func (c *connection) abandonedIs(m abandonedIs) {
-	switch {
-	case m.attempt != c.attempt || c.link == nil:
-	case m.err == nil:
+	if m.attempt == c.attempt && c.link != nil && m.err == nil {
 		c.confirm = confirmed
-	default: // Opened leads here again
-		c.confirm = notAsked
-	}
+	} // else Opened leads here again, or the next link
 }
 
 // lose is for a link to a broker that does not have our session any more: it may
@@ -150,6 +146,9 @@ func (c *connection) release(ids []uint16) {
 // what it had not answered.
 func (c *connection) journalAgain() {
 	c.unable = false
+	if c.confirm == asked {
+		c.confirm = notAsked
+	}
 	c.journal()
 	c.withdraw()
 }
