@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/mqttdb/mqttdb/persistence"
@@ -58,7 +57,7 @@ func FuzzPackets(f *testing.F) {
 			}
 		}
 		if len(recorded) != len(p.known) || open != p.open {
-			t.Error(fmt.Sprintf("%d recorded, %d known, %d open, counted %d", len(recorded), len(p.known), open, p.open))
+			t.Errorf("%d recorded, %d known, %d open, counted %d", len(recorded), len(p.known), open, p.open)
 		}
 	})
 }
