@@ -39,23 +39,11 @@ func Probe(ctx context.Context, c ConnectionConfig, hooks Hooks) error {
 }
 
 func probe(ctx context.Context, c ConnectionConfig, hooks Hooks) error {
-	d, err := dialer(Config{Hooks: hooks}, c)
-	if err != nil {
-		return err
-	}
-	username, password, err := login(ctx, c)
-	if err != nil {
-		return err
-	}
 	var random [4]byte
 	rand.Read(random[:]) // never fails
-	o := broker.ConnectOptions{
-		ClientID: "mqttdb-check-" + hex.EncodeToString(random[:]), CleanSession: true,
-		Username: username, Password: password,
-		KeepAlive: c.KeepAlive, Protocol: broker.Protocol(c.Protocol.Level()), Bridge: c.Bridge,
-	}
+	o := broker.ConnectOptions{ClientID: "mqttdb-check-" + hex.EncodeToString(random[:]), CleanSession: true}
 	down := make(chan struct{})
-	link, _, err := d.Dial(ctx, o, func(e broker.Event) {
+	link, _, err := open(ctx, c, o, hooks, func(e broker.Event) {
 		if _, over := e.(broker.Down); over {
 			close(down)
 		}
