@@ -134,8 +134,8 @@ func (d *demo) loop(ctx context.Context, keys <-chan byte) error {
 					return err
 				}
 			}
-		case err := <-d.gateway.exited:
-			return fmt.Errorf("the gateway ended by itself: %w", err)
+		case <-d.gateway.process.Exited():
+			return fmt.Errorf("the gateway ended by itself: %w", d.gateway.process.Err())
 		case <-tick.C:
 			d.screen.status(d.status(ctx))
 		}
@@ -159,23 +159,20 @@ func (d *demo) toggleLink(ctx context.Context) {
 }
 
 func (d *demo) killGateway(ctx context.Context) error {
-	pid, err := d.gateway.kill()
-	if err != nil {
-		return err
-	}
-	d.screen.line("kill -9 %d: the gateway is gone, with everything it had in memory", pid)
+	d.gateway.process.Kill()
+	d.screen.line("kill -9 %d: the gateway is gone, with everything it had in memory", d.gateway.process.Pid())
 	g, err := startGateway(ctx, d.gateway.mqtt, d.gateway.http, d.gateway.broker, d.gateway.dataDir)
 	if err != nil {
 		return err
 	}
 	d.gateway = g
-	d.screen.line("started again, process %d: it goes on with what is on disk", g.cmd.Process.Pid)
+	d.screen.line("started again, process %d: it goes on with what is on disk", g.process.Pid())
 	return nil
 }
 
 func (d *demo) status(ctx context.Context) string {
 	s := fmt.Sprintf("sensor: %d stored", d.sensor.acknowledged.Load())
-	st, err := d.gateway.status(ctx)
+	st, err := d.gateway.process.Status(ctx)
 	if err != nil {
 		return s + " | gateway: not answering"
 	}
