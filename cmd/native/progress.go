@@ -1,0 +1,48 @@
+//go:build !js
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"github.com/mqttdb/mqttdb/cmd/native/prove"
+)
+
+// progress is a progress bar on a terminal, and nothing elsewhere.
+type progress struct {
+	out io.Writer
+	bar *progressbar.ProgressBar // nil until something is shown, and without a terminal
+}
+
+func newProgress(out io.Writer) *progress {
+	if f, ok := out.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		out = nil
+	}
+	return &progress{out: out}
+}
+
+// show shows how far a proof is.
+func (p *progress) show(now prove.Progress) {
+	if p.out == nil {
+		return
+	}
+	if p.bar == nil {
+		p.bar = progressbar.NewOptions(now.Of, progressbar.OptionSetWriter(p.out), progressbar.OptionFullWidth(),
+			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(false), progressbar.OptionClearOnFinish())
+	}
+	p.bar.ChangeMax(now.Of)
+	p.bar.Describe(fmt.Sprintf("QoS %d, kill %d of %d, cut %d of %d", now.QoS, now.Kills, now.OfKills, now.Cuts, now.OfCuts))
+	_ = p.bar.Set(now.Done) // an error is one of the terminal
+}
+
+// end takes the bar away.
+func (p *progress) end() {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+}
