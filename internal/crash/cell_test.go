@@ -38,8 +38,11 @@ type cell struct {
 	reporters  []*reporter
 
 	storms      []storm
-	kills, cuts int // of the gateway, and all others
-	linked      int // links that there were before the fault
+	kills, cuts int   // of the gateway, and all others
+	dialed      int   // links that the gateway had asked for before the fault
+	greeted     int   // and that it had got
+	current     fault // that strikes, where it is drawn
+	kill        bool  // the gateway is dead besides
 }
 
 // storm is a part of a topic in which messages at QoS 0 may be lost: from the first

@@ -21,7 +21,26 @@ func faults() []fault {
 		{name: "half-open", strike: (*cell).swallowLink, mend: (*cell).awaitLink, silent: true},
 		{name: "SIGSTOP broker", strike: (*cell).freezeBroker, mend: (*cell).thawBroker, silent: true},
 		{name: "broker restart", strike: (*cell).stopBroker, mend: (*cell).startBroker},
+		{name: "any, and a kill", strike: (*cell).strikeAny, mend: (*cell).mendAny, silent: true},
 	}
+}
+
+// strikeAny is one of the others, drawn, with a kill on top now and then.
+func (c *cell) strikeAny() {
+	all := faults()
+	c.current = all[c.rng.IntN(len(all)-1)]
+	c.current.strike(c)
+	if c.kill = c.gateway.running != nil && c.rng.IntN(3) == 0; c.kill {
+		moment(odd(c.rng, 10*time.Millisecond))
+		c.killGateway()
+	}
+}
+
+func (c *cell) mendAny() {
+	if c.kill {
+		c.startGateway()
+	}
+	c.current.mend(c)
 }
 
 func (c *cell) killGateway() {
@@ -48,10 +67,13 @@ func (c *cell) startGateway() {
 }
 
 func (c *cell) cutLink() {
-	c.linked = c.tap.linked()
+	c.note()
 	c.tap.cut()
 	c.cuts++
 }
+
+// note notes what links there were, before a fault.
+func (c *cell) note() { c.dialed, c.greeted = c.tap.dialed(), c.tap.met(course{false, connackType}) }
 
 // cutAgain cuts every third link again, as soon as there is one.
 func (c *cell) cutAgain() {
@@ -64,17 +86,24 @@ func (c *cell) cutAgain() {
 }
 
 func (c *cell) swallowLink() {
-	c.linked = c.tap.linked()
+	c.note()
 	c.tap.swallow()
 	c.cuts++
 }
 
-// awaitLink waits until the gateway has dialed again. That it waits longer after each
-// fault is not what is tested here: it is told to hurry, as an operator would.
+// awaitLink waits until the gateway has another link.
 func (c *cell) awaitLink() {
 	c.t.Helper()
-	poll(c.t, 5*time.Millisecond, "another link", func() bool {
-		if c.tap.linked() > c.linked {
+	c.awaitDial("another link", func() bool { return c.tap.met(course{false, connackType}) > c.greeted })
+}
+
+// awaitDial waits for something that comes of an attempt to get another link. That the
+// gateway waits longer after each fault is not what is tested here: it is told to
+// hurry, as an operator would.
+func (c *cell) awaitDial(what string, condition func() bool) {
+	c.t.Helper()
+	poll(c.t, 5*time.Millisecond, what, func() bool {
+		if condition() {
 			return true
 		}
 		if next := c.gateway.status().NextAttempt; next != nil && time.Until(*next) > 200*time.Millisecond {
@@ -86,23 +115,25 @@ func (c *cell) awaitLink() {
 }
 
 func (c *cell) freezeBroker() {
-	c.linked = c.tap.linked()
+	c.note()
 	c.broker.Freeze()
 	c.cuts++
 }
 
 // thawBroker lets it go on, every other time only when the gateway has given it up.
 func (c *cell) thawBroker() {
-	if c.cuts%2 == 1 {
-		c.awaitLink()
-	} else {
+	if c.cuts%2 == 0 {
 		moment(odd(c.rng, 50*time.Millisecond))
+		c.broker.Thaw()
+		return
 	}
+	c.awaitDial("another attempt", func() bool { return c.tap.dialed() > c.dialed })
 	c.broker.Thaw()
+	c.awaitLink()
 }
 
 func (c *cell) stopBroker() {
-	c.linked = c.tap.linked()
+	c.note()
 	c.broker.Stop()
 	c.cuts++
 }

@@ -200,8 +200,8 @@ func (p *tap) fail(how func(*tapped)) {
 	}
 }
 
-// linked is how many links there were until now.
-func (p *tap) linked() int {
+// dialed is how many links there were until now, perhaps without an answer.
+func (p *tap) dialed() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.count
