@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -98,7 +99,21 @@ type testStore struct {
 	onOpen func() error
 	onSync func() error
 	onWrit func(persistence.Commit) error
+
+	opening sync.Mutex // held while a queue is opened
+	dead    bool       // see kill
 }
+
+// kill is the death of the process that uses s: what it leaves is the store of the
+// next one. Nothing is opened in s any more.
+func (s *testStore) kill() *testStore {
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	s.dead = true
+	return &testStore{Store: s.Kill()}
+}
+
+var errDead = errors.New("the process is dead")
 
 func newTestStore() *testStore { return &testStore{Store: memory.New(memory.Options{})} }
 
@@ -112,6 +127,11 @@ func (s *testStore) opener(name string) func(context.Context) (persistence.Queue
 			if err := hook(); err != nil {
 				return nil, err
 			}
+		}
+		s.opening.Lock()
+		defer s.opening.Unlock()
+		if s.dead {
+			return nil, errDead
 		}
 		q, err := s.Store.Open(ctx, name)
 		if err != nil {

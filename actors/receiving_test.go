@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -216,8 +215,7 @@ func (h *receivingHouse) start() {
 func (h *receivingHouse) die() {
 	dead, once := h.dead, h.once
 	once.Do(func() {
-		h.store.set(func(s *testStore) { s.onOpen = func() error { return errors.New("the process is dead") } })
-		h.store = &testStore{Store: h.store.Kill()}
+		h.store = h.store.kill()
 		close(dead)
 	})
 }
