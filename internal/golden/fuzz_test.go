@@ -17,8 +17,9 @@ func FuzzSession(f *testing.F) {
 		"accccmbbbb", "cccmbcccmbcccmbbbb", // links end
 		"cccckbbccckbbcccckb", "ccccpbbcccpbbccccpb", // processes and machines die
 		"ccccbbbblccccbbl", "ccccbbblmccbbk", // answers come in another order, sessions get lost
-		"ddddcccxmdddbbbxkb",   // cleared in flight
-		"aabbccgbbccmgbbccgkb", // nonsense
+		"ddddcccxmdddbbbxkb",                        // cleared in flight
+		"aabbccgbbccmgbbccgkb",                      // nonsense
+		"cccbbAcccbbBbbCcccbbDaabbEbbFcccccbbGmbbb", // settings and brokers change
 		"ccccccccccccccccccccbbbbbbbbbbbbbbbbbbbbkbbbbbbbbbbbbbbbbbbbbkbbbbbb",
 	} {
 		f.Add([]byte(seed))
@@ -59,7 +60,9 @@ func steps(seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, 1))
 	list := make([]byte, 20+r.IntN(200))
 	for i := range list {
-		list[i] = byte('a' + r.IntN(26))
+		if list[i] = byte('a' + r.IntN(26)); r.IntN(8) == 0 {
+			list[i] = byte('A' + r.IntN(changes))
+		}
 	}
 	return list
 }
@@ -77,6 +80,7 @@ func play(t *testing.T, steps []byte, configure ...string) *model {
 		b.step(s, step, byte(i))
 		synctest.Wait()
 	}
+	s.rt.Connection("gw").Resume()
 	b.orderly()
 	pending := func() uint64 { return s.rt.Connection("gw").Status().Outgoing.Pending }
 	for waited := time.Duration(0); pending() > 0 && waited < longest; waited += time.Second {

@@ -17,13 +17,14 @@ var update = flag.Bool("update", false, "write what happens into testdata/*.txt"
 // the YAML that its connection has.
 //
 //	start | stop | kill | power cut            the process; kill leaves what was written, a power cut what was synced
-//	configure KEY: VALUE                       for the next start, as | is
+//	configure KEY: VALUE                       for the next start or reload, as | is
 //	dials                                      time goes on until it has dialed
 //	accept [present] | refuse CODE             the answer to CONNECT
 //	greet                                      accepts it, and after the clean session that it began with the next one
 //	< PACKET… | hang up                        what the broker says, all in one segment; see packet_test.go
 //	serve N | served                           the broker acknowledges N messages, of which nothing is noted; it has
 //	publish QOS TOPIC PAYLOAD… | N*PAYLOAD     by the library, each when the one before is stored
+//	reload KEY: VALUE                          at once, as configure
 //	clear | pause | resume | time DURATION | status
 func TestConversations(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")

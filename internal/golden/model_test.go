@@ -26,6 +26,7 @@ type model struct {
 	open    map[uint16]bool // QoS 2: ids without PUBREL
 	owed    [][]byte        // answers
 	prompt  bool            // it answers at once
+	limit   int             // ids that may be open; beyond that it hangs up; 0: no bound
 
 	published int          // by the gateway's user
 	qos       []byte       // of each
@@ -132,6 +133,11 @@ func (b *model) takesPublish(first byte, body []byte) {
 			}
 			return
 		}
+		if b.limit > 0 && len(b.open) > b.limit { // as mosquitto does
+			delete(b.open, number)
+			b.hangUp()
+			return
+		}
 	}
 	b.arrived = append(b.arrived, n)
 }
@@ -183,7 +189,7 @@ func (b *model) hangUp() {
 func (b *model) orderly() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.prompt = true
+	b.prompt, b.limit = true, 0
 	b.hangUp()
 }
 
@@ -191,6 +197,11 @@ func (b *model) orderly() {
 func (b *model) step(s *story, step, salt byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if step >= 'A' && step <= 'Z' {
+		b.tells("%c", step)
+		b.change(s, (step-'A')%changes, salt)
+		return
+	}
 	op := (step - 'a') % 26
 	b.tells("%c", 'a'+op)
 	switch op {
@@ -235,6 +246,46 @@ func (b *model) step(s *story, step, salt byte) {
 	case 25:
 		b.unlocked(func() { s.happens("time", fmt.Sprintf("%dms", salt)) })
 	}
+}
+
+// changes is how many kinds of change there are.
+const changes = 7
+
+// change lets an operator, or the broker's, change something.
+func (b *model) change(s *story, op, salt byte) {
+	switch op {
+	case 0:
+		b.reload(s, fmt.Sprintf("qos2_window: %d", 1+salt%5))
+	case 1:
+		b.reload(s, fmt.Sprintf("window: %d", 1+salt%7))
+	case 2:
+		b.reload(s, fmt.Sprintf("client_id: gw%d", salt%3))
+	case 3:
+		b.unlocked(func() { s.rt.Connection("gw").Pause() })
+	case 4:
+		b.unlocked(func() { s.rt.Connection("gw").Resume() })
+	case 5:
+		b.limit = int(salt % 4)
+	case 6: // it starts again with half of what it knew
+		b.hangUp()
+		for id := range b.open {
+			if id%2 == uint16(salt%2) {
+				delete(b.open, id)
+			}
+		}
+		for _, n := range b.arrived {
+			b.excused[n] = true
+		}
+	}
+}
+
+func (b *model) reload(s *story, line string) {
+	s.configure(line)
+	b.unlocked(func() {
+		if _, err := s.rt.Reload(b.t.Context(), s.parsed()); err != nil {
+			b.errorf("reload with %s: %v", line, err)
+		}
+	})
 }
 
 // unlocked does something during which the gateway may speak.

@@ -133,6 +133,10 @@ func (s *story) happens(verb, rest string) {
 		s.dies(s.store.Kill())
 	case "power":
 		s.dies(s.store.PowerCut(rand.New(rand.NewPCG(1, 2))))
+	case "reload":
+		s.configure(rest)
+		_, err := s.rt.Reload(ctx, s.parsed())
+		s.did(err)
 	case "publish":
 		s.publish(strings.Fields(rest))
 	case "clear":
@@ -162,15 +166,22 @@ func because(err error) string {
 	return ": " + err.Error()
 }
 
-func (s *story) start() {
+// parsed is the configuration.
+func (s *story) parsed() config.Config {
 	s.t.Helper()
 	text := "connections:\n  gw:\n    " + strings.Join(s.yaml, "\n    ")
 	cfg, err := yaml.Parse("conversation", []byte(text), func(string) (string, bool) { return "", false })
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return cfg
+}
+
+func (s *story) start() {
+	s.t.Helper()
+	var err error
 	s.rt, err = runtime.Open(s.t.Context(), runtime.Options{
-		Config: cfg, Durable: s.store, Volatile: memory.New(memory.Options{}),
+		Config: s.parsed(), Durable: s.store, Volatile: memory.New(memory.Options{}),
 		Dialer: func(c config.Connection) (broker.Dialer, error) {
 			return &mqtt.Dialer{Network: func(ctx context.Context) (broker.Conn, error) { return s.dial(ctx, c.Broker) }}, nil
 		},
