@@ -70,6 +70,7 @@ type ConnectOptions struct {
 	Protocol     Protocol
 	Bridge       bool // say with bit 7 of the protocol level that this is a bridge, as mosquitto's do: it keeps retain flags, and sends nothing back
 	MaxPacket    int  // largest packet that is read whole, in bytes, 0: 8 MiB; what is longer is read past and told as Oversized
+	MaxPayload   int  // of a message, in bytes, 0: whatever MaxPacket lets through; one with more is told as Oversized
 }
 
 // Protocol is a version of MQTT, as its protocol level [MQTT-3.1.2.2].
@@ -169,5 +170,5 @@ type InboundKind uint8
 const (
 	Message   InboundKind = iota
 	Release               // PUBREL for ID
-	Oversized             // a PUBLISH above MaxPacket was read past; Message has its topic (unless that alone was too long), QoS and Retain, no payload
+	Oversized             // a PUBLISH above MaxPacket or MaxPayload was read past; Message has its topic (unless that alone was too long), QoS and Retain, no payload
 )

@@ -13,8 +13,8 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// A client that subscribes each time it connects, and is gone before it has read what
-// is retained, does not have that stored for it as many times.
+// A client that subscribes each time it connects, and has not read what is retained
+// when it is gone, does not have that stored for it as many times.
 func TestRetainedMessagesDoNotPileUp(t *testing.T) {
 	h := openHouse(t, memory.New(memory.Options{}), func(c *config.Config) { c.Local.Window = 10 })
 	const topics, visits = 200, 10
@@ -27,11 +27,8 @@ func TestRetainedMessagesDoNotPileUp(t *testing.T) {
 		for first := byte(0); first != 0x90; {
 			first, _ = c.read()
 		}
+		h.pendingFrom(topics/2, 2*topics) // it need not read anything for that
 		h.hangUp(c)
-	}
-	all := h.rt.Status()
-	if n := all[len(all)-1].Outgoing.Pending; n > 3*topics {
-		t.Errorf("%d are stored for it", n)
 	}
 	c := h.connectKept("c", true)
 	c.send(subscribePacket(mqtt311, 9, "r/#", 1))

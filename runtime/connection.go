@@ -150,6 +150,7 @@ func (c *Connection) connectOptions(ctx context.Context) (broker.ConnectOptions,
 		Will:         will,
 		Protocol:     broker.Protocol(cfg.Protocol.Level()),
 		MaxPacket:    int(c.rt.config.MaxMessageSize) + types.MaxTopic + 16,
+		MaxPayload:   int(c.rt.config.MaxMessageSize),
 	}, nil
 }
 

@@ -103,15 +103,20 @@ func receivedAgain(t *testing.T, h Harness) {
 
 func oversized(t *testing.T, h Harness) {
 	o := h.options("sub")
-	o.MaxPacket = 1000
+	o.MaxPacket, o.MaxPayload = 1000, 500
 	sub, pub := h.dial(t, o), h.clean(t, "pub")
 	sub.subscribe("t/#", 1)
 	const size = 100_000
 	large := types.Message{Topic: "t/large", QoS: 1, Payload: make([]byte, size)}
-	pub.publish(1, message("t/small", 1, "before"), large, message("t/small", 1, "after"))
-	in := sub.received(3)
-	if string(in[0].Message.Payload) != "before" || string(in[2].Message.Payload) != "after" {
-		t.Errorf("around it: %+v and %+v", in[0], in[2])
+	fits := types.Message{Topic: "t/fits", QoS: 1, Payload: make([]byte, 500)}
+	above := types.Message{Topic: "t/above", QoS: 1, Payload: make([]byte, 501)}
+	pub.publish(1, message("t/small", 1, "before"), large, message("t/small", 1, "after"), fits, above)
+	in := sub.received(5)
+	if string(in[0].Message.Payload) != "before" || string(in[2].Message.Payload) != "after" || len(in[3].Message.Payload) != 500 {
+		t.Errorf("around it: %+v, %+v and %+v", in[0], in[2], in[3])
+	}
+	if p := in[4]; p.Kind != broker.Oversized || p.Size != 501 || p.ID == 0 || p.Message.Topic != above.Topic || p.Message.Payload != nil {
+		t.Errorf("with too large a payload: %+v", p)
 	}
 	past := in[1]
 	if past.Kind != broker.Oversized || past.ID == 0 || past.Size != size || past.Message.Topic != large.Topic || past.Message.QoS != 1 || past.Message.Payload != nil {

@@ -30,11 +30,11 @@ func (l *link) resume() {
 // inbound is how a delivery arrives.
 func (l *link) inbound(d *delivery, dup bool) broker.Inbound {
 	in := broker.Inbound{Kind: broker.Message, ID: d.id, Dup: dup, Message: d.message}
-	limit := l.options.MaxPacket
+	limit, most, size := l.options.MaxPacket, l.options.MaxPayload, len(d.message.Payload)
 	head := 2 + len(d.message.Topic) + 2
-	if limit > 0 && head+len(d.message.Payload) > limit {
-		in.Kind, in.Size, in.Message.Payload = broker.Oversized, len(d.message.Payload), nil
-		if head > limit {
+	if limit > 0 && head+size > limit || most > 0 && size > most {
+		in.Kind, in.Size, in.Message.Payload = broker.Oversized, size, nil
+		if limit > 0 && head > limit {
 			in.Message.Topic = ""
 		}
 	}

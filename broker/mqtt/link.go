@@ -20,6 +20,7 @@ type link struct {
 	buffers *sync.Pool
 	log     *slog.Logger
 
+	maxPayload   int // of a message that is told; 0: any
 	writeTimeout time.Duration
 	closeTimeout time.Duration
 
@@ -51,6 +52,7 @@ func (d *Dialer) newLink(conn broker.Conn, in *frames, o broker.ConnectOptions, 
 		conn:         conn,
 		in:           in,
 		buffers:      &d.buffers,
+		maxPayload:   o.MaxPayload,
 		log:          d.Logger,
 		writeTimeout: positive(d.WriteTimeout, defaultWriteTimeout),
 		closeTimeout: positive(d.CloseTimeout, defaultCloseTimeout),

@@ -70,6 +70,9 @@ func (l *link) add(b *batch, packet any) error {
 		if p.Kind == broker.Oversized && len(p.Message.Topic) > l.in.max {
 			p.Message.Topic = ""
 		}
+		if n := len(p.Message.Payload); l.maxPayload > 0 && n > l.maxPayload {
+			p.Kind, p.Size, p.Message.Payload = broker.Oversized, n, nil
+		}
 		b.received = append(b.received, p)
 	case broker.Subscribed:
 		if err := l.answered(p.ID, len(p.Codes)); err != nil {
