@@ -157,9 +157,15 @@ func linked(t testing.TB, rt *runtime.Runtime) {
 // S6.1, S6.2: what one broker sends is relayed to the other, in order, at QoS 1,
 // and not to connections that do not ask for it.
 func TestRelay(t *testing.T) {
+	for _, stored := range []config.Switch{config.Off, config.On} {
+		t.Run(fmt.Sprint("stored on the way: ", stored), func(t *testing.T) { testRelay(t, config.Persist{Incoming: stored}) })
+	}
+}
+
+func testRelay(t *testing.T, persist config.Persist) {
 	a, b := mosquitto.Start(t), mosquitto.Start(t)
 	db := open(t, mqttdb.Config{DataDir: t.TempDir(), Connections: []mqttdb.ConnectionConfig{
-		{Name: "a", Broker: "mqtt://" + a.Addr(), Subscribe: []config.Subscribe{{Topic: "up/#", LocalPrefix: "a/"}}},
+		{Name: "a", Broker: "mqtt://" + a.Addr(), Persist: persist, Subscribe: []config.Subscribe{{Topic: "up/#", LocalPrefix: "a/"}}},
 		{Name: "b", Broker: "mqtt://" + b.Addr(), Forward: []config.Forward{{Topic: "up/#", LocalPrefix: "a/", RemotePrefix: "site/", Relay: true}}},
 		{Name: "c", Broker: "mqtt://" + b.Addr(), Forward: []config.Forward{{Topic: "#", RemotePrefix: "wrong/"}}},
 	}})

@@ -10,6 +10,10 @@ import (
 
 func (a *consumers) join(m Join) {
 	c := a.byName[m.Name]
+	if a.isEstablished(m.Name) && (c == nil || m.Clean) {
+		m.Reply.answer(Joined{}, errEnded)
+		return
+	}
 	if c != nil && m.Clean {
 		a.end(c)
 		c = nil
@@ -41,7 +45,7 @@ func (a *consumers) join(m Join) {
 	c.start()
 	c.fixed = c.fixedBytes()
 	a.measure(c)
-	answer := Joined{Token: c.token, Present: present, Subscriptions: c.subscriptions(), State: c.state}
+	answer := Joined{Token: c.token, Store: a.store, Present: present, Subscriptions: c.subscriptions(), State: c.state}
 	if present {
 		a.soil(c)
 		a.answerJoin(m, c, answer)
@@ -115,7 +119,9 @@ func (a *consumers) leave(m Leave) {
 	a.measure(c)
 	c.left = a.config.Clock.Now()
 	a.soil(c)
-	a.expireLater(c, c.expiry)
+	if !a.isEstablished(c.name) {
+		a.expireLater(c, c.expiry)
+	}
 	a.config.Changed()
 }
 

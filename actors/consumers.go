@@ -38,6 +38,11 @@ type ConsumersConfig struct {
 	Name  string // "<connection>/consumers"
 	Queue *Queue // nobody else may be attached to it
 
+	// Established says which consumers there are from the start, see Establish;
+	// Named begins the names of the others. Without either all are others.
+	Established []Established
+	Named       string
+
 	Changed func()       // called when the status changed; must not block. nil: nobody is told
 	Clock   Clock        // nil: the real one
 	Logger  *slog.Logger // nil: none
@@ -75,7 +80,7 @@ func SpawnConsumers(s *System, c ConsumersConfig) (*Consumers, error) {
 	}
 	c.Logger = c.Logger.With("queue", c.Queue.Name())
 	h := &Consumers{}
-	k := &consumersKeeper{config: c, handle: h}
+	k := &consumersKeeper{config: c, handle: h, established: c.Established}
 	ref, err := spawn(s, c.Name, func(self Ref[ConsumersMessage]) role[ConsumersMessage] {
 		k.life++
 		return &consumers{consumersKeeper: k, self: self}
@@ -94,6 +99,8 @@ type consumersKeeper struct {
 	life   uint64
 	joins  uint64
 	reads  uint64 // how often the stored consumers were asked for
+
+	established []Established
 }
 
 // giveBack answers for what the actor will never come to.
@@ -103,6 +110,8 @@ func (k *consumersKeeper) giveBack(m ConsumersMessage, err error) {
 		m.Reply.answer(Joined{}, err)
 	case Remove:
 		m.Reply.answer(false, err)
+	case Establish:
+		m.Reply.answer(Noted{}, err)
 	case Subscribe:
 		m.Reply.answer(nil, err)
 	case Unsubscribe:
@@ -130,6 +139,7 @@ type consumers struct {
 	distributing
 	settlement
 	sweeping
+	letters letters
 }
 
 var _ role[ConsumersMessage] = (*consumers)(nil)
@@ -143,6 +153,13 @@ func (a *consumers) started() {
 
 func (a *consumers) receive(m ConsumersMessage) {
 	switch m := m.(type) {
+	case Establish:
+		a.established = m.List
+		if !a.loaded {
+			a.putOff(m)
+			return
+		}
+		a.establish(m)
 	case Join, Remove:
 		if !a.loaded {
 			a.putOff(m)
@@ -200,6 +217,8 @@ func (a *consumers) handleLate(m ConsumersMessage) {
 		a.join(m)
 	case Remove:
 		a.remove(m)
+	case Establish:
+		a.establish(m)
 	}
 }
 
@@ -226,6 +245,7 @@ func (a *consumers) read(m Opened) {
 		a.config.Logger.Warn("the queue is another one: its sessions are read anew")
 		a.endAll(types.ErrInterrupted)
 		a.settlement = settlement{armed: a.armed, narrowed: make(map[*consumer]bool)} // these numbers mean nothing any more
+		a.letters = letters{}
 	}
 	a.loaded, a.store = false, m.Store
 	a.handle.index.clear()
@@ -244,9 +264,11 @@ func (a *consumers) load(m consumersRead) {
 	a.handle.index.clear()
 	a.bytes, a.distributing = 0, distributing{head: m.last, last: max(a.last, m.last)}
 	a.settlement, a.sweeping = settlement{armed: a.armed, narrowed: make(map[*consumer]bool)}, sweeping{}
+	a.letters = letters{}
 	for _, mark := range m.marks.List {
 		a.loadMark(mark)
 	}
+	a.findEstablished()
 	now := a.config.Clock.Now()
 	for name, c := range a.byName {
 		if c.filters == nil { // else its client would not learn that it has to subscribe again
@@ -258,6 +280,7 @@ func (a *consumers) load(m consumersRead) {
 	}
 	a.handle.index.complete() // not before: what nobody wants is not stored
 	a.loaded = true
+	a.dropLetters()
 	a.sweep()
 	early := a.early
 	a.early = nil
@@ -277,6 +300,8 @@ func (a *consumers) loadMark(mark persistence.Mark) {
 		err = a.named(name).define(mark.Value)
 	} else if name, ok := strings.CutPrefix(mark.Key, cursorMark); ok {
 		err = a.named(name).place(mark.Value)
+	} else if mark.Key == lettersMark {
+		a.letters, err = readLetters(mark.Value)
 	}
 	if err != nil {
 		a.config.Logger.Error("a stored session cannot be read", "error", err)
@@ -312,7 +337,9 @@ func (a *consumers) restore(c *consumer, now time.Time) {
 		away = 0
 	}
 	c.left = now.Add(-away)
-	a.expireLater(c, c.expiry-away)
+	if !a.isEstablished(c.name) {
+		a.expireLater(c, c.expiry-away)
+	}
 }
 
 // unknownSuspects stands for as many as may be in flight; Join says how many that

@@ -279,7 +279,7 @@ func TestConsumersAreRestored(t *testing.T) {
 	mustPut(t, d.queue, "t", 6)
 	r.payloads(t, 4)
 	if _, err := Ask(soon(t), d.Ref, func(reply Reply[Noted]) ConsumersMessage {
-		return Acknowledge{token, []types.Seq{2}, []byte("state"), reply}
+		return Acknowledge{Consumer: token, Done: []types.Seq{2}, State: []byte("state"), Reply: reply}
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -85,13 +85,24 @@ type (
 		Reply    Reply[[]bool]
 	}
 
+	// Establish says which consumers there are to be, joined or not, beside those
+	// whose names begin with ConsumersConfig.Named: they do not expire. Those that
+	// are new get what is stored from now on, as those that stay do by filters that
+	// are new; those that are not in the list end. Answer, when that is recorded, as
+	// what ConsumersConfig said is then.
+	Establish struct {
+		List  []Established
+		Reply Reply[Noted]
+	}
+
 	// Acknowledge says what the consumer is done with, and what State it is in.
 	// It is recorded soon and not synced for its own sake, or, if somebody waits
-	// for Reply, synced and answered. Done and State are recorded together.
+	// for Reply, synced and answered. All of it is recorded together.
 	Acknowledge struct {
 		Consumer Token
 		Done     []types.Seq
-		State    []byte // opaque, kept for the next Join; nil: as it was
+		Dead     []Letter // it is done with these, too, but cannot take them
+		State    []byte   // opaque, kept for the next Join; nil: as it was
 		Reply    Reply[Noted]
 	}
 
@@ -128,7 +139,8 @@ type Token struct {
 // Joined answers Join.
 type Joined struct {
 	Token         Token
-	Present       bool // there was such a consumer
+	Store         persistence.StoreID // whose numbers are delivered
+	Present       bool                // there was such a consumer
 	Subscriptions []Subscription
 	State         []byte
 }
@@ -138,6 +150,7 @@ func (Leave) consumersMessage()           {}
 func (Remove) consumersMessage()          {}
 func (Subscribe) consumersMessage()       {}
 func (Unsubscribe) consumersMessage()     {}
+func (Establish) consumersMessage()       {}
 func (Acknowledge) consumersMessage()     {}
 func (Available) consumersMessage()       {}
 func (Opened) consumersMessage()          {}

@@ -201,7 +201,7 @@ func (a *queue) changeHeight(c *persistence.Commit, source string, h height, the
 	if there {
 		c.Marks = append(c.Marks, h.mark(source))
 	} else {
-		c.Marks = append(c.Marks, persistence.Mark{Key: sourceMark + source})
+		c.Marks = append(c.Marks, persistence.Mark{Key: SourceMark + source})
 	}
 	a.undo = append(a.undo, func() { o.setHeight(source, before, was) })
 	o.setHeight(source, h, there)

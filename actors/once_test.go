@@ -286,7 +286,7 @@ func TestSourcesThatAreGoneAreForgotten(t *testing.T) {
 	attend("stays")
 	repeats("returns", true)
 	repeats("stays", true)
-	if got := len(marksOf(t, q, sourceMark)); got != 2 {
+	if got := len(marksOf(t, q, SourceMark)); got != 2 {
 		t.Errorf("%d marks", got)
 	}
 	repeats("goes", false)

@@ -256,8 +256,8 @@ func TestUnreadableOrigins(t *testing.T) {
 	q, _ := startQueue(t, newTestSystem(t), s, nil)
 	noteThat(t, q, Note{Marks: []persistence.Mark{
 		mark(OpenMark, "1"), mark(OpenMark+"short", "\x01aaaaaaaa\x01"), mark(OpenMark+strings.Repeat("k", 18), "\x01aaaaaaa"),
-		mark(OpenMark+strings.Repeat("l", 18), "\x02aaaaaaaa\x01"), mark(sourceMark+"a", ""), mark(sourceMark+"b", "\x01\x80"),
-		mark(sourceMark+"c", "\x01\x05\x00more"), mark(sourceMark+"d", "\x01\x05\x00"),
+		mark(OpenMark+strings.Repeat("l", 18), "\x02aaaaaaaa\x01"), mark(SourceMark+"a", ""), mark(SourceMark+"b", "\x01\x80"),
+		mark(SourceMark+"c", "\x01\x05\x00more"), mark(SourceMark+"d", "\x01\x05\x00"),
 	}})
 	after := killed(s)
 	o := &origins{}

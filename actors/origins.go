@@ -21,7 +21,7 @@ import (
 //	source/<source>                                    1  highest  gone: Unix ms, or 0
 const (
 	OpenMark   = "origin/" // begins the keys of exchanges that are open
-	sourceMark = "source/"
+	SourceMark = "source/"
 
 	originVersion = 1
 )
@@ -114,13 +114,13 @@ func (o *origins) load(q persistence.Queue) (errs []error) {
 		}
 		o.setOpen(source, id, open, true)
 	}
-	for key, value := range q.Marks(sourceMark) {
+	for key, value := range q.Marks(SourceMark) {
 		h, err := readHeight(value)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("mark %q: %w", key, err))
 			continue
 		}
-		o.heights[strings.TrimPrefix(key, sourceMark)] = h
+		o.heights[strings.TrimPrefix(key, SourceMark)] = h
 	}
 	return errs
 }
@@ -208,7 +208,7 @@ func readOpen(key string, value []byte) (source SourceKey, id uint16, open openO
 
 func (h height) mark(source string) persistence.Mark {
 	b := binary.AppendUvarint([]byte{originVersion}, h.highest)
-	return persistence.Mark{Key: sourceMark + source, Value: binary.AppendUvarint(b, uint64(h.gone))}
+	return persistence.Mark{Key: SourceMark + source, Value: binary.AppendUvarint(b, uint64(h.gone))}
 }
 
 func readHeight(value []byte) (height, error) {

@@ -37,7 +37,11 @@ func (a *consumers) soil(c *consumer) {
 
 // leftover settles a message that is stored and belongs to nobody.
 func (a *consumers) leftover(seq types.Seq) {
-	a.done[types.Dropped].Add(rangeOf(seq))
+	if a.letters.isLetter(seq) {
+		a.done[types.Dead].Add(rangeOf(seq))
+	} else {
+		a.done[types.Dropped].Add(rangeOf(seq))
+	}
 	a.arm()
 }
 
@@ -52,16 +56,11 @@ func (a *consumers) acknowledge(m Acknowledge) {
 		a.soil(c)
 	}
 	for _, seq := range m.Done {
-		g, ok := c.acknowledge(seq)
-		if !ok {
-			continue
-		}
-		a.outstanding--
-		if a.needed(seq, g) {
-			a.soil(c)
-		} else {
-			a.done[types.Sent].Add(rangeOf(seq))
-		}
+		a.finish(c, seq)
+	}
+	if err := a.setAside(c, m.Dead); err != nil {
+		m.Reply.answer(Noted{}, err)
+		m.Reply = nil
 	}
 	a.widen(c)
 	a.measure(c)
@@ -70,6 +69,23 @@ func (a *consumers) acknowledge(m Acknowledge) {
 	}
 	a.arm()
 	a.fetchFor(c)
+}
+
+// finish notes that c is done with a message.
+func (a *consumers) finish(c *consumer, seq types.Seq) {
+	g, ok := c.acknowledge(seq)
+	if !ok {
+		return
+	}
+	a.outstanding--
+	switch {
+	case a.needed(seq, g):
+		a.soil(c)
+	case a.letters.isLetter(seq):
+		a.done[types.Dead].Add(rangeOf(seq))
+	default:
+		a.done[types.Sent].Add(rangeOf(seq))
+	}
 }
 
 // needed says whether somebody has still to acknowledge a message that one
@@ -92,10 +108,18 @@ func (a *consumers) flush() {
 	s := Settle{Store: a.store}
 	for reason := range a.done {
 		for _, r := range a.done[reason] {
-			s.Done = append(s.Done, persistence.Done{Range: r, Reason: types.Reason(reason)})
 			a.unsettled[reason].Add(r)
+			if reason == int(types.Dead) {
+				s.Done = a.letters.withCauses(s.Done, r)
+				continue
+			}
+			s.Done = append(s.Done, persistence.Done{Range: r, Reason: types.Reason(reason)})
 		}
 		a.done[reason] = a.done[reason][:0]
+	}
+	if a.letters.dirty {
+		a.letters.dirty = false
+		s.Marks = append(s.Marks, a.letters.mark())
 	}
 	for _, c := range a.dirty {
 		c.dirty = false
@@ -129,6 +153,9 @@ func (a *consumers) flush() {
 func (a *consumers) recorded(done []persistence.Done) {
 	for _, d := range done {
 		a.unsettled[d.Reason].Remove(d.Range)
+		if d.Reason == types.Dead {
+			a.posted(d.Range)
+		}
 	}
 }
 
@@ -138,6 +165,9 @@ func (a *consumers) settled(m Settled) {
 		for _, r := range m.Done {
 			a.unsettled[reason].Remove(r)
 		}
+	}
+	for _, r := range m.Done {
+		a.posted(r)
 	}
 }
 
@@ -158,6 +188,7 @@ func (a *consumers) tellAgain() {
 		marks = append(marks, a.identity(c)...)
 		a.soil(c)
 	}
+	a.letters.dirty = a.letters.dirty || len(a.letters.causes) > 0
 	if len(marks) > 0 {
 		a.config.Queue.Tell(Settle{Marks: marks, Store: a.store})
 	}

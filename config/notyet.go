@@ -21,9 +21,7 @@ func gaps() []gap {
 		{"http.allowed_hosts", "", "none"},
 		{"http.tls", "", "none"},
 		{"connections.*.protocol", "5", "3.1.1"},
-		{"connections.*.persist.incoming", "", "false"},
 		{"connections.*.forward[].ttl", "", "0s"},
-		{"connections.*.subscribe[].qos", "2", "1"},
 		{"connections.*.limits", "", "none, and min_free_disk 64MiB"},
 		{"connections.*.keep_sent", "", "0s"},
 	}

@@ -18,9 +18,7 @@ func TestNotYet(t *testing.T) {
 		{"http.allowed_hosts", func(c *Config, conn *Connection) { c.HTTP.AllowedHosts = []string{"gw"} }},
 		{"http.tls", func(c *Config, conn *Connection) { c.HTTP.TLS = ServerTLS{CertFile: "c", KeyFile: "k"} }},
 		{"connections.cloud.protocol", func(c *Config, conn *Connection) { conn.Protocol = MQTT5 }},
-		{"connections.cloud.persist.incoming", func(c *Config, conn *Connection) { conn.Persist.Incoming = On }},
 		{"connections.cloud.forward[0].ttl", func(c *Config, conn *Connection) { conn.Forward = []Forward{{Topic: "a", TTL: 1}} }},
-		{"connections.cloud.subscribe[0].qos", func(c *Config, conn *Connection) { conn.Subscribe = []Subscribe{{Topic: "a", QoS: QoS2}} }},
 		{"connections.cloud.limits", func(c *Config, conn *Connection) { conn.Limits.Outgoing.MinFreeDisk = None }},
 		{"connections.cloud.keep_sent", func(c *Config, conn *Connection) { conn.KeepSent = time.Hour }},
 	}

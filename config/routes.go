@@ -91,6 +91,27 @@ func (r *Routes) Relays(m types.Message) (Forwarded, bool) {
 	return r.first(m, func(f *Forward) bool { return f.Relay })
 }
 
+// RelayFilters returns the filters of the local topics that entries with Relay
+// select.
+func (r *Routes) RelayFilters() []string {
+	var list []string
+	for i, f := range r.forward {
+		if r.connection.Forward[i].Relay {
+			list = append(list, f.filter)
+		}
+	}
+	return list
+}
+
+// LocalFilters returns the filters of the local topics that Delivers maps to.
+func (r *Routes) LocalFilters() []string {
+	var list []string
+	for _, s := range r.connection.Subscribe {
+		list = append(list, s.LocalPrefix+s.Topic)
+	}
+	return list
+}
+
 // first applies the first entry of Forward that counts and matches.
 func (r *Routes) first(m types.Message, counts func(*Forward) bool) (Forwarded, bool) {
 	for i, f := range r.forward {

@@ -13,7 +13,7 @@ func (c *Connection) accept(m types.Message) (types.Message, bool) { return c.ro
 // store stores a message that came from the broker of c in every queue that it
 // belongs to (S2.4); see actors.InboundConfig.
 func (c *Connection) store(m types.Message, number uint64, done func(error), room func()) bool {
-	return c.rt.route(c, []Passage{{Message: m, Origin: types.Origin{Source: c.source, ID: number}, Done: done}}, room) == 1
+	return c.rt.route(way{from: c}, []Passage{{Message: m, Origin: types.Origin{Source: c.source, ID: number}, Done: done}}, room) == 1
 }
 
 // refusalPause is how long nothing is logged of a connection that takes no

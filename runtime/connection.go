@@ -61,11 +61,13 @@ func (c *Connection) Name() string { return c.name }
 // startQueues starts the queues of c, and not yet what dials. It fails if a store
 // is not ours to open; any other trouble of the store is left to the queue, which
 // tries again. What was started all the same is to be stopped then.
-func (c *Connection) startQueues(ctx context.Context, s *settings) error {
+//
+// all are the connections that there are going to be.
+func (c *Connection) startQueues(ctx context.Context, s *settings, all []config.Connection) error {
 	if err := c.startQueue(ctx, s); err != nil {
 		return err
 	}
-	return c.startIncoming(ctx, s)
+	return c.startIncoming(ctx, s, all)
 }
 
 // startQueue starts the outgoing queue.

@@ -126,17 +126,17 @@ func (a *answers) answer(_ actors.Noted, err error) {
 }
 
 const (
-	// sweepEvery is how often exchanges of clients are looked for that will not
-	// come back.
+	// sweepEvery is how often those are looked for who will not come back, of whom
+	// queues remember something.
 	sweepEvery = time.Hour
 
 	// sweepStep is how many sources are ended in one commit, at most.
 	sweepStep = 50
 )
 
-// sweepExchanges ends, once now and then, the exchanges of clients whose session
-// has expired, until the runtime ends.
-func (rt *Runtime) sweepExchanges() {
+// sweepSources ends, once now and then, the exchanges of clients whose session
+// has expired, and says which incoming queues are there, until the runtime ends.
+func (rt *Runtime) sweepSources() {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		<-rt.ending
@@ -145,6 +145,7 @@ func (rt *Runtime) sweepExchanges() {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for {
+		rt.attend()
 		if err := rt.sweepOnce(ctx); err != nil && ctx.Err() == nil {
 			rt.o.Logger.Warn("what sessions that have expired left behind is still there", "error", err)
 		}
@@ -158,6 +159,9 @@ func (rt *Runtime) sweepExchanges() {
 
 // sweepOnce ends the exchanges of clients that have no session any more.
 func (rt *Runtime) sweepOnce(ctx context.Context) error {
+	if rt.local.broker == nil {
+		return nil
+	}
 	l := rt.enter()
 	sources := make(map[*actors.Queue][]actors.SourceKey)
 	for _, q := range rt.publishedTo(l) { // before the sessions: each of these has had one

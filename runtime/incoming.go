@@ -15,11 +15,12 @@ import (
 type incoming struct {
 	queue     *actors.Queue     // nil: nothing is stored
 	consumers *actors.Consumers // who gets what is in it
+	pumps     pumps
 }
 
 // startIncoming starts the incoming queue of c and its consumers, if there are to
 // be any; see startQueues.
-func (c *Connection) startIncoming(ctx context.Context, s *settings) error {
+func (c *Connection) startIncoming(ctx context.Context, s *settings, all []config.Connection) error {
 	if s.Persist.Incoming != config.On {
 		return nil
 	}
@@ -47,13 +48,18 @@ func (c *Connection) startIncoming(ctx context.Context, s *settings) error {
 	}
 	c.incoming.consumers, err = actors.SpawnConsumers(rt.system, actors.ConsumersConfig{
 		Name: s.Name + "/consumers", Queue: q, Changed: rt.board.changed, Logger: rt.o.Logger,
+		Established: established(s.Name, all), Named: namedConsumer,
 	})
-	return errors.Join(err, ctx.Err())
+	if err != nil {
+		return err
+	}
+	c.establish(ctx, all) // before anything is stored, or it would not be for them
+	return ctx.Err()
 }
 
 // stop ends the actors, with all they were given.
 func (i *incoming) stop(ctx context.Context) error {
-	var errs []error
+	errs := []error{i.pumps.stop(ctx)}
 	if i.consumers != nil {
 		errs = append(errs, i.consumers.Stop(ctx))
 	}
@@ -71,7 +77,7 @@ func (i *incoming) kill(actor string) bool {
 	case i.consumers != nil && actor == i.consumers.Name():
 		i.consumers.Kill()
 	default:
-		return false
+		return i.pumps.kill(actor)
 	}
 	return true
 }
@@ -87,3 +93,6 @@ func (i *incoming) status() types.QueueStatus {
 	}
 	return s
 }
+
+// hand gives a message of the broker of c to all who get it live.
+func (c *Connection) hand(m types.Message) { c.rt.local.hand(m) }

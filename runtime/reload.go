@@ -148,6 +148,7 @@ type plan struct {
 	added   []change
 	changed []change
 	removed []*Connection
+	all     []config.Connection
 	result  Reloaded
 }
 
@@ -168,7 +169,7 @@ func (rt *Runtime) plan(cfg *config.Config) (*plan, error) {
 		differences[d.Connection] = append(differences[d.Connection], d)
 	}
 	now := rt.lineup.Load()
-	p := &plan{next: newLineup(), result: Reloaded{Added: []string{}, Removed: []string{}, Changed: []string{}}}
+	p := &plan{next: newLineup(), all: cfg.Connections, result: Reloaded{Added: []string{}, Removed: []string{}, Changed: []string{}}}
 	refused := refuse(nil, differences[""])
 	for _, conn := range cfg.Connections {
 		c := change{Connection: now.named(conn.Name), settings: newSettings(conn)}
@@ -241,7 +242,7 @@ func (rt *Runtime) need(c *change, differences []config.Change) error {
 // openAdded starts the queues of the connections that are added, or none.
 func (rt *Runtime) openAdded(ctx context.Context, p *plan) error {
 	for i, c := range p.added {
-		err := c.startQueues(ctx, c.settings)
+		err := c.startQueues(ctx, c.settings, p.all)
 		if err == nil {
 			continue
 		}
@@ -274,6 +275,9 @@ func (rt *Runtime) carryOut(p *plan, within time.Duration) {
 	}
 	rt.replace(p.next)
 	var wg sync.WaitGroup
+	for _, c := range p.next.members {
+		wg.Go(func() { rt.reported(c.Connection, c.reestablish(p.all)) })
+	}
 	for _, c := range p.removed {
 		c.queue.Tell(actors.Note{Ended: c.queue.OpenSources()}) // how they end it does not learn
 		wg.Go(func() { rt.reported(c, c.stop(context.Background(), within)) })
@@ -295,6 +299,7 @@ func (rt *Runtime) carryOut(p *plan, within time.Duration) {
 		}
 	}
 	rt.exile(p.removed)
+	rt.attend()
 	rt.board.changed()
 	rt.o.Logger.Info("reloaded", "added", p.result.Added, "removed", p.result.Removed, "changed", p.result.Changed, "settings", p.result.Settings)
 }

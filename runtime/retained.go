@@ -39,7 +39,7 @@ func (rt *Runtime) retained(seq types.Seq, e persistence.Entry, once *types.Once
 		}
 		if !l.retaining.ifLast(e.Message.Topic, n, func() {
 			m := actors.Enqueue{Entries: entries, Done: actors.CompletionFunc(func(types.Seq, error) {})}
-			if once == nil {
+			if once == nil || once.Rule == types.Rising { // others may have gone before it since
 				l.queue.Tell(m)
 			} else {
 				l.queue.Tell(actors.EnqueueOnce{Enqueue: m, Once: []types.Once{*once}})

@@ -31,12 +31,20 @@ func (rt *Runtime) Route(m types.Message, origin types.Origin, done func(error),
 // how many; if there are more, their Done is not called, and room is called
 // once, when it is worth trying again.
 func (rt *Runtime) RouteAll(messages []Passage, room func()) int {
-	return rt.route(nil, messages, room)
+	return rt.route(way{}, messages, room)
 }
 
-// route is RouteAll for messages that came from a connection; nil: from a local
-// client.
-func (rt *Runtime) route(from *Connection, messages []Passage, room func()) int {
+// way says where messages come from, and where they go to.
+type way struct {
+	from *Connection // nil: a local client
+	only string      // the name of the only connection that they go to, or LocalName; "": all
+}
+
+// leadsTo says whether messages go to the connection of that name, or to LocalName.
+func (w way) leadsTo(name string) bool { return w.only == "" || w.only == name }
+
+// route is RouteAll for messages on that way.
+func (rt *Runtime) route(w way, messages []Passage, room func()) int {
 	l := rt.enter()
 	defer l.leave()
 	r := &routing{messages: len(messages)}
@@ -46,7 +54,7 @@ func (rt *Runtime) route(from *Connection, messages []Passage, room func()) int 
 	}
 	taken, wait := 0, (func())(nil)
 	for i := range messages {
-		refusal := rt.add(r, l, from, &messages[i])
+		refusal := rt.add(r, l, w, &messages[i])
 		if refusal == nil {
 			wait, refusal = r.admit(room)
 		}
@@ -140,26 +148,33 @@ type repeats struct {
 
 // add finds the targets of a message, which is the newest part of r then. The
 // error says that one of them can never take it.
-func (rt *Runtime) add(r *routing, l *lineup, from *Connection, p *Passage) error {
+func (rt *Runtime) add(r *routing, l *lineup, w way, p *Passage) error {
 	r.parts = append(r.parts, part{done: p.Done})
 	entry := persistence.Entry{}
 	if p.Origin.ID != 0 { // else it does not tell a repeat from a new message
 		entry.Origin = p.Origin
 	}
-	for _, c := range l.members {
-		f, ok := c.forwards(p.Message, from)
+	for i := range l.members {
+		c := &l.members[i]
+		if !w.leadsTo(c.name) {
+			continue
+		}
+		f, ok := c.forwards(p.Message, w.from)
 		if !ok {
 			continue
 		}
 		entry.Message, entry.Enveloped = f.Message, f.Envelope == config.EnvelopeJSON
 		if err := checkEntry(&entry, int(rt.config.MaxMessageSize)); err != nil {
+			if w.only != "" { // whoever sends it has a place for it
+				return err
+			}
 			c.refused.Add(1)
-			if from == nil {
+			if w.from == nil {
 				return err
 			}
 			// The broker that it came from must not wait for ever, nor do without
 			// the others.
-			c.note(from, p.Message.Topic, err)
+			c.note(w.from, p.Message.Topic, err)
 			continue
 		}
 		if r.now.IsZero() {
@@ -171,6 +186,9 @@ func (rt *Runtime) add(r *routing, l *lineup, from *Connection, p *Passage) erro
 			stored = func(seq types.Seq) { told(c.name, seq) }
 		}
 		r.aim(c.queue, &c.refused, entry, p.Once, stored)
+	}
+	if !w.leadsTo(LocalName) {
+		return nil
 	}
 	return rt.addLocal(r, p)
 }

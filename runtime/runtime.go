@@ -96,7 +96,7 @@ func (rt *Runtime) start(ctx context.Context) error {
 	rt.lineup.Store(next) // nobody has rt yet; close stops what was started
 	for _, cfg := range rt.config.Connections {
 		c, settings := rt.newConnection(cfg.Name), newSettings(cfg)
-		err := c.startQueues(ctx, settings)
+		err := c.startQueues(ctx, settings, rt.config.Connections)
 		if c.queue != nil {
 			next.add(c, settings)
 		}
@@ -110,10 +110,11 @@ func (rt *Runtime) start(ctx context.Context) error {
 	if next.orphans, err = rt.findOrphans(ctx); err != nil {
 		return err
 	}
-	if rt.local.broker != nil {
-		go rt.sweepExchanges()
-	}
+	go rt.sweepSources()
 	for _, c := range next.members { // last: what one brings may belong to any of the others
+		if err := c.startPumps(rt.config.Connections); err != nil {
+			return fmt.Errorf("start connection %s: %w", c.name, err)
+		}
 		if err := c.startWire(); err != nil {
 			return fmt.Errorf("start connection %s: %w", c.name, err)
 		}

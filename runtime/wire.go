@@ -116,7 +116,7 @@ func (c *Connection) connect(brokers []actors.Broker) error {
 	}
 	if len(filters) > 0 && c.wire.ends.inbound == nil {
 		inbound, err := actors.SpawnInbound(c.rt.system, actors.InboundConfig{
-			Name: c.name + "/inbound", Accept: c.accept, Store: c.store, Deliver: c.rt.local.hand, Queue: c.incoming.queue,
+			Name: c.name + "/inbound", Accept: c.accept, Store: c.store, Deliver: c.hand, Queue: c.incoming.queue,
 			Changed: c.rt.board.changed, Logger: c.rt.o.Logger,
 		})
 		if err != nil {
