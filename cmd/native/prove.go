@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -27,14 +28,14 @@ type proveFlags struct {
 func newProve(o *options) *cobra.Command {
 	f := &proveFlags{}
 	cmd := &cobra.Command{
-		Use: "prove [CONNECTION]", Short: "Demonstrate on this disk and at your broker that nothing is lost",
+		Use: "prove [CONNECTION | URL]", Short: "Demonstrate on this disk and at your broker that nothing is lost",
 		Long: `Demonstrate the guarantees on your own disk and at your own broker: numbered
 messages with checksums go through a gateway of its own, which is killed (kill -9)
 again and again and whose link to the broker is cut, and a subscriber at the broker
 counts what arrives.
 
 The broker is that of CONNECTION in the configuration file, with its credentials,
-or the one of --broker. A gateway that runs is not touched, nor is its data: the
+or the one of URL or --broker, which are the same. A gateway that runs is not touched, nor is its data: the
 store lies in a directory of its own beside data_dir, and topics and client ids are
 others. Directory and sessions at the broker are removed in the end; the directory
 stays when something went wrong.
@@ -44,27 +45,25 @@ what is wrong is said.`,
 		Example: `  mqttdb prove --broker mqtt://localhost
   mqttdb prove --broker mqtts://broker.example.com --username gw1 --password-file pw --qos 1
   mqttdb prove cloud --messages 100000 --kills 50 --cuts 50`,
-		Args: wantArgs(0, 1, "at most one CONNECTION"),
+		Args: wantArgs(0, 1, "at most one CONNECTION or URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.complete(o, args); err != nil {
-				return err
+				return f.inFlags(err)
 			}
 			bar := newProgress(cmd.ErrOrStderr())
 			f.Progress = bar.show
-			fmt.Fprintf(cmd.OutOrStdout(), "%d messages for each QoS to %s, %d times kill -9 of the gateway, %d cuts of its link\n\n",
-				f.Messages, f.Connection.Endpoint(), f.Kills, f.Cuts)
 			report, err := prove.Run(cmd.Context(), f.Options)
 			bar.end()
 			if printed := report.Print(cmd.OutOrStdout()); printed != nil {
 				return printed
 			}
 			switch {
-			case cmd.Context().Err() != nil:
+			case errors.Is(err, context.Canceled):
 				return errors.New("interrupted: nothing is proven")
 			case err == nil && !report.Proven():
 				return errors.New("not proven; see above")
 			}
-			return err
+			return f.inFlags(err)
 		},
 	}
 	flags := cmd.Flags()
@@ -88,6 +87,9 @@ what is wrong is said.`,
 
 // complete checks the flags and finds the connection.
 func (f *proveFlags) complete(o *options, args []string) error {
+	if len(args) > 0 && f.broker == "" && strings.Contains(args[0], "://") {
+		f.broker, args = args[0], nil
+	}
 	for _, n := range f.qos {
 		if n < 0 || n > 2 || slices.Contains(f.QoS, types.QoS(n)) {
 			return usageError{fmt.Errorf("--qos is 0, 1 and 2, each at most once, and not %v", f.qos)}
@@ -181,4 +183,23 @@ func (f *proveFlags) credentials() error {
 	}
 	f.Connection = cfg.Connections[0]
 	return nil
+}
+
+// inFlags says what err says of the keys of a configuration file, which there is
+// none of with --broker, with the flags that stand for them.
+func (f *proveFlags) inFlags(err error) error {
+	if err == nil || f.broker == "" {
+		return err
+	}
+	text := strings.NewReplacer(
+		"connections."+config.EnvConnection+".tls: is set", "--ca-file, --cert-file: one is given",
+		"connections."+config.EnvConnection+".", "", "or remove tls", "or leave that out",
+		"tls.ca_file", "--ca-file", "tls.cert_file", "--cert-file", "tls.key_file", "--key-file",
+		"check username and password_file", "check --username and --password-file",
+		"another client_id", "another --client-id", "set protocol to another version", "name the broker in a configuration file, with another protocol",
+	).Replace(err.Error())
+	if errors.As(err, new(usageError)) {
+		return usageError{errors.New(text)}
+	}
+	return errors.New(text)
 }

@@ -159,23 +159,29 @@ func (g *Gateway) Stop() error {
 
 // Status asks the gateway about its first connection.
 func (g *Gateway) Status(ctx context.Context) (types.Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.HTTP+"/api/connections", nil)
+	all, err := g.Statuses(ctx)
 	if err != nil {
-		return types.Status{}, err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return types.Status{}, err
-	}
-	defer res.Body.Close()
-	var all []types.Status
-	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&all); err != nil {
 		return types.Status{}, err
 	}
 	if len(all) == 0 {
 		return types.Status{}, fmt.Errorf("the gateway has no connection")
 	}
 	return all[0], nil
+}
+
+// Statuses asks the gateway about its connections, and about its local broker.
+func (g *Gateway) Statuses(ctx context.Context) ([]types.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.HTTP+"/api/connections", nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	var all []types.Status
+	return all, json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&all)
 }

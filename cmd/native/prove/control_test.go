@@ -28,7 +28,7 @@ func TestLiarBeforeTheGateway(t *testing.T) {
 	o := proofAt(t, "mqtt://"+b.Addr())
 	o.QoS = []types.QoS{1}
 	o.toGateway = lying
-	found(t, o, held+o.Kills)
+	found(t, o, held)
 }
 
 // A gateway that takes for delivered what the broker has not acknowledged: one is
@@ -39,7 +39,7 @@ func TestLiarBehindTheGateway(t *testing.T) {
 	o := proofAt(t, "mqtt://"+b.Addr())
 	o.QoS = []types.QoS{1}
 	o.toBroker = lyingProxy(t)
-	found(t, o, held)
+	found(t, o, 1) // what it holds in the end may be repetitions, but the last message is one of it
 }
 
 // found fails the test unless the proof finds that at least so many were lost.

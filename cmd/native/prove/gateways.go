@@ -96,6 +96,21 @@ func (g *gateways) status(ctx context.Context) (types.Status, error) {
 	return now.Status(ctx)
 }
 
+// trouble is what the one that runs says about its stores, "" if they are well.
+func (g *gateways) trouble(ctx context.Context) string {
+	now := g.serving()
+	if now == nil {
+		return ""
+	}
+	all, _ := now.Statuses(ctx) // none, if it does not answer
+	for _, s := range all {
+		if s.Outgoing.Trouble != "" {
+			return s.Outgoing.Trouble
+		}
+	}
+	return ""
+}
+
 // dial is a dialer to the one that serves; it waits until there is one.
 func (g *gateways) dial(ctx context.Context, o broker.ConnectOptions, events func(broker.Event)) (broker.Link, broker.Session, error) {
 	for {

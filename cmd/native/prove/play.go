@@ -4,6 +4,7 @@ package prove
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -14,7 +15,11 @@ import (
 const (
 	patience  = 60 * time.Second // a run in which nothing happens for so long has failed
 	quietTime = time.Second      // after which it is asked whether anything is still to come
+	storeTime = 5 * time.Second  // after which it is asked whether the store is in trouble
 )
+
+// errStore says that the disk of the scratch store does not do.
+var errStore = errors.New("the gateway cannot store")
 
 // play publishes, kills and cuts, until everything has arrived that will.
 func (r *run) play(ctx context.Context) error {
@@ -50,17 +55,29 @@ func (r *run) play(ctx context.Context) error {
 			last, since = now, time.Now()
 		}
 		quiet := time.Since(since)
-		switch {
-		case busy == 0 && r.empty(ctx):
+		if busy == 0 && r.empty(ctx) {
 			return r.finish(ctx)
-		case quiet > patience:
+		}
+		if quiet > patience {
 			return r.stuck(ctx)
-		case quiet > quietTime && r.empty(ctx):
-			if err := r.settle(ctx); err != nil {
+		}
+		if quiet > quietTime {
+			if err := r.wonder(ctx, quiet); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// wonder looks what is the matter when nothing has happened for a while.
+func (r *run) wonder(ctx context.Context, quiet time.Duration) error {
+	if text := r.gateways.trouble(ctx); text != "" && quiet > storeTime {
+		return fmt.Errorf("%w: %s", errStore, text)
+	}
+	if r.empty(ctx) {
+		return r.settle(ctx)
+	}
+	return nil
 }
 
 // tell says how far it is.

@@ -18,8 +18,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"os"
 	"time"
 
 	"github.com/mqttdb/mqttdb/broker"
@@ -152,7 +150,7 @@ type proof struct {
 	dir    string // the scratch directory
 	done   int    // messages of earlier QoS
 	of     int    // messages of all
-	failed bool   // the store is worth a look
+	failed bool   // the scratch store is worth a look
 }
 
 // prove proves one QoS.
@@ -172,9 +170,14 @@ func (p *proof) prove(ctx context.Context, qos types.QoS) (err error) {
 	err = r.play(ctx)
 	v := r.verdict()
 	v.Took, v.Incomplete = time.Since(began), err != nil
-	p.failed = p.failed || !v.Proven() && ctx.Err() == nil
 	p.report.Verdicts = append(p.report.Verdicts, v)
 	p.done += p.Messages
+	switch {
+	case v.Proven() && !p.Keep:
+		return r.remove() // the next one may need the room
+	case !v.Proven() && ctx.Err() == nil && !errors.Is(err, errStore):
+		p.failed = true
+	}
 	return err
 }
 
@@ -184,9 +187,5 @@ func (p *proof) clear() error {
 		p.report.Kept = true
 		return nil
 	}
-	if err := os.RemoveAll(p.dir); err != nil {
-		p.report.Kept = true
-		return fmt.Errorf("remove the scratch store %s: %w; remove it by hand", p.dir, err)
-	}
-	return nil
+	return removeScratch(p.dir)
 }

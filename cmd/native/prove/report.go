@@ -5,6 +5,7 @@ package prove
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -25,6 +26,7 @@ func (r *Report) Proven() bool {
 func (r *Report) Print(w io.Writer) error {
 	var b strings.Builder
 	if len(r.Verdicts) > 0 {
+		fmt.Fprintf(&b, "%s, scratch store in %s, sync: %s\n\n", r.Broker, filepath.Dir(r.Store), r.Sync)
 		r.table(&b)
 	}
 	for i := range r.Verdicts {
@@ -79,7 +81,7 @@ func (v *Verdict) explain(w io.Writer) {
 	if text := v.complaint(); text != "" {
 		fmt.Fprintf(w, "QoS %d: %s\n", v.QoS, text)
 		if b := v.Books; b != nil && v.Lost.Count > 0 {
-			fmt.Fprintf(w, "QoS %d: by its own books the gateway has stored %s and sent %s of them. %s\n", v.QoS, thousands(int(b.Accepted)), thousands(int(b.Sent)), v.suspect())
+			fmt.Fprintf(w, "QoS %d: by its own books the gateway has stored %s (with what it was given twice) and sent %s. %s\n", v.QoS, thousands(int(b.Accepted)), thousands(int(b.Sent)), v.suspect())
 		}
 	}
 	if v.RepeatedByBroker > 0 {
@@ -90,7 +92,7 @@ func (v *Verdict) explain(w io.Writer) {
 // suspect says where lost messages may have got lost.
 func (v *Verdict) suspect() string {
 	if v.Books.Sent < uint64(v.Acked) {
-		return "The others it has acknowledged without that."
+		return "It has acknowledged more than that."
 	}
 	return "It says that the broker has acknowledged all: does the broker drop what it queues for a subscriber beyond some bound (mosquitto: max_queued_messages; try a smaller --backlog)?"
 }

@@ -87,6 +87,9 @@ func newRun(p *proof, qos types.QoS) (*run, error) {
 	return r, nil
 }
 
+// remove removes the store.
+func (r *run) remove() error { return removeScratch(r.dir) }
+
 // proxyOf is what the broker of c is reached through; nil: nothing.
 func proxyOf(c *config.Connection) (*url.URL, error) {
 	switch c.Proxy {

@@ -38,6 +38,13 @@ func makeScratch(dataDir, dir string) (string, error) {
 	return scratch, nil
 }
 
+func removeScratch(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove the scratch store: %w; remove %s by hand", err, dir)
+	}
+	return nil
+}
+
 // connectionName is the connection of the gateway that is killed.
 const connectionName = "prove"
 
