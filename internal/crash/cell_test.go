@@ -76,7 +76,7 @@ func (c *cell) set(t *testing.T, seed uint64, rewrite func(bool, []byte) (onward
 		more = append(more, "keep_alive: 2s")
 	}
 	if c.in {
-		more = append(more, "forward: []", fmt.Sprintf(`subscribe: [{topic: "#", qos: %d}]`, min(c.qos, 1)))
+		more = append(more, "forward: []", "persist: {incoming: true}", fmt.Sprintf(`subscribe: [{topic: "#", qos: %d}]`, c.qos))
 	}
 	c.gateway = newGateway(t, "mqtt://"+c.tap.addr(), more...)
 	c.gateway.start()

@@ -36,6 +36,12 @@ func TestMatrixSeesHarm(t *testing.T) {
 			want: "messages are lost",
 		},
 		{
+			name: "takes what the broker repeats for something new",
+			cell: cell{qos: 2, in: true, fault: faults()[1]}, rewrite: neverRepeated,
+			play: func(c *cell) { c.run(600, 4) },
+			want: "messages came again, 0 may",
+		},
+		{
 			name: "forgets what is released",
 			cell: cell{qos: 2},
 			play: func(c *cell) { c.rollBack(course{false, pubrecType}, 0) },
@@ -105,6 +111,14 @@ func acknowledgeEarly(toBroker bool, p []byte) (onward, answer []byte) {
 		_, n := binary.Uvarint(p[1:])
 		body := p[1+n:]
 		return p, pubackPacket(binary.BigEndian.Uint16(body[2+binary.BigEndian.Uint16(body):]))
+	}
+	return p, nil
+}
+
+// neverRepeated lets all that the broker sends look new.
+func neverRepeated(toBroker bool, p []byte) (onward, answer []byte) {
+	if !toBroker && p[0]&0xf0 == publishType {
+		p[0] &^= dupFlag
 	}
 	return p, nil
 }
