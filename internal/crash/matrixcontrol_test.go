@@ -38,7 +38,7 @@ func TestMatrixSeesHarm(t *testing.T) {
 		{
 			name: "takes what the broker repeats for something new",
 			cell: cell{qos: 2, in: true, fault: faults()[1]}, rewrite: neverRepeated,
-			play: func(c *cell) { c.run(600, 4) },
+			play: func(c *cell) { c.run(900, 8) },
 			want: "messages came again, 0 may",
 		},
 		{
