@@ -194,8 +194,7 @@ func (f *proveFlags) inFlags(err error) error {
 	text := strings.NewReplacer(
 		"connections."+config.EnvConnection+".tls: is set", "--ca-file, --cert-file: one is given",
 		"connections."+config.EnvConnection+".", "", "or remove tls", "or leave that out",
-		"tls.ca_file", "--ca-file", "tls.cert_file", "--cert-file", "tls.key_file", "--key-file",
-		"check username and password_file", "check --username and --password-file",
+		"username and password_file", "--username and --password-file", "tls.ca_file", "--ca-file", "tls.cert_file", "--cert-file", "tls.key_file", "--key-file",
 		"another client_id", "another --client-id", "set protocol to another version", "name the broker in a configuration file, with another protocol",
 	).Replace(err.Error())
 	if errors.As(err, new(usageError)) {
