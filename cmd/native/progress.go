@@ -31,12 +31,13 @@ func (p *progress) show(now prove.Progress) {
 	if p.out == nil {
 		return
 	}
+	text := fmt.Sprintf("QoS %d, kill %d of %d, cut %d of %d", now.QoS, now.Kills, now.OfKills, now.Cuts, now.OfCuts)
 	if p.bar == nil {
-		p.bar = progressbar.NewOptions(now.Of, progressbar.OptionSetWriter(p.out), progressbar.OptionFullWidth(),
+		p.bar = progressbar.NewOptions(now.Of, progressbar.OptionSetWriter(p.out), progressbar.OptionFullWidth(), progressbar.OptionSetDescription(text),
 			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(false), progressbar.OptionClearOnFinish())
 	}
 	p.bar.ChangeMax(now.Of)
-	p.bar.Describe(fmt.Sprintf("QoS %d, kill %d of %d, cut %d of %d", now.QoS, now.Kills, now.OfKills, now.Cuts, now.OfCuts))
+	p.bar.Describe(text)
 	_ = p.bar.Set(now.Done) // an error is one of the terminal
 }
 

@@ -45,7 +45,8 @@ what is wrong is said.`,
 		Example: `  mqttdb prove --broker mqtt://localhost
   mqttdb prove --broker mqtts://broker.example.com --username gw1 --password-file pw --qos 1
   mqttdb prove cloud --messages 100000 --kills 50 --cuts 50`,
-		Args: wantArgs(0, 1, "at most one CONNECTION or URL"),
+		Args:              wantArgs(0, 1, "at most one CONNECTION or URL"),
+		ValidArgsFunction: o.completeConfigured,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.complete(o, args); err != nil {
 				return f.inFlags(err)
@@ -201,4 +202,15 @@ func (f *proveFlags) inFlags(err error) error {
 		return usageError{errors.New(text)}
 	}
 	return errors.New(text)
+}
+
+// completeConfigured offers the shell the connections of the configuration.
+func (o *options) completeConfigured(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	if cfg, _, err := o.load(); err == nil && len(args) == 0 {
+		for i := range cfg.Connections {
+			names = append(names, cfg.Connections[i].Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/mqttdb/mqttdb/internal/mosquitto"
 	"github.com/mqttdb/mqttdb/internal/tinyproxy"
 	"github.com/mqttdb/mqttdb/types"
+	"github.com/spf13/cobra"
 )
 
 // selfSigned writes a certificate for 127.0.0.1, which is its own authority.
@@ -217,6 +218,14 @@ func TestProveMistakes(t *testing.T) {
 	}
 	if left, err := os.ReadDir("."); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+// The shell is offered the connections of the configuration, which needs no gateway.
+func TestProveCompletion(t *testing.T) {
+	config := writeConfig(t, "connections:\n  cloud: {broker: \"mqtt://127.0.0.1:1\"}\n  other: {broker: \"mqtt://127.0.0.1:1\"}\n")
+	if _, stdout, _ := command(t.Context(), cobra.ShellCompRequestCmd, "prove", "--config", config, ""); !strings.HasPrefix(stdout, "cloud\nother\n") {
+		t.Errorf("offered: %s", stdout)
 	}
 }
 

@@ -104,11 +104,11 @@ acked: the gateway said that it is stored. A message may come twice at QoS 1 whe
 was in flight at a kill or a cut, or was not acknowledged before a kill; at QoS 2 never.
 
 Not proven by this:
-- loss of power. kill -9 leaves to the operating system what it has still to write;
-  %s, and whether the disk keeps what it says it has, shows nothing but the plug.
+- loss of power. After kill -9 the operating system still writes what it has; for a
+  loss of power there are sync: always (it is %s) and a disk that tells the truth.
 - a broker that forgets what it has acknowledged: no gateway can make up for that.
 - other topics, users and sizes than these; what the broker sends to the gateway.
-`, syncText(r.Sync))
+`, setTo(r.Sync))
 	for i := range r.Verdicts {
 		if r.Verdicts[i].QoS == 0 {
 			return text + "- that QoS 0 arrives: what was handed to the operating system at a kill or a cut may be\n  missing, and that many are allowed above.\n"
@@ -117,9 +117,9 @@ Not proven by this:
 	return text
 }
 
-func syncText(policy string) string {
+func setTo(policy string) string {
 	if policy == "always" {
-		return "sync: always, which is set, is for that"
+		return "set"
 	}
-	return "sync: always is for that, and sync: " + policy + " is set"
+	return "not set: it is " + policy
 }
