@@ -36,7 +36,9 @@ func (a *queue) findInFlight(m recalled) (persistence.Ranges, error) {
 			after = r.Seq
 			if r.Message.QoS == 2 && !r.Released && !m.sent.Contains(r.Seq) && left > 0 && r.Seq <= upTo {
 				set.Add(persistence.Range{First: r.Seq, Last: r.Seq})
-				left--
+				if !r.Abandoned { // see handshakes.begin
+					left--
+				}
 			}
 		}
 		read += len(buf)

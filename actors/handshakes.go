@@ -36,10 +36,14 @@ func (h *handshakes) knows(seq types.Seq) bool {
 	return h.begun.Contains(seq) || h.doubt.left > 0 && seq <= h.doubt.upTo
 }
 
-// begin is for a message that is sent with QoS 2, or finished by PUBREL.
-func (h *handshakes) begin(seq types.Seq) {
+// begin is for a message that is sent with QoS 2, or finished by PUBREL. What was
+// abandoned is not one of those that there is doubt about: it may be over, and that
+// lost with a power cut.
+func (h *handshakes) begin(seq types.Seq, abandoned bool) {
 	if !h.begun.Contains(seq) {
-		h.doubt.about(seq)
+		if !abandoned {
+			h.doubt.about(seq)
+		}
 		h.begun.Add(persistence.Range{First: seq, Last: seq})
 	}
 }

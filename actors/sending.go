@@ -194,7 +194,7 @@ func (c *connection) hand(r *persistence.Record, course course, reason types.Rea
 		c.batch = append(c.batch, c.publish(r, m, course == publishKnown))
 	}
 	if m.QoS == 2 && !r.Released {
-		c.handshakes.begin(r.Seq)
+		c.handshakes.begin(r.Seq, r.Abandoned)
 	}
 	return true
 }
