@@ -80,6 +80,7 @@ func play(t *testing.T, steps []byte, configure ...string) *model {
 		b.step(s, step, byte(i))
 		synctest.Wait()
 	}
+	s.faults.Heal()
 	s.rt.Connection("gw").Resume()
 	b.orderly()
 	pending := func() uint64 { return s.rt.Connection("gw").Status().Outgoing.Pending }

@@ -16,6 +16,7 @@ import (
 	"github.com/mqttdb/mqttdb/broker/mqtt"
 	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/config/yaml"
+	"github.com/mqttdb/mqttdb/persistence/faultstore"
 	"github.com/mqttdb/mqttdb/persistence/memory"
 	"github.com/mqttdb/mqttdb/runtime"
 	"github.com/mqttdb/mqttdb/types"
@@ -23,12 +24,13 @@ import (
 
 // story is a conversation as it goes on.
 type story struct {
-	t     *testing.T
-	text  strings.Builder
-	yaml  []string // lines of the connection
-	store *memory.Store
-	rt    *runtime.Runtime // nil: it does not run
-	peer  *peer            // the latest that was dialed
+	t      *testing.T
+	text   strings.Builder
+	yaml   []string // lines of the connection
+	store  *memory.Store
+	faults *faultstore.Store // what the process has of it
+	rt     *runtime.Runtime  // nil: it does not run
+	peer   *peer             // the latest that was dialed
 
 	broker *model // nil: the conversation itself
 
@@ -179,9 +181,10 @@ func (s *story) parsed() config.Config {
 
 func (s *story) start() {
 	s.t.Helper()
+	s.faults = faultstore.New(s.store)
 	var err error
 	s.rt, err = runtime.Open(s.t.Context(), runtime.Options{
-		Config: s.parsed(), Durable: s.store, Volatile: memory.New(memory.Options{}),
+		Config: s.parsed(), Durable: s.faults, Volatile: memory.New(memory.Options{}),
 		Dialer: func(c config.Connection) (broker.Dialer, error) {
 			return &mqtt.Dialer{Network: func(ctx context.Context) (broker.Conn, error) { return s.dial(ctx, c.Broker) }}, nil
 		},
