@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	patience  = 60 * time.Second // a run in which nothing happens for so long has failed
-	quietTime = time.Second      // after which it is asked whether anything is still to come
-	storeTime = 5 * time.Second  // after which it is asked whether the store is in trouble
+	patience   = 60 * time.Second // a run in which nothing happens for so long has failed
+	quietTime  = time.Second      // after which it is asked whether anything is still to come
+	lingerTime = 3 * time.Second  // what nobody has seen for so long is lost
+	storeTime  = 5 * time.Second  // after which it is asked whether the store is in trouble
 )
 
 // errStore says that the disk of the scratch store does not do.
@@ -124,8 +125,27 @@ func (r *run) finish(ctx context.Context) error {
 	if err := r.control.pass(ctx, r.subscriberEnded); err != nil {
 		return r.atBroker(err)
 	}
+	r.linger(ctx)
 	r.tell()
 	return nil
+}
+
+// linger waits for what is missing although a mark has overtaken it, as brokers
+// let happen that do not keep the order.
+func (r *run) linger(ctx context.Context) {
+	for {
+		changed := r.ledger.changed.next()
+		if r.ledger.standing().arrived == r.Messages {
+			return
+		}
+		select {
+		case <-changed:
+		case <-time.After(lingerTime):
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // stuck says why nothing happens, as far as the gateway knows.

@@ -156,7 +156,7 @@ type proof struct {
 // prove proves one QoS.
 func (p *proof) prove(ctx context.Context, qos types.QoS) (err error) {
 	if most := p.Connection.MaxQoS.Of(2); qos > most {
-		return unfit("the connection has max_qos %d", most)
+		return unfit("the connection has max_qos %d and uses no QoS %d", most, qos)
 	}
 	r, err := newRun(p, qos)
 	if err != nil {

@@ -84,6 +84,9 @@ func (v *Verdict) explain(w io.Writer) {
 			fmt.Fprintf(w, "QoS %d: by its own books the gateway has stored %s (with what it was given twice) and sent %s. %s\n", v.QoS, thousands(int(b.Accepted)), thousands(int(b.Sent)), v.suspect())
 		}
 	}
+	if v.Reordered.Count > 0 {
+		fmt.Fprintf(w, "QoS %d: a broker that does not keep the order of a topic looks like that, too (that of AWS IoT Core does not)\n", v.QoS)
+	}
 	if v.RepeatedByBroker > 0 {
 		fmt.Fprintf(w, "QoS %d: the broker delivered %s again to the subscriber, whose own link was lost meanwhile: not counted\n", v.QoS, thousands(v.RepeatedByBroker))
 	}

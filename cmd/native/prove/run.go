@@ -143,8 +143,8 @@ func (r *run) atBroker(err error) error {
 }
 
 // online waits until the gateway has its link to the broker.
-func (r *run) online(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, onlineTime)
+func (r *run) online(parent context.Context) error {
+	ctx, cancel := context.WithTimeout(parent, onlineTime)
 	defer cancel()
 	tick := time.NewTicker(tickTime)
 	defer tick.Stop()
@@ -160,6 +160,8 @@ func (r *run) online(ctx context.Context) error {
 		case <-tick.C:
 		case err := <-r.gateways.failed:
 			return err
+		case <-parent.Done():
+			return context.Cause(parent)
 		case <-ctx.Done():
 			return fmt.Errorf("the gateway has no link to %s within %v; its log is %s", r.Connection.Endpoint(), onlineTime, r.gateways.options.Log)
 		}

@@ -53,23 +53,24 @@ func (s *subscriber) join(ctx context.Context) error {
 	})
 	switch {
 	case errors.Is(err, errLinkDown):
-		return unfit("it ended the link when we subscribed to %s: allow that to this user, or choose other topics by --topic", s.filter.Topic)
+		return unfit("the broker ended the link when we subscribed to %s: allow that to this user, or choose other topics by --topic", s.filter.Topic)
 	case err != nil:
 		return fmt.Errorf("subscribe to %s: %w", s.filter.Topic, err)
 	case granted > 2:
-		return unfit("it does not let this user subscribe to %s: allow that, or choose other topics by --topic", s.filter.Topic)
+		return unfit("the broker does not let this user subscribe to %s: allow that, or choose other topics by --topic", s.filter.Topic)
 	case granted < byte(s.filter.QoS):
-		return unfit("it grants QoS %d at most to subscribers, so that nobody could see what arrives with QoS %v", granted, s.filter.QoS)
+		return unfit("the broker grants QoS %d at most to subscribers, so that nobody could see what arrives with QoS %v: try a lower --qos", granted, s.filter.QoS)
 	}
 	return nil
 }
 
-// run takes what comes until ctx ends, also on further links when one is lost.
+// run takes what comes until ctx ends, also on further links when one is lost. Its
+// error is never nil.
 func (s *subscriber) run(ctx context.Context) error {
 	for {
 		err := s.serve(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return context.Cause(ctx)
 		}
 		if !errors.Is(err, errLinkDown) {
 			return err
@@ -95,7 +96,7 @@ func (s *subscriber) rejoin(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return context.Cause(ctx)
 		case <-time.After(retryTime):
 		}
 	}

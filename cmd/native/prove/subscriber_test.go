@@ -49,9 +49,9 @@ func TestSubscriptions(t *testing.T) {
 		says   string
 	}{
 		{"granted", broker.Subscribed{ID: 1, Codes: []byte{2}}, ""},
-		{"refused", broker.Subscribed{ID: 1, Codes: []byte{0x80}}, "it does not let this user subscribe to t: allow that"},
-		{"granted less", broker.Subscribed{ID: 1, Codes: []byte{1}}, "it grants QoS 1 at most to subscribers"},
-		{"the link is ended", broker.Down{}, "it ended the link when we subscribed to t: allow that"},
+		{"refused", broker.Subscribed{ID: 1, Codes: []byte{0x80}}, "the broker does not let this user subscribe to t: allow that"},
+		{"granted less", broker.Subscribed{ID: 1, Codes: []byte{1}}, "the broker grants QoS 1 at most to subscribers"},
+		{"the link is ended", broker.Down{}, "the broker ended the link when we subscribed to t: allow that"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

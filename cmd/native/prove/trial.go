@@ -105,16 +105,16 @@ func (c *control) try(ctx context.Context, s *subscriber, failed <-chan error) e
 	}
 	switch {
 	case s.losses.Load() > 0:
-		return unfit("it ended the link of the subscriber when another client connected. It may take the two for one: " +
+		return unfit("the broker ended the link of the subscriber when another client connected. It may take the two for one: " +
 			"does it make the client id of the username (mosquitto: use_username_as_clientid), or allow one link for each user?")
 	case err == nil:
 		return nil
 	case errors.Is(err, errLinkDown):
-		return unfit("it ended the link when a message was published with QoS %v to %s: either it takes no QoS %v (try a lower --qos), or this user may not publish there (allow that, or choose other topics by --topic)", c.qos, c.topic, c.qos)
+		return unfit("the broker ended the link when a message was published with QoS %v to %s: either it takes no QoS %v (try a lower --qos), or this user may not publish there (allow that, or choose other topics by --topic)", c.qos, c.topic, c.qos)
 	case errors.Is(err, errSilent) && acked:
-		return unfit("it took a message with QoS %v for %s and did not deliver it to the subscriber within %v: this user may not publish there, or not read it (allow that, or choose other topics by --topic)", c.qos, c.topic, trialTime)
+		return unfit("the broker took a message with QoS %v for %s and did not deliver it to the subscriber within %v: this user may not publish there, or not read it (allow that, or choose other topics by --topic)", c.qos, c.topic, trialTime)
 	case errors.Is(err, errSilent):
-		return unfit("it did not acknowledge a message with QoS %v for %s within %v", c.qos, c.topic, trialTime)
+		return unfit("the broker did not acknowledge a message with QoS %v for %s within %v", c.qos, c.topic, trialTime)
 	}
 	return fmt.Errorf("try the broker: %w", err)
 }

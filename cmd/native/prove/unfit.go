@@ -7,11 +7,11 @@ import (
 	"fmt"
 )
 
-// UnfitError says that nothing can be proven at this broker with this QoS, and
-// why: what the broker does not do no gateway can make up for.
+// UnfitError says that nothing can be proven with this QoS, and why; mostly it is
+// the broker: what the broker does not do no gateway can make up for.
 type UnfitError struct{ Reason string }
 
-func (e *UnfitError) Error() string { return "the broker does not do for this: " + e.Reason }
+func (e *UnfitError) Error() string { return "nothing can be proven like this: " + e.Reason }
 
 func unfit(format string, args ...any) error {
 	return &UnfitError{Reason: fmt.Sprintf(format, args...)}

@@ -60,7 +60,7 @@ func TestBrokersThatDoNotDo(t *testing.T) {
 				return mosquitto.Start(t, mosquitto.WithUser("gw", "right"), mosquitto.WithConfig("use_username_as_clientid true"))
 			},
 			change: func(o *Options) { o.Connection.Username, o.Connection.Password = "gw", "right" },
-			says:   "it ended the link of the subscriber when another client connected. It may take the two for one",
+			says:   "the broker ended the link of the subscriber when another client connected. It may take the two for one",
 		},
 		{
 			name: "the password is wrong",

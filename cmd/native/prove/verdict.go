@@ -46,10 +46,6 @@ type Books struct{ Accepted, Sent uint64 }
 // missing.
 func (v *Verdict) Proven() bool { return !v.Incomplete && v.Messages == v.Acked && v.complaint() == "" }
 
-// Allowed is how many messages may come twice, at least: what the publisher sent
-// again, and what was in flight at each kill and cut.
-func (v *Verdict) Allowed() int { return v.allowedCopies }
-
 // complaint says what is wrong with what came, "" if nothing is.
 func (v *Verdict) complaint() string {
 	var wrong []string
