@@ -29,6 +29,7 @@ type cell struct {
 	in    bool
 	fault fault
 	rng   *rand.Rand
+	at    []course // what the fault strikes at; nil: any packet of the link
 
 	broker     *mosquitto.Broker
 	tap        *tap
@@ -141,8 +142,12 @@ func (c *cell) suffer(messages int) {
 	}
 }
 
-// courses are the packets that a message makes on the link to the broker.
+// courses are the packets that a message makes on the link to the broker, or those of
+// them that the fault strikes at.
 func (c *cell) courses() []course {
+	if c.at != nil {
+		return c.at
+	}
 	kinds := [][]byte{{publishType}, {publishType, pubackType}, {publishType, pubrecType, pubrelType &^ 0x0f, pubcompType}}[c.qos]
 	var list []course
 	for i, kind := range kinds {
