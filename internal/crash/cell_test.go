@@ -17,16 +17,23 @@ const (
 	sessionWindow = 100 // messages on their way to a local session, by default
 )
 
-// cell is one cell of the matrix: messages of one QoS go through the gateway in one
-// direction, while one kind of fault happens again and again.
-//
-// Out: local publishers, the gateway, mosquitto, a subscriber there. In: publishers
-// at mosquitto, the gateway, a local persistent session. The tap is always between
-// the gateway and mosquitto; no other link is touched, but by the end of one of the two.
+// way is how the messages of a cell go. The tap is always between the gateway and the
+// mosquitto that has the faults; no other link is touched, but by the end of one of the
+// two.
+type way string
+
+const (
+	out   way = "out"   // local publishers, the gateway, mosquitto, a subscriber there
+	in    way = "in"    // publishers at mosquitto, the gateway, a local persistent session
+	relay way = "relay" // publishers at mosquitto, the gateway, another mosquitto, a subscriber there
+)
+
+// cell is one cell of the matrix: messages of one QoS go one way through the gateway,
+// while one kind of fault happens again and again.
 type cell struct {
 	t     *testing.T
 	qos   byte
-	in    bool
+	way   way
 	fault fault
 	rng   *rand.Rand
 	at    []course // what the fault strikes at; nil: any packet of the link
@@ -51,48 +58,63 @@ type cell struct {
 // those that were published when it was over.
 type storm struct{ topic, from, to int }
 
-func (c *cell) name() string { return fmt.Sprintf("QoS %d %s, %s", c.qos, c.way(), c.fault.name) }
-
-func (c *cell) way() string {
-	if c.in {
-		return "in"
-	}
-	return "out"
-}
+func (c *cell) name() string { return fmt.Sprintf("QoS %d %s, %s", c.qos, c.way, c.fault.name) }
 
 // set starts everything. The controls put rewrite into the tap, and through between
 // the local publishers and the gateway.
 func (c *cell) set(t *testing.T, seed uint64, rewrite func(bool, []byte) (onward, answer []byte), through func(*gateway) func(context.Context) (string, error)) {
 	t.Helper()
 	c.t, c.rng, c.ledger = t, rand.New(rand.NewPCG(seed, 0)), newLedger(cellReporters)
-	c.broker = mosquitto.Start(t, mosquitto.WithConfig(
-		"persistence true", "persistence_location "+t.TempDir()+"/", "autosave_interval 0",
-		"max_queued_messages 0", "queue_qos0_messages true"))
+	c.broker = c.mosquitto()
 	c.tap = newTap(t, c.broker.Addr())
 	c.tap.rewrite = rewrite
-	// What the process has written outlives it, synced or not (S3.3).
-	policies := []string{"always", "20ms", "never"}
-	more := []string{fmt.Sprint("window: ", gatewayWindow), "sync: " + policies[c.rng.IntN(len(policies))]}
-	if c.fault.silent {
-		more = append(more, "keep_alive: 2s")
+	far := c.broker
+	if c.way == relay {
+		far = c.mosquitto()
 	}
-	if c.in {
-		more = append(more, "forward: []", "persist: {incoming: true}", fmt.Sprintf(`subscribe: [{topic: "#", qos: %d}]`, c.qos))
-	}
-	c.gateway = newGateway(t, "mqtt://"+c.tap.addr(), more...)
+	c.gateway = gatewayOn(t, write(t, t.TempDir(), "mqttdb.yaml", c.config(far)))
 	c.gateway.start()
-	from, to := c.gateway.target, subscription{target: steadily(c.broker.Addr()), qos: c.qos}
+	from, to := c.gateway.target, subscription{target: steadily(far.Addr()), qos: c.qos}
 	if through != nil {
 		from = through(c.gateway)
 	}
-	if c.in {
-		from, to = to.target, subscription{target: from, qos: c.qos, strict: true}
+	if c.way != out {
+		from = steadily(c.broker.Addr())
 		await(t, &c.tap.changed, "the gateway to subscribe", func() bool { return c.tap.met(course{false, subackType}) > 0 })
+	}
+	if c.way == in {
+		to = subscription{target: c.gateway.target, qos: c.qos, strict: true}
 	}
 	c.subscriber = subscribeAt(t, c.ledger, to)
 	c.reporters = reports(t, c.ledger, c.qos, cellReporters, seed, from)
 	c.publish(1)
 	c.arrive() // so that all are there
+}
+
+// mosquitto is one that forgets nothing when it ends in good order.
+func (c *cell) mosquitto() *mosquitto.Broker {
+	return mosquitto.Start(c.t, mosquitto.WithConfig(
+		"persistence true", "persistence_location "+c.t.TempDir()+"/", "autosave_interval 0",
+		"max_queued_messages 0", "queue_qos0_messages true"))
+}
+
+// config is the gateway's; far is where it relays to.
+func (c *cell) config(far *mosquitto.Broker) string {
+	text := "data_dir: data\nmqtt: {listen: 127.0.0.1:0}\nhttp: {listen: 127.0.0.1:0}\nconnections:\n"
+	// What the process has written outlives it, synced or not (S3.3).
+	policies := []string{"always", "20ms", "never"}
+	text += fmt.Sprintf("  %s:\n    broker: mqtt://%s\n    window: %d\n    sync: %s\n",
+		connectionName, c.tap.addr(), gatewayWindow, policies[c.rng.IntN(len(policies))])
+	if c.fault.silent {
+		text += "    keep_alive: 2s\n"
+	}
+	if c.way != out {
+		text += fmt.Sprintf("    forward: []\n    persist: {incoming: true}\n    subscribe: [{topic: \"#\", qos: %d}]\n", c.qos)
+	}
+	if c.way == relay {
+		text += fmt.Sprintf("  far:\n    broker: mqtt://%s\n    window: %d\n    forward: [{topic: \"#\", relay: true}]\n", far.Addr(), gatewayWindow)
+	}
+	return text
 }
 
 // run lets it happen that often, while so many messages are published, at least.
@@ -151,7 +173,7 @@ func (c *cell) courses() []course {
 	kinds := [][]byte{{publishType}, {publishType, pubackType}, {publishType, pubrecType, pubrelType &^ 0x0f, pubcompType}}[c.qos]
 	var list []course
 	for i, kind := range kinds {
-		list = append(list, course{c.in == (i%2 == 1), kind})
+		list = append(list, course{(c.way == out) == (i%2 == 0), kind})
 	}
 	return list
 }

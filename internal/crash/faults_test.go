@@ -61,7 +61,7 @@ func (c *cell) startGateway() {
 		c.killGateway()
 	}
 	c.gateway.start()
-	if c.in {
+	if c.way == in {
 		c.await("the subscriber to come back", func() bool { return c.subscriber.visited() > visits })
 	}
 }

@@ -12,20 +12,25 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// cells are the cells of the matrix.
+// cells are the cells of the matrix. What is relayed goes the way of what comes in, to
+// another end: it has the last fault only.
 func cells() []*cell {
 	var all []*cell
-	for _, in := range []bool{false, true} {
+	for _, w := range []way{out, in, relay} {
 		for qos := range byte(3) {
-			for _, f := range faults() {
-				all = append(all, &cell{qos: qos, in: in, fault: f})
+			list := faults()
+			if w == relay {
+				list = list[len(list)-1:]
+			}
+			for _, f := range list {
+				all = append(all, &cell{qos: qos, way: w, fault: f})
 			}
 		}
 	}
 	return all
 }
 
-// Crash: the matrix of {QoS 0, 1, 2} × {out, in} × faults. QoS 2: nothing is lost,
+// Crash: the matrix of {QoS 0, 1, 2} × {out, in, relay} × faults. QoS 2: nothing is lost,
 // doubled or reordered. QoS 1: nothing is lost, first deliveries are in order, and
 // what comes again is at most a window for each fault, besides what the broker sends
 // again. QoS 0: nothing comes twice, but for a window when the gateway is killed, and
@@ -65,7 +70,7 @@ func table(all []*cell, results []result) string {
 			continue
 		}
 		fmt.Fprintf(w, "|%d\t|%s\t|%s\t|%d\t|%d\t|%d\t|%d (%d)\t|%d\t|%d\t|%d\t|%.1f\t|\n",
-			c.qos, c.way(), c.fault.name, r.faults, r.published, r.lost, r.doubled, r.allowed, r.reordered, r.gone, r.sentAgain, r.took.Seconds())
+			c.qos, c.way, c.fault.name, r.faults, r.published, r.lost, r.doubled, r.allowed, r.reordered, r.gone, r.sentAgain, r.took.Seconds())
 	}
 	w.Flush()
 	return b.String()
@@ -106,27 +111,29 @@ func (c *cell) judge() result {
 			}
 		}
 	}
-	first, local := all[0].Outgoing.Accepted, all[len(all)-1].Outgoing.Accepted
-	if c.in {
-		first = all[0].Incoming.Accepted
+	first, last := all[0].Outgoing.Accepted, all[0].Outgoing.Accepted
+	if c.way != out { // "cloud", "far" if there is one, "_local"
+		first, last = all[0].Incoming.Accepted, all[1].Outgoing.Accepted
 	}
 	switch {
 	// A local publisher repeats nothing while its link holds, and at QoS 2 what anybody
 	// repeats is stored once.
-	case (c.qos == 2 || !c.in && c.kills == 0) && first != uint64(v.published):
+	case (c.qos == 2 || c.way == out && c.kills == 0) && first != uint64(v.published):
 		r.unbalanced = fmt.Sprintf("%d messages were published, and %d accepted", v.published, first)
-	case c.in && c.qos > 0 && local != first:
-		r.unbalanced = fmt.Sprintf("%d messages were accepted, and %d passed on to the session", first, local)
+	case c.qos > 0 && last != first:
+		r.unbalanced = fmt.Sprintf("%d messages were accepted, and %d passed on", first, last)
 	}
 	switch {
 	case c.qos == 0:
 		r.allowed = gatewayWindow * c.kills
-	case c.qos == 1 && c.in:
+	case c.qos == 1 && c.way == out:
+		// What its publisher repeats the gateway accepts again.
+		r.doubled += v.published - int(first)
+		r.allowed = gatewayWindow * r.faults
+	case c.qos == 1 && c.way == in:
 		r.allowed = r.sentAgain + sessionWindow*c.kills
 	case c.qos == 1:
-		// What its publisher repeats the gateway accepts again.
-		r.doubled += v.published - int(all[0].Outgoing.Accepted)
-		r.allowed = gatewayWindow * r.faults
+		r.allowed = r.sentAgain + gatewayWindow*c.kills
 	}
 	return r
 }

@@ -25,31 +25,31 @@ func TestMatrixSeesHarm(t *testing.T) {
 	}{
 		{
 			name: "acknowledged to local publishers before it is committed",
-			cell: cell{qos: 1, fault: frozen}, through: lie,
+			cell: cell{qos: 1, way: out, fault: frozen}, through: lie,
 			play: func(c *cell) { c.run(150, 1) },
 			want: "messages are lost",
 		},
 		{
 			name: "acknowledged to the broker before it is committed",
-			cell: cell{qos: 1, in: true, fault: frozen}, rewrite: acknowledgeEarly,
+			cell: cell{qos: 1, way: in, fault: frozen}, rewrite: acknowledgeEarly,
 			play: func(c *cell) { c.run(150, 1) },
 			want: "messages are lost",
 		},
 		{
 			name: "takes what the broker repeats for something new",
-			cell: cell{qos: 2, in: true, fault: faults()[1], at: []course{{true, pubrecType}}}, rewrite: neverRepeated,
+			cell: cell{qos: 2, way: in, fault: faults()[1], at: []course{{true, pubrecType}}}, rewrite: neverRepeated,
 			play: func(c *cell) { c.run(300, 2) },
 			want: "messages came again, 0 may",
 		},
 		{
 			name: "forgets what is released",
-			cell: cell{qos: 2},
+			cell: cell{qos: 2, way: out},
 			play: func(c *cell) { c.rollBack(course{false, pubrecType}, 0) },
 			want: "messages came again, 0 may",
 		},
 		{
 			name: "forgets only what is complete",
-			cell: cell{qos: 2},
+			cell: cell{qos: 2, way: out},
 			play: func(c *cell) { c.rollBack(course{true, pubrelType & 0xf0}, rolledBack-1) },
 		},
 	}
@@ -90,7 +90,7 @@ func (c *cell) killFrozen() {
 		}
 		return true
 	})
-	if c.in {
+	if c.way != out {
 		goal := 0
 		for _, n := range c.ledger.begun() {
 			goal += n
