@@ -69,7 +69,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		reloads    = 50
 		window     = 40
 	)
-	broker := mosquitto.Start(t)
+	broker := mosquitto.Start(t, mosquitto.WithConfig("max_queued_messages 0"))
 	seen := subscribe(t, "tcp://"+broker.Addr(), publishers*messages)
 	dir := t.TempDir()
 	cfg := func(change func(*mqttdb.ConnectionConfig), more ...mqttdb.ConnectionConfig) mqttdb.Config {
