@@ -2,6 +2,8 @@ package actors
 
 import (
 	"encoding/binary"
+	"maps"
+	"slices"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
@@ -15,6 +17,7 @@ import (
 type reserving struct {
 	learned bool                // what an earlier process had reserved is known
 	owed    map[uint16]struct{} // packet ids whose PUBCOMP is to come before anything is sent
+	oldest  uint16              // the first one of those
 	upTo    types.Seq           // reserved up to here, synced
 }
 
@@ -30,7 +33,7 @@ func (r *reserving) linkedApart(m result) {
 		r.upTo = 0 // its mark was written anew
 	}
 	if !r.learned {
-		r.learned, r.owed = true, make(map[uint16]struct{})
+		r.learned, r.owed, r.oldest = true, make(map[uint16]struct{}), packetID(m.reserved.First)
 		for seq := m.reserved.First; seq <= m.reserved.Last && seq > 0 && len(r.owed) < packetIDs; seq++ {
 			r.owed[packetID(seq)] = struct{}{}
 		}
@@ -45,12 +48,15 @@ func (c *connection) settleOwed() {
 	if len(c.owed) == 0 {
 		return
 	}
-	ids := make([]uint16, 0, len(c.owed))
-	for id := range c.owed {
-		ids = append(ids, id)
-	}
+	ids := c.inOrder()
 	c.config.Logger.Info("handshakes of an earlier process are finished first", "ids", len(ids))
 	c.release(ids)
+}
+
+// inOrder lists what is owed as it was sent: a broker may deliver upon PUBREL.
+func (r *reserving) inOrder() []uint16 {
+	age := func(id uint16) int { return (int(id) - int(r.oldest) + packetIDs) % packetIDs }
+	return slices.SortedFunc(maps.Keys(r.owed), func(a, b uint16) int { return age(a) - age(b) })
 }
 
 // owes takes a PUBCOMP of what is owed, and says whether it is one.
