@@ -175,6 +175,9 @@ func (e *suspectError) Hint() string {
 	if h := broker.Hint(e.err); h != "" {
 		said = h + "; "
 	}
+	if m := e.message; m.finishing { // it is not published, and does not become a dead letter
+		return fmt.Sprintf("%sthe broker may not let the QoS 2 handshake of that message be finished: see its log; with another client_id, or on a broker that has lost the session, everything begins anew, and what was in flight may arrive twice", said)
+	}
 	return fmt.Sprintf("%sthe broker may not take that message%s: see its log; after max_attempts it becomes a dead letter; mqttdb clear %s --topic %q forgets it", said, e.message.exactness(), e.connection, clip(e.message.topic))
 }
 
