@@ -42,6 +42,10 @@ type ConnectionConfig struct {
 	Inbound Ref[InboundMessage] // takes what the broker sends
 	Filters []broker.Filter     // what is subscribed to
 
+	// MoreFilters says that others were subscribed to, which are not known yet: none
+	// is given back.
+	MoreFilters bool
+
 	Window      int   // messages in flight at most; 100 if 0
 	QoS2Window  int   // of them with QoS 2, at most; 20 if 0
 	WindowBytes int64 // their bytes at most, and those of what is fetched ahead; 1 MiB if 0
@@ -293,6 +297,8 @@ func (c *connection) receive(m ConnectionMessage) {
 		c.resume()
 	case SetRate:
 		c.setRate(m)
+	case SetFilters:
+		c.setFilters(m)
 	case paceDue:
 		c.paced = nil
 	case givenUpBefore:

@@ -178,6 +178,7 @@ func (a *consumers) subscribe(m Subscribe) {
 func (a *consumers) define(c *consumer, answer func(error)) {
 	c.fixed = c.fixedBytes()
 	a.measure(c)
+	a.resubscribed = true
 	a.note(Note{Marks: a.identity(c)}, func(_ bool, err error) { answer(err) })
 }
 

@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -43,6 +42,10 @@ type ConsumersConfig struct {
 	Established []Established
 	Named       string
 
+	// Subscribed is called when Subscriptions changed; it must not block. nil: nobody
+	// is told.
+	Subscribed func()
+
 	Changed func()       // called when the status changed; must not block. nil: nobody is told
 	Clock   Clock        // nil: the real one
 	Logger  *slog.Logger // nil: none
@@ -55,6 +58,7 @@ type Consumers struct {
 	Ref[ConsumersMessage]
 	index           consumerIndex
 	count, inFlight atomic.Int64
+	subscriptions   atomic.Pointer[[]Subscription]
 }
 
 // Wants says whether messages on topic may belong to a consumer: then they have
@@ -71,6 +75,9 @@ func (c *Consumers) InFlight() int { return int(c.inFlight.Load()) }
 func SpawnConsumers(s *System, c ConsumersConfig) (*Consumers, error) {
 	if c.Changed == nil {
 		c.Changed = func() {}
+	}
+	if c.Subscribed == nil {
+		c.Subscribed = func() {}
 	}
 	if c.Clock == nil {
 		c.Clock = systemClock{}
@@ -112,6 +119,8 @@ func (k *consumersKeeper) giveBack(m ConsumersMessage, err error) {
 		m.Reply.answer(false, err)
 	case Establish:
 		m.Reply.answer(Noted{}, err)
+	case ListConsumers:
+		m.Reply.answer(nil, err)
 	case Subscribe:
 		m.Reply.answer(nil, err)
 	case Unsubscribe:
@@ -129,12 +138,14 @@ type consumers struct {
 	*consumersKeeper
 	self Ref[ConsumersMessage]
 
-	store   persistence.StoreID
-	loaded  bool
-	early   []ConsumersMessage // until it is loaded
-	byName  map[string]*consumer
-	bytes   int             // of all marks, about
-	removed map[string]bool // and that is not known to be recorded
+	store  persistence.StoreID
+	loaded bool
+	early  []ConsumersMessage // until it is loaded
+	byName map[string]*consumer
+	bytes  int // of all marks, about
+
+	resubscribed bool            // what Subscriptions returns may be out of date
+	removed      map[string]bool // and that is not known to be recorded
 
 	distributing
 	settlement
@@ -160,7 +171,7 @@ func (a *consumers) receive(m ConsumersMessage) {
 			return
 		}
 		a.establish(m)
-	case Join, Remove:
+	case Join, Remove, ListConsumers:
 		if !a.loaded {
 			a.putOff(m)
 			return
@@ -200,6 +211,10 @@ func (a *consumers) receive(m ConsumersMessage) {
 	}
 	a.handle.count.Store(int64(len(a.byName)))
 	a.handle.inFlight.Store(int64(a.outstanding))
+	if a.resubscribed && a.loaded {
+		a.resubscribed = false
+		a.tellSubscriptions()
+	}
 }
 
 // putOff keeps m until the stored consumers are known, unless it may take long.
@@ -219,6 +234,8 @@ func (a *consumers) handleLate(m ConsumersMessage) {
 		a.remove(m)
 	case Establish:
 		a.establish(m)
+	case ListConsumers:
+		m.Reply.answer(a.list(), nil)
 	}
 }
 
@@ -278,6 +295,7 @@ func (a *consumers) load(m consumersRead) {
 		}
 		a.restore(c, now)
 	}
+	a.resubscribed = true
 	a.handle.index.complete() // not before: what nobody wants is not stored
 	a.loaded = true
 	a.dropLetters()
@@ -463,12 +481,13 @@ func (a *consumers) end(c *consumer) {
 	a.dismiss(c, errEnded)
 	delete(a.byName, c.name)
 	delete(a.narrowed, c)
+	a.resubscribed = true
 	a.bytes -= c.size
 	a.sweep()
 	a.config.Changed()
 }
 
-var errEnded = errors.New("the session has ended")
+var errEnded = fmt.Errorf("%w: the session has ended", types.ErrClosed)
 
 // forgetMarks records that there is no such consumer.
 func (a *consumers) forgetMarks(name string, done func(error)) {

@@ -95,6 +95,10 @@ type (
 		Reply Reply[Noted]
 	}
 
+	// ListConsumers asks which consumers there are. Answer: all of them, in order of
+	// their names.
+	ListConsumers struct{ Reply Reply[[]ConsumerStatus] }
+
 	// Acknowledge says what the consumer is done with, and what State it is in.
 	// It is recorded soon and not synced for its own sake, or, if somebody waits
 	// for Reply, synced and answered. All of it is recorded together.
@@ -151,6 +155,7 @@ func (Remove) consumersMessage()          {}
 func (Subscribe) consumersMessage()       {}
 func (Unsubscribe) consumersMessage()     {}
 func (Establish) consumersMessage()       {}
+func (ListConsumers) consumersMessage()   {}
 func (Acknowledge) consumersMessage()     {}
 func (Available) consumersMessage()       {}
 func (Opened) consumersMessage()          {}

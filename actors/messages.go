@@ -247,6 +247,14 @@ type (
 	// SetRate changes the rate of sending.
 	SetRate struct{ Rate Rate }
 
+	// SetFilters changes what is subscribed to: the fields Filters and MoreFilters of
+	// ConnectionConfig. A filter that the broker has refused is asked for again over
+	// the next link.
+	SetFilters struct {
+		List []broker.Filter
+		More bool
+	}
+
 	paceDue struct{}
 
 	// journaled says that what the connection had noted as released is committed.
@@ -340,6 +348,7 @@ func (Pause) connectionMessage()         {}
 func (Resume) connectionMessage()        {}
 func (Retry) connectionMessage()         {}
 func (SetRate) connectionMessage()       {}
+func (SetFilters) connectionMessage()    {}
 func (paceDue) connectionMessage()       {}
 func (journaled) connectionMessage()     {}
 func (withdrawn) connectionMessage()     {}

@@ -14,7 +14,9 @@ import (
 type subscribing struct {
 	asked   []broker.Filter // by the SUBSCRIBE that is not answered yet
 	dropped []string        // by the UNSUBSCRIBE
+	refused map[string]bool // filters, by the broker, over this link
 	marked  bool            // what is granted is stored
+	changed bool            // the filters did while an answer was on its way
 }
 
 // refusedFilter is what SUBACK says instead of a QoS [MQTT-3.9.3].
@@ -32,16 +34,34 @@ func (c *connection) subscribe() {
 		clear(c.granted)
 		c.mark(marks)
 	}
-	c.asked, c.dropped = nil, nil
+	c.asked, c.dropped, c.refused = nil, nil, make(map[string]bool)
+	c.adjust()
+}
+
+// setFilters changes what is subscribed to.
+func (c *connection) setFilters(m SetFilters) {
+	c.config.Filters, c.config.MoreFilters = m.List, m.More
+	if c.link != nil {
+		c.adjust()
+	}
+}
+
+// adjust sends what leads from what is granted to what is wanted, unless an answer is
+// on its way.
+func (c *connection) adjust() {
+	c.changed = len(c.asked) > 0 || len(c.dropped) > 0
+	if c.changed {
+		return
+	}
 	wanted := make(map[string]bool, len(c.config.Filters))
 	for _, f := range c.config.Filters {
 		wanted[f.Topic] = true
-		if qos, ok := c.granted[f.Topic]; !ok || qos != f.QoS {
+		if qos, ok := c.granted[f.Topic]; (!ok || qos != f.QoS) && !c.refused[f.Topic] {
 			c.asked = append(c.asked, f)
 		}
 	}
 	for _, filter := range slices.Sorted(maps.Keys(c.granted)) {
-		if !wanted[filter] {
+		if !wanted[filter] && !c.config.MoreFilters {
 			c.dropped = append(c.dropped, filter)
 		}
 	}
@@ -71,10 +91,15 @@ func (c *connection) subscribed(e broker.Subscribed) {
 			marks = append(marks, filterMark(f))
 			continue
 		}
+		c.refused[f.Topic] = true
 		c.config.Logger.Warn("the broker refuses a subscription", "filter", f.Topic)
 		c.note("the broker refuses the subscription to "+f.Topic, "check what the broker allows this user")
 	}
+	c.asked = nil
 	c.mark(marks)
+	if c.changed {
+		c.adjust()
+	}
 }
 
 // unsubscribed takes that the broker has taken filters back.
@@ -89,6 +114,9 @@ func (c *connection) unsubscribed(e broker.Unsubscribed) {
 	}
 	c.dropped = nil
 	c.mark(marks)
+	if c.changed {
+		c.adjust()
+	}
 }
 
 // mark stores what changed in the session.

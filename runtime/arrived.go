@@ -8,7 +8,15 @@ import (
 
 // accept maps a message that came from the broker of c, and says whether it is
 // for anybody here.
-func (c *Connection) accept(m types.Message) (types.Message, bool) { return c.routes().Delivers(m) }
+func (c *Connection) accept(m types.Message) (types.Message, bool) {
+	if local, ok := c.routes().Delivers(m); ok {
+		return local, true
+	}
+	if extra := c.asking.current.Load(); extra != nil {
+		return extra.routes.Delivers(m)
+	}
+	return m, false
+}
 
 // store stores a message that came from the broker of c in every queue that it
 // belongs to (S2.4); see actors.InboundConfig.

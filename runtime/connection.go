@@ -24,6 +24,7 @@ type Connection struct {
 	queue    *actors.Queue
 	incoming incoming
 	wire     wire
+	asking   asking
 	tracker  tracker
 	refused  atomic.Uint64
 	noted    atomic.Int64 // when a refusal was logged last
@@ -267,6 +268,7 @@ func (c *Connection) Resume() error {
 func (c *Connection) stop(ctx context.Context, within time.Duration) error {
 	errs := []error{c.wire.stop(ctx, within)}
 	errs = append(errs, c.incoming.stop(ctx), c.queue.Stop(ctx))
+	c.endAllLive()
 	c.tracker.close()
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("stop %s: %w", c.name, err)

@@ -46,10 +46,13 @@ func (c *Connection) startIncoming(ctx context.Context, s *settings, all []confi
 	if fatal(trouble) {
 		return trouble
 	}
+	c.asking.mu.Lock() // which refilter waits for
+	c.asking.all = all
 	c.incoming.consumers, err = actors.SpawnConsumers(rt.system, actors.ConsumersConfig{
 		Name: s.Name + "/consumers", Queue: q, Changed: rt.board.changed, Logger: rt.o.Logger,
-		Established: established(s.Name, all), Named: namedConsumer,
+		Established: c.established(all), Named: namedConsumer, Subscribed: c.refilter,
 	})
+	c.asking.mu.Unlock()
 	if err != nil {
 		return err
 	}
@@ -93,6 +96,3 @@ func (i *incoming) status() types.QueueStatus {
 	}
 	return s
 }
-
-// hand gives a message of the broker of c to all who get it live.
-func (c *Connection) hand(m types.Message) { c.rt.local.hand(m) }

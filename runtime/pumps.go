@@ -30,12 +30,12 @@ type pumps struct {
 
 // established are the consumers of the incoming queue of a connection that are
 // there as long as the configuration says so.
-func established(name string, all []config.Connection) []actors.Established {
+func (c *Connection) established(all []config.Connection) []actors.Established {
 	local := []string{"#"}
 	list := make([]actors.Established, 1)
 	for i := range all {
 		routes := all[i].Routes()
-		if all[i].Name != name {
+		if all[i].Name != c.name {
 			if filters := routes.RelayFilters(); len(filters) > 0 {
 				list = append(list, actors.Established{Name: relayConsumer + all[i].Name, List: subscriptions(filters)})
 			}
@@ -47,6 +47,9 @@ func established(name string, all []config.Connection) []actors.Established {
 			}
 		}
 	}
+	if extra := c.asking.current.Load(); extra != nil {
+		local = append(local, extra.dollars()...)
+	}
 	list[0] = actors.Established{Name: LocalName, List: subscriptions(local)}
 	return list
 }
@@ -54,6 +57,9 @@ func established(name string, all []config.Connection) []actors.Established {
 func subscriptions(filters []string) []actors.Subscription {
 	var list []actors.Subscription
 	for _, f := range filters {
+		if types.TooDeep(f) {
+			f = "#" // the pump passes over what it is not for
+		}
 		list = append(list, actors.Subscription{Filter: f, QoS: 2})
 	}
 	return list
@@ -73,7 +79,7 @@ func (c *Connection) startPumps(all []config.Connection) error {
 	}
 	before, errs := p.running, []error(nil)
 	p.running = make(map[string]*actors.Pump)
-	for _, e := range established(c.name, all) {
+	for _, e := range c.established(all) {
 		pump, err := before[e.Name], error(nil)
 		delete(before, e.Name)
 		if pump == nil {
@@ -111,6 +117,9 @@ func (c *Connection) reestablish(all []config.Connection) error {
 	if c.incoming.consumers == nil {
 		return nil
 	}
+	c.asking.mu.Lock()
+	c.asking.all = all
+	c.asking.mu.Unlock()
 	c.establish(context.Background(), all)
 	return c.startPumps(all)
 }
@@ -119,7 +128,7 @@ func (c *Connection) reestablish(all []config.Connection) error {
 // or the store is in trouble: then it is recorded before anything is stored.
 func (c *Connection) establish(ctx context.Context, all []config.Connection) {
 	_, _ = actors.Ask(ctx, c.incoming.consumers.Ref, func(r actors.Reply[actors.Noted]) actors.ConsumersMessage {
-		return actors.Establish{List: established(c.name, all), Reply: r}
+		return actors.Establish{List: c.established(all), Reply: r}
 	})
 }
 

@@ -276,6 +276,7 @@ func (rt *Runtime) carryOut(p *plan, within time.Duration) {
 	rt.replace(p.next)
 	var wg sync.WaitGroup
 	for _, c := range p.next.members {
+		c.refilter() // what is configured now need not be asked for by programs
 		wg.Go(func() { rt.reported(c.Connection, c.reestablish(p.all)) })
 	}
 	for _, c := range p.removed {

@@ -305,7 +305,7 @@ func TestRouteAllOrNone(t *testing.T) {
 func TestActorsAreKilled(t *testing.T) {
 	h := newHouse()
 	rt := h.open(t, config.Connection{Name: "x", Window: 10}, config.Connection{Name: "y", Forward: []config.Forward{}, Subscribe: []config.Subscribe{{Topic: "down/#"}}})
-	want := []string{"mqttdb/_compactor", "mqttdb/x", "mqttdb/x/outgoing", "mqttdb/y", "mqttdb/y/inbound", "mqttdb/y/outgoing"}
+	want := []string{"mqttdb/_compactor", "mqttdb/x", "mqttdb/x/inbound", "mqttdb/x/outgoing", "mqttdb/y", "mqttdb/y/inbound", "mqttdb/y/outgoing"}
 	if got := rt.Running(); !slices.Equal(got, want) {
 		t.Fatalf("running actors: %q, want %q", got, want)
 	}

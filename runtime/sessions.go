@@ -52,16 +52,16 @@ func (rt *Runtime) OpenSession(ctx context.Context, o SessionOptions) (*Session,
 	if rt.local.consumers == nil {
 		return nil, errNoSessions
 	}
-	var late lateJoin
+	late := lateJoin{consumers: rt.local.consumers}
 	joined, err := actors.Ask(ctx, rt.local.consumers.Ref, func(r actors.Reply[actors.Joined]) actors.ConsumersMessage {
 		return actors.Join{
 			Name: o.ClientID, Clean: o.Clean, Expiry: rt.SessionExpiry(o.Expiry),
 			Receiver: o.Receiver, Messages: ahead * o.Window, Bytes: aheadBytes,
-			Reply: func(j actors.Joined, err error) { late.answered(rt, j, err); r(j, err) },
+			Reply: func(j actors.Joined, err error) { late.answered(j, err); r(j, err) },
 		}
 	})
 	if err != nil {
-		late.giveUp(rt)
+		late.giveUp()
 		return nil, fmt.Errorf("open the session of %s: %w", o.ClientID, err)
 	}
 	s := &Session{joined.Present, joined.Subscriptions, joined.State, rt, o.ClientID, joined.Token}
@@ -76,30 +76,32 @@ func (rt *Runtime) OpenSession(ctx context.Context, o SessionOptions) (*Session,
 
 // lateJoin leaves a session that nobody waits for any more when it is opened.
 type lateJoin struct {
+	consumers *actors.Consumers
+
 	mu     sync.Mutex
 	gaveUp bool
 	token  *actors.Token
 }
 
-func (l *lateJoin) answered(rt *Runtime, j actors.Joined, err error) {
+func (l *lateJoin) answered(j actors.Joined, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err == nil {
 		l.token = &j.Token
-		l.leave(rt)
+		l.leave()
 	}
 }
 
-func (l *lateJoin) giveUp(rt *Runtime) {
+func (l *lateJoin) giveUp() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.gaveUp = true
-	l.leave(rt)
+	l.leave()
 }
 
-func (l *lateJoin) leave(rt *Runtime) {
+func (l *lateJoin) leave() {
 	if l.gaveUp && l.token != nil {
-		rt.local.consumers.Tell(actors.Leave{Consumer: *l.token})
+		l.consumers.Tell(actors.Leave{Consumer: *l.token})
 	}
 }
 

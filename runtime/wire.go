@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/mqttdb/mqttdb/actors"
-	"github.com/mqttdb/mqttdb/broker"
 	"github.com/mqttdb/mqttdb/config"
 )
 
@@ -23,7 +22,7 @@ type wire struct {
 // ends are the actors at both ends of a link.
 type ends struct {
 	link    *actors.Connection
-	inbound *actors.Inbound // nil: nothing is subscribed
+	inbound *actors.Inbound
 }
 
 // present returns the actors there are.
@@ -110,11 +109,7 @@ func (c *Connection) connect(brokers []actors.Broker) error {
 			brokers[i].Dialer = &bridge{Dialer: brokers[i].Dialer, echoes: s.routes.Echo(), log: c.rt.o.Logger.With("conn", c.name)}
 		}
 	}
-	var filters []broker.Filter
-	for _, f := range s.routes.Filters() {
-		filters = append(filters, broker.Filter{Topic: f.Topic, QoS: f.QoS})
-	}
-	if len(filters) > 0 && c.wire.ends.inbound == nil {
+	if c.wire.ends.inbound == nil {
 		inbound, err := actors.SpawnInbound(c.rt.system, actors.InboundConfig{
 			Name: c.name + "/inbound", Accept: c.accept, Store: c.store, Deliver: c.hand, Queue: c.incoming.queue,
 			Changed: c.rt.board.changed, Logger: c.rt.o.Logger,
@@ -124,7 +119,7 @@ func (c *Connection) connect(brokers []actors.Broker) error {
 		}
 		c.wire.ends.inbound = inbound
 	}
-	link, err := actors.SpawnConnection(c.rt.system, c.linkConfig(s.Connection, brokers, filters))
+	link, err := actors.SpawnConnection(c.rt.system, c.linkConfig(s, brokers))
 	if err != nil {
 		return err
 	}
@@ -133,11 +128,9 @@ func (c *Connection) connect(brokers []actors.Broker) error {
 }
 
 // linkConfig is how the link of c is to be; c.wire is locked.
-func (c *Connection) linkConfig(cfg config.Connection, brokers []actors.Broker, filters []broker.Filter) actors.ConnectionConfig {
-	var inbound actors.Ref[actors.InboundMessage]
-	if c.wire.ends.inbound != nil {
-		inbound = c.wire.ends.inbound.Ref
-	}
+func (c *Connection) linkConfig(s *settings, brokers []actors.Broker) actors.ConnectionConfig {
+	cfg := &s.Connection
+	filters, more := c.filters(s)
 	return actors.ConnectionConfig{
 		Name:            c.name,
 		Brokers:         brokers,
@@ -145,8 +138,9 @@ func (c *Connection) linkConfig(cfg config.Connection, brokers []actors.Broker, 
 		Options:         c.connectOptions,
 		Queue:           c.queue,
 		Session:         c.sessionQueue(),
-		Inbound:         inbound,
+		Inbound:         c.wire.ends.inbound.Ref,
 		Filters:         filters,
+		MoreFilters:     more,
 		Window:          cfg.Window,
 		WindowBytes:     cfg.WindowBytes,
 		QoS2Window:      cfg.QoS2Window,

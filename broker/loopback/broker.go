@@ -128,6 +128,19 @@ func (b *Broker) WaitForFilters(ctx context.Context, id string, n int) error {
 	return b.until(ctx, func() bool { s := b.sessions[id]; return s != nil && len(s.filters) >= n })
 }
 
+// WaitWithout returns when the client has not subscribed to filter, or not any more,
+// or the context ends.
+func (b *Broker) WaitWithout(ctx context.Context, id, filter string) error {
+	return b.until(ctx, func() bool {
+		s := b.sessions[id]
+		if s == nil {
+			return true
+		}
+		_, has := s.filters[filter]
+		return !has
+	})
+}
+
 func (b *Broker) until(ctx context.Context, true func() bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
