@@ -78,10 +78,10 @@ func TestHostSystem(t *testing.T) {
 	defer host.Shutdown()
 	one := open(t, mqttdb.Config{DataDir: t.TempDir(), Connections: cloud("mqtt://127.0.0.1:1"), System: host})
 	two := open(t, mqttdb.Config{DataDir: t.TempDir(), Connections: cloud("mqtt://127.0.0.1:1"), System: host, SystemName: "second"})
-	if got, want := one.Running(), []string{"mqttdb/_compactor", "mqttdb/cloud", "mqttdb/cloud/outgoing"}; !slices.Equal(got, want) {
+	if got, want := one.Running(), []string{"mqttdb/_compactor", "mqttdb/cloud", "mqttdb/cloud/inbound", "mqttdb/cloud/outgoing"}; !slices.Equal(got, want) {
 		t.Errorf("running: %q, want %q", got, want)
 	}
-	if got := two.Running(); len(got) != 3 || got[0] != "second/_compactor" {
+	if got := two.Running(); len(got) != 4 || got[0] != "second/_compactor" {
 		t.Errorf("running: %q", got)
 	}
 	closeDB(t, one)

@@ -75,7 +75,7 @@ func TestReloadSaysWhatItDid(t *testing.T) {
 	if !slices.Equal(names, []string{"d", "a", "b"}) || rt.Connection("a") != kept || rt.Connection("c") != nil {
 		t.Errorf("status: %v", names)
 	}
-	want := []string{"mqttdb/_compactor", "mqttdb/a", "mqttdb/a/outgoing", "mqttdb/b", "mqttdb/b/outgoing", "mqttdb/d", "mqttdb/d/outgoing"}
+	want := []string{"mqttdb/_compactor", "mqttdb/a", "mqttdb/a/inbound", "mqttdb/a/outgoing", "mqttdb/b", "mqttdb/b/inbound", "mqttdb/b/outgoing", "mqttdb/d", "mqttdb/d/inbound", "mqttdb/d/outgoing"}
 	if got := rt.Running(); !slices.Equal(got, want) {
 		t.Errorf("%v run, want %v", got, want)
 	}
@@ -186,7 +186,7 @@ func TestReloadAllOrNothing(t *testing.T) {
 			for _, s := range rt.Status() {
 				names = append(names, s.Name)
 			}
-			if !slices.Equal(names, []string{"a", "b"}) || rt.Connection("a").Status().Since != since || len(rt.Running()) != 5 {
+			if !slices.Equal(names, []string{"a", "b"}) || rt.Connection("a").Status().Since != since || len(rt.Running()) != 7 {
 				t.Errorf("something changed: %v, %v", names, rt.Running())
 			}
 			before := rt.Connection("a").Status().Outgoing.Accepted
