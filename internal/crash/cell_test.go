@@ -40,6 +40,7 @@ type cell struct {
 
 	broker     *mosquitto.Broker
 	tap        *tap
+	front      *tap // between local publishers and the gateway, if there are some
 	gateway    *gateway
 	ledger     *ledger
 	subscriber *subscriber
@@ -66,7 +67,7 @@ func (c *cell) set(t *testing.T, seed uint64, rewrite func(bool, []byte) (onward
 	t.Helper()
 	c.t, c.rng, c.ledger = t, rand.New(rand.NewPCG(seed, 0)), newLedger(cellReporters)
 	c.broker = c.mosquitto()
-	c.tap = newTap(t, c.broker.Addr())
+	c.tap = newTap(t, steadily(c.broker.Addr()))
 	c.tap.rewrite = rewrite
 	far := c.broker
 	if c.way == relay {
@@ -75,8 +76,12 @@ func (c *cell) set(t *testing.T, seed uint64, rewrite func(bool, []byte) (onward
 	c.gateway = gatewayOn(t, write(t, t.TempDir(), "mqttdb.yaml", c.config(far)))
 	c.gateway.start()
 	from, to := c.gateway.target, subscription{target: steadily(far.Addr()), qos: c.qos}
-	if through != nil {
+	switch {
+	case through != nil:
 		from = through(c.gateway)
+	case c.way == out:
+		c.front = newTap(t, from)
+		from = steadily(c.front.addr())
 	}
 	if c.way != out {
 		from = steadily(c.broker.Addr())
@@ -129,24 +134,13 @@ func (c *cell) run(messages, faults int) {
 }
 
 // suffer is one fault: it strikes in the middle of so many messages of each reporter.
-// What it strikes at is a packet on its way, which is held back until it has struck.
 func (c *cell) suffer(messages int) {
 	c.t.Helper()
 	before, meanwhile := messages*3/5, messages/5
-	courses := c.courses()
-	s := c.tap.holdAt(courses[c.rng.IntN(len(courses))], c.rng.IntN(before*cellReporters))
-	c.publish(before)
-	select {
-	case <-s.hit:
-	case <-time.After(patience):
-		c.t.Fatalf("SEED=%d: there are too few packets %+v\n%s", run.seed, s.course, c.state())
-	}
-	if c.rng.IntN(2) == 0 {
-		moment(odd(c.rng, 5*time.Millisecond)) // what goes the other way goes on
-	}
+	goOn := c.reach(before)
 	from := c.ledger.reached()
 	c.fault.strike(c)
-	close(s.on)
+	goOn()
 	c.publish(meanwhile)
 	c.fault.mend(c)
 	over := c.ledger.begun()
@@ -161,6 +155,33 @@ func (c *cell) suffer(messages int) {
 	})
 	for topic := range c.reporters {
 		c.storms = append(c.storms, storm{topic, from[topic], c.ledger.firstFrom(topic, over[topic])})
+	}
+}
+
+// reach publishes so many messages of each reporter, and returns at the moment at which
+// a fault is to strike: a packet is on its way, and held back until goOn is called. If
+// that is on its way between a publisher and the gateway it is lost with the gateway.
+func (c *cell) reach(messages int) (goOn func()) {
+	c.t.Helper()
+	tap, courses, kills := c.tap, c.courses(), c.kills
+	if c.front != nil && c.rng.IntN(2) == 0 {
+		tap = c.front
+	}
+	s := tap.holdAt(courses[c.rng.IntN(len(courses))], c.rng.IntN(messages*cellReporters))
+	c.publish(messages)
+	select {
+	case <-s.hit:
+	case <-time.After(patience):
+		c.t.Fatalf("SEED=%d: there are too few packets %+v\n%s", run.seed, s.course, c.state())
+	}
+	if c.rng.IntN(2) == 0 {
+		moment(odd(c.rng, 5*time.Millisecond)) // what goes the other way goes on
+	}
+	return func() {
+		if tap == c.front && c.kills > kills {
+			tap.cut()
+		}
+		close(s.on)
 	}
 }
 

@@ -3,16 +3,18 @@
 package crash
 
 import (
+	"context"
 	"net"
 	"slices"
 	"sync"
 	"testing"
 )
 
-// tap lies on the way of the gateway to its broker. It takes what is said apart into
+// tap lies on the way of a client to its broker, of the gateway to mosquitto or of a
+// publisher to the gateway. It takes what is said apart into
 // packets, counts them, can hold one back, and can let the way fail.
 type tap struct {
-	broker   string // host:port
+	broker   func(context.Context) (string, error) // its address, once it has one
 	listener net.Listener
 	changed  pulse
 	done     chan struct{} // closed at the end
@@ -47,50 +49,62 @@ type stop struct {
 
 // tapped is one link through a tap.
 type tapped struct {
-	gateway, broker net.Conn
-	dead            bool // what is sent vanishes; the tap's mu guards it
+	client, broker net.Conn
+	dead           bool // what is sent vanishes; the tap's mu guards it
 }
 
-func newTap(t testing.TB, broker string) *tap {
+func newTap(t testing.TB, broker func(context.Context) (string, error)) *tap {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &tap{broker: broker, listener: l, done: make(chan struct{}), seen: map[course]int{}}
-	p.over.Go(p.accept)
-	t.Cleanup(p.close)
+	ctx, cancel := context.WithCancel(context.Background())
+	p.over.Go(func() { p.accept(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		p.close()
+	})
 	return p
 }
 
 func (p *tap) addr() string { return p.listener.Addr().String() }
 
-func (p *tap) accept() {
+func (p *tap) accept(ctx context.Context) {
 	for {
-		gateway, err := p.listener.Accept()
+		client, err := p.listener.Accept()
 		if err != nil {
 			return
 		}
-		broker, err := net.Dial("tcp", p.broker)
+		broker, err := p.dial(ctx)
 		if err != nil {
-			gateway.Close()
+			client.Close()
 			continue
 		}
-		l := &tapped{gateway: gateway, broker: broker}
+		l := &tapped{client: client, broker: broker}
 		p.mu.Lock()
 		if p.closed {
 			p.mu.Unlock()
-			gateway.Close()
+			client.Close()
 			broker.Close()
 			return
 		}
 		p.links = append(p.links, l)
 		p.count++
-		p.over.Go(func() { p.pass(l, true, gateway, broker) })
-		p.over.Go(func() { p.pass(l, false, broker, gateway) })
+		p.over.Go(func() { p.pass(l, true, client, broker) })
+		p.over.Go(func() { p.pass(l, false, broker, client) })
 		p.mu.Unlock()
 		p.changed.tell()
 	}
+}
+
+func (p *tap) dial(ctx context.Context) (net.Conn, error) {
+	addr, err := p.broker(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return net.Dial("tcp", addr)
 }
 
 // pass passes packets on, whole ones, until the link ends.
@@ -183,7 +197,7 @@ func (p *tap) holdAt(c course, left int) *stop {
 }
 
 // cut ends all links, so that both ends notice.
-func (p *tap) cut() { p.fail(func(l *tapped) { l.gateway.Close(); l.broker.Close() }) }
+func (p *tap) cut() { p.fail(func(l *tapped) { l.client.Close(); l.broker.Close() }) }
 
 // swallow makes all links dead: what is sent over them vanishes, and neither end
 // hears of it. New ones are not concerned.
@@ -229,7 +243,7 @@ func (p *tap) close() {
 	close(p.done)
 	p.listener.Close()
 	for _, l := range links {
-		l.gateway.Close()
+		l.client.Close()
 		l.broker.Close()
 	}
 	p.over.Wait()
