@@ -93,7 +93,7 @@ var layers = []row{
 	{pattern: "internal/tinyproxy", layer: vocabulary},
 	{pattern: "internal/links", layer: top, imports: join(house, "", "internal/mosquitto", "internal/tinyproxy")},
 	{pattern: "internal/crash", layer: top, imports: join(house, "", "internal/mosquitto")},
-	{pattern: "internal/golden", layer: top, tests: join(engine, "config/yaml", "persistence/memory", "broker/mqtt")},
+	{pattern: "internal/golden", layer: top, tests: join(engine, "config/yaml", "persistence/memory", "persistence/faultstore", "broker/mqtt")},
 	{pattern: "internal/interop", layer: top, tests: only("types")},
 }
 
