@@ -75,6 +75,7 @@ what is wrong is said.`,
 	flags.StringVar(&f.certFile, "cert-file", "", "client certificate")
 	flags.StringVar(&f.keyFile, "key-file", "", "its key")
 	flags.IntSliceVar(&f.qos, "qos", nil, "what is proven: 0, 1 and 2 (default 2 and 1, as far as the broker does them)")
+	flags.BoolVar(&f.Incoming, "incoming", false, "prove the way from the broker to a local subscriber instead (persist.incoming: true)")
 	flags.IntVar(&f.Messages, "messages", 20000, "how many, for each QoS")
 	flags.IntVar(&f.Kills, "kills", 5, "how often the gateway is killed, for each QoS")
 	flags.IntVar(&f.Cuts, "cuts", 5, "how often its link is cut, for each QoS")
@@ -98,6 +99,8 @@ func (f *proveFlags) complete(o *options, args []string) error {
 		f.QoS = append(f.QoS, types.QoS(n))
 	}
 	switch {
+	case f.Incoming && slices.Contains(f.QoS, 0):
+		return usageError{errors.New("--incoming is for QoS 1 and 2: nothing at QoS 0 is stored by the broker for a gateway that is down")}
 	case f.Messages < 1:
 		return usageError{fmt.Errorf("--messages is at least 1, not %d", f.Messages)}
 	case f.Kills < 0 || f.Cuts < 0:

@@ -197,6 +197,7 @@ func TestProveMistakes(t *testing.T) {
 		{"user of a connection", []string{"--config", two, "cloud", "--username", "x"}, 2, "--username and the files are for --broker: a connection of the configuration has its own"},
 		{"QoS 3", []string{url, "--qos", "3"}, 2, "--qos is 0, 1 and 2, each at most once, and not [3]"},
 		{"QoS twice", []string{url, "--qos", "1,1"}, 2, "--qos is 0, 1 and 2, each at most once, and not [1 1]"},
+		{"QoS 0 from the broker", []string{url, "--qos", "0", "--incoming"}, 2, "--incoming is for QoS 1 and 2: nothing at QoS 0 is stored by the broker for a gateway that is down"},
 		{"no message", []string{url, "--messages", "0"}, 2, "--messages is at least 1, not 0"},
 		{"fewer than none", []string{url, "--kills", "-1"}, 2, "--kills and --cuts are 0 or more"},
 		{"no backlog", []string{url, "--backlog", "0"}, 2, "--backlog is at least 1, not 0"},

@@ -38,8 +38,25 @@ func TestLiarBehindTheGateway(t *testing.T) {
 	b := mosquitto.Start(t)
 	o := proofAt(t, "mqtt://"+b.Addr())
 	o.QoS = []types.QoS{1}
-	o.toBroker = lyingProxy(t)
+	o.toBroker = proxied(t, lieTo)
 	found(t, o, 1) // what it holds in the end may be repetitions, but the last message is one of it
+}
+
+// A gateway that acknowledges to the broker what it does not store: one is made of
+// the real one and a proxy that does that with some.
+func TestLiarToTheBroker(t *testing.T) {
+	t.Parallel()
+	b := mosquitto.Start(t)
+	o := proofAt(t, "mqtt://"+b.Addr())
+	o.QoS, o.Incoming = []types.QoS{1}, true
+	o.toBroker = proxied(t, forget)
+	r, err := Run(t.Context(), o)
+	if err != nil || r.Proven() || len(r.Verdicts) != 1 || r.Verdicts[0].Lost.Count == 0 {
+		t.Fatalf("%v\n%s", err, text(t, r))
+	}
+	if said := text(t, r); !strings.Contains(said, "QoS 1 incoming: acknowledged and lost: ") {
+		t.Errorf("it says\n%s", said)
+	}
 }
 
 // found fails the test unless the proof finds that at least so many were lost.
@@ -92,9 +109,8 @@ func (l *liar) Publish(p []broker.Publish) error {
 	return nil
 }
 
-// lyingProxy returns what reaches brokers through a proxy that does the same, for
-// packets.
-func lyingProxy(t *testing.T) func(context.Context, string) (broker.Conn, error) {
+// proxied returns what reaches brokers through a proxy that serves each gateway.
+func proxied(t *testing.T, serve func(front net.Conn, addr string)) func(context.Context, string) (broker.Conn, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +129,7 @@ func lyingProxy(t *testing.T) func(context.Context, string) (broker.Conn, error)
 			}
 			open.Go(func() {
 				defer front.Close()
-				lieTo(front, <-targets)
+				serve(front, <-targets)
 			})
 		}
 	})
@@ -126,7 +142,7 @@ func lyingProxy(t *testing.T) func(context.Context, string) (broker.Conn, error)
 	}
 }
 
-// lieTo serves one gateway.
+// lieTo acknowledges what one gateway publishes, and passes it on later.
 func lieTo(front net.Conn, addr string) {
 	back, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -176,6 +192,50 @@ func lieTo(front net.Conn, addr string) {
 				return
 			}
 			holds = holds[1:]
+		}
+	}
+}
+
+// forget acknowledges to the broker each hundredth message for one gateway, and
+// does not pass it on.
+func forget(front net.Conn, addr string) {
+	back, err := net.Dial("tcp", addr)
+	if err != nil {
+		return
+	}
+	var writing sync.Mutex
+	answer := func(p packets.ControlPacket) error {
+		writing.Lock()
+		defer writing.Unlock()
+		return p.Write(back)
+	}
+	var answering sync.WaitGroup
+	defer answering.Wait()
+	defer back.Close()
+	answering.Go(func() {
+		defer front.Close()
+		for {
+			p, err := packets.ReadPacket(back)
+			if err != nil {
+				return
+			}
+			published, ok := p.(*packets.PublishPacket)
+			if ok && kind(published.Payload[8]) == numbered && published.MessageID%100 == 0 {
+				ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
+				ack.MessageID = published.MessageID
+				err = answer(ack)
+			} else {
+				err = p.Write(front)
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	for {
+		p, err := packets.ReadPacket(front)
+		if err != nil || answer(p) != nil {
+			return
 		}
 	}
 }

@@ -40,7 +40,7 @@ func (r *run) play(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case err := <-r.subscriberEnded:
+		case err := <-r.listening.ended:
 			return r.atBroker(err)
 		case err := <-r.gateways.failed:
 			return err
@@ -93,8 +93,12 @@ func (r *run) tell() {
 	})
 }
 
-// empty says whether the gateway has sent all that it has, and knows it.
+// empty says whether the gateway has sent all that it has, and knows it. Of what
+// comes from the broker only a mark tells.
 func (r *run) empty(ctx context.Context) bool {
+	if r.Incoming {
+		return true
+	}
 	s, err := r.gateways.status(ctx)
 	return err == nil && s.Outgoing.Pending == 0 && !s.Outgoing.Unread
 }
@@ -107,22 +111,25 @@ func (r *run) settle(ctx context.Context) error {
 	if below <= r.ledger.standing().passed {
 		return nil
 	}
-	if err := r.control.pass(ctx, r.subscriberEnded); err != nil {
+	if err := r.control.pass(ctx, r.listening); err != nil {
 		return r.atBroker(err)
 	}
 	r.ledger.settle(below)
 	return nil
 }
 
-// finish ends the gateway in good order and waits for what it sent last.
+// finish ends a gateway that has sent everything, in good order, and waits for what
+// was published last.
 func (r *run) finish(ctx context.Context) error {
-	if s, err := r.gateways.status(ctx); err == nil {
-		r.books = &Books{s.Outgoing.Accepted, s.Outgoing.Sent}
+	if !r.Incoming { // what comes from the broker still has to pass it
+		if s, err := r.gateways.status(ctx); err == nil {
+			r.books = &Books{s.Outgoing.Accepted, s.Outgoing.Sent}
+		}
+		if err := r.gateways.stop(); err != nil {
+			return err
+		}
 	}
-	if err := r.gateways.stop(); err != nil {
-		return err
-	}
-	if err := r.control.pass(ctx, r.subscriberEnded); err != nil {
+	if err := r.control.pass(ctx, r.listening); err != nil {
 		return r.atBroker(err)
 	}
 	r.linger(ctx)
@@ -168,15 +175,17 @@ func (r *run) stuck(ctx context.Context) error {
 // verdict says how it stands.
 func (r *run) verdict() Verdict {
 	v := r.ledger.judge()
-	v.QoS, v.Books = r.qos, r.books
+	v.QoS, v.Books, v.Incoming = r.qos, r.books, r.Incoming
 	v.Kills, v.Cuts = r.faults.counts()
 	faults := v.Kills + v.Cuts
-	switch r.qos {
-	case 2:
+	switch {
+	case r.qos == 2:
 		v.allowedCopies = 0 // a repetition of the writer is known as such
-	case 1:
+	case r.qos == 1 && r.Incoming:
+		v.allowedCopies += faults * r.Backlog // what was on its way the broker sends again
+	case r.qos == 1:
 		v.allowedCopies += faults * r.Connection.Window
-	case 0:
+	case r.qos == 0:
 		v.allowedCopies += faults * r.Connection.Window
 		v.allowedLost = faults * r.Backlog
 	}
@@ -187,24 +196,20 @@ func (r *run) verdict() Verdict {
 // what could not be removed there.
 func (r *run) leave(ctx context.Context) (leftover []string) {
 	r.gateways.kill()
-	if r.subscriberEnded != nil {
-		r.listening()
-		<-r.subscriberGone
+	if r.listening != nil {
+		r.listening.stop()
 	}
 	r.cutter.close()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
-	if r.subscriber.link == nil {
+	if r.probe.link == nil {
 		return nil // the broker never had us
 	}
-	r.subscriber.link.Close(false)
-	for _, id := range []string{r.subscriber.clientID, r.gatewayID} {
-		l, err := r.control.dial.connect(ctx, id, true) // which ends the session [MQTT-3.1.2-6]
-		if err != nil {
-			leftover = append(leftover, fmt.Sprintf("the session of client %s may still be at the broker, which queues nothing for it: %v", id, err))
-			continue
+	r.probe.link.Close(false)
+	for _, id := range r.sessions {
+		if err := r.control.end(ctx, id); err != nil {
+			leftover = append(leftover, fmt.Sprintf("the session of client %s may still be at the broker: %v", id, err))
 		}
-		l.leave(ctx)
 	}
 	return leftover
 }

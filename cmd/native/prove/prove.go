@@ -8,6 +8,8 @@
 //	writer ──PUBLISH──▶ gateway, a process ──▶ cutter ──▶ broker ──▶ subscriber
 //	       ◀──PUBACK───  on a scratch store
 //
+// Of what comes from the broker writer and subscriber change places.
+//
 // The gateway is this program, started with a scratch store and a configuration
 // that has nothing of the user's but the way to the broker. Writer, subscriber and
 // ledger know nothing of it; they share the coding of packets with it, no more.
@@ -42,6 +44,11 @@ type Options struct {
 	Messages int // for each QoS; at least 1
 	Kills    int // of the gateway, for each QoS
 	Cuts     int // of its link, for each QoS
+
+	// Incoming has the way of messages from the broker proven, to a subscriber at
+	// the gateway that has a persistent session, instead of that to the broker. It is
+	// for QoS 1 and 2.
+	Incoming bool
 
 	// Backlog is how many messages may be on their way to the subscriber. Brokers
 	// drop what they have queued for a client beyond some bound, 1,000 messages

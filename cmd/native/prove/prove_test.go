@@ -37,6 +37,29 @@ func TestProof(t *testing.T) {
 	removed(t, o, b)
 }
 
+// So it does with what comes from the broker.
+func TestProofIncoming(t *testing.T) {
+	t.Parallel()
+	b := mosquitto.Start(t)
+	o := proofAt(t, "mqtt://"+b.Addr())
+	o.Incoming = true
+	r, err := Run(t.Context(), o)
+	if err != nil || !r.Proven() || len(r.Verdicts) != 2 {
+		t.Fatalf("%v\n%s", err, text(t, r))
+	}
+	for _, v := range r.Verdicts {
+		if v.Acked != o.Messages || v.Arrived != o.Messages || v.Kills != o.Kills || v.Cuts != o.Cuts {
+			t.Errorf("%+v", v)
+		}
+	}
+	for _, want := range []string{"QoS 2 incoming  2,000 acked, 0 lost, 0 doubled, 0 reordered", "QoS 1 incoming  2,000 acked, 0 lost", "the broker said that it is stored"} {
+		if !strings.Contains(text(t, r), want) {
+			t.Errorf("no %q in\n%s", want, text(t, r))
+		}
+	}
+	removed(t, o, b)
+}
+
 // What is to be kept stays, and it is said where.
 func TestKeep(t *testing.T) {
 	t.Parallel()

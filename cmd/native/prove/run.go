@@ -40,11 +40,11 @@ type run struct {
 	control    *control
 	faults     *faults
 
-	gatewayID       string             // its client id at the broker
-	listening       context.CancelFunc // ends the subscriber
-	subscriberEnded chan error         // has what it ended with; nil before it runs
-	subscriberGone  chan struct{}      // closed then
-	books           *Books             // in the end
+	probe     *subscriber // at the broker; outgoing it is the subscriber
+	gatewayID string      // its client id at the broker
+	listening *listening  // the one of them that runs; nil before
+	sessions  []string    // clients that the broker may have one of
+	books     *Books      // in the end
 }
 
 // newRun makes what a run consists of; leave takes it down again.
@@ -73,9 +73,9 @@ func newRun(p *proof, qos types.QoS) (*run, error) {
 	}
 	r.ledger = newLedger(r.runID, r.topic, p.Messages)
 	r.control = &control{dial: atBroker, clientID: client + "c", run: r.runID, topic: r.topic, qos: qos}
-	r.subscriber = &subscriber{
-		dial: atBroker, clientID: client + "s", filter: broker.Filter{Topic: r.topic, QoS: qos},
-		remember: p.Connection.Protocol != config.MQTT31, delivered: r.delivered,
+	r.probe = &subscriber{dial: atBroker, clientID: client + "s", filter: broker.Filter{Topic: r.topic, QoS: qos}, delivered: r.delivered}
+	if p.Connection.Protocol != config.MQTT31 {
+		r.probe.forgot = errForgot
 	}
 	r.gateways = newGateways(p.Program, r.dir)
 	atGateway := dialer(r.gateways.dial)
@@ -83,6 +83,14 @@ func newRun(p *proof, qos types.QoS) (*run, error) {
 		atGateway = p.toGateway(atGateway)
 	}
 	r.writer = &writer{dial: atGateway, clientID: "writer", ledger: r.ledger, qos: max(qos, 1), window: writerWindow, backlog: p.Backlog}
+	r.subscriber = r.probe
+	if p.Incoming { // they change places
+		r.writer.dial, r.writer.clientID, r.writer.window = atBroker, client+"w", p.Connection.Window
+		if qos == 2 { // mosquitto 2.0 loses what is beyond its max_inflight_messages, though it answers
+			r.writer.window = min(p.Connection.Window, p.Connection.QoS2Window)
+		}
+		r.subscriber = &subscriber{dial: atGateway, clientID: "subscriber", filter: r.probe.filter, forgot: errGatewayForgot, delivered: r.delivered}
+	}
 	r.faults = &faults{plan: plan(p.Kills, p.Cuts, p.Messages), ledger: r.ledger, gateways: r.gateways, cutter: r.cutter}
 	return r, nil
 }
@@ -103,35 +111,64 @@ func proxyOf(c *config.Connection) (*url.URL, error) {
 
 // delivered is told what the subscriber gets.
 func (r *run) delivered(m *types.Message, again bool) {
-	if k, number := r.ledger.delivered(m, again); k != numbered {
-		r.control.delivered(k, number)
+	// What the gateway delivers again is its own repetition.
+	if k, number := r.ledger.delivered(m, again && !r.Incoming); k != numbered {
+		r.control.delivered(k, number, m.QoS)
 	}
 }
 
 // prepare finds out whether the broker does what a proof needs, and starts the
 // gateway.
 func (r *run) prepare(ctx context.Context) error {
-	if err := r.subscriber.join(ctx); err != nil {
+	r.sessions = []string{r.probe.clientID}
+	if err := r.probe.join(ctx); err != nil {
 		return r.atBroker(err)
 	}
-	ctx, r.listening = context.WithCancel(ctx)
-	r.subscriberEnded = make(chan error, 1)
-	r.subscriberGone = make(chan struct{})
-	go func() {
-		defer close(r.subscriberGone)
-		r.subscriberEnded <- r.subscriber.run(ctx)
-	}()
-	if err := r.control.try(ctx, r.subscriber, r.subscriberEnded); err != nil {
+	r.listening = listen(ctx, r.probe)
+	if err := r.control.try(ctx, r.listening); err != nil {
 		return r.atBroker(err)
 	}
-	text := gatewayConfig(&r.Connection, r.gatewayID, r.cutter.url(), r.topic, r.qos)
+	if err := r.startGateway(ctx); err != nil {
+		r.failed = r.failed || ctx.Err() == nil // its log is worth a look
+		return err
+	}
+	if r.Incoming {
+		return r.turn(ctx)
+	}
+	return nil
+}
+
+// startGateway starts the first gateway, and waits for its link.
+func (r *run) startGateway(ctx context.Context) error {
+	text := gatewayConfig(&r.Connection, r.gatewayID, r.cutter.url(), r.topic, r.qos, r.Incoming)
 	if err := os.WriteFile(r.gateways.options.Config, text, 0o600); err != nil {
 		return fmt.Errorf("write the configuration of the gateway: %w", err)
 	}
+	r.sessions = append(r.sessions, r.gatewayID)
 	if err := r.gateways.start(ctx); err != nil {
 		return err
 	}
 	return r.online(ctx)
+}
+
+// turn has the local subscriber take the place of the one at the broker, and
+// returns when messages of the broker come to it.
+func (r *run) turn(ctx context.Context) error {
+	r.sessions = append(r.sessions, r.writer.clientID)
+	r.listening.stop()
+	r.listening = nil
+	if err := r.control.end(ctx, r.probe.clientID); err != nil { // or the broker would queue all for it
+		return r.atBroker(err)
+	}
+	if err := r.subscriber.join(ctx); err != nil {
+		return fmt.Errorf("subscribe at the gateway: %w", err)
+	}
+	r.listening = listen(ctx, r.subscriber)
+	if err := r.control.through(ctx, r.listening); err != nil {
+		r.failed = r.failed || ctx.Err() == nil
+		return r.atBroker(err)
+	}
+	return nil
 }
 
 // atBroker adds to an error where it happened and what to do about it.

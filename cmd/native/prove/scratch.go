@@ -51,7 +51,7 @@ const connectionName = "prove"
 // gatewayConfig is the configuration of the gateway: the link of c, with a client
 // id of its own, through a proxy; of what is published locally nothing but
 // topic goes there.
-func gatewayConfig(c *config.Connection, clientID, proxy, topic string, qos types.QoS) []byte {
+func gatewayConfig(c *config.Connection, clientID, proxy, topic string, qos types.QoS, incoming bool) []byte {
 	d := setup.New("Written by mqttdb prove.")
 	d.Set(".", "data_dir")
 	d.Set("127.0.0.1:0", "mqtt", "listen")
@@ -92,8 +92,14 @@ func gatewayConfig(c *config.Connection, clientID, proxy, topic string, qos type
 	set(strconv.Itoa(c.Window), "window")
 	set(strconv.FormatInt(c.WindowBytes, 10), "window_bytes")
 	set(strconv.Itoa(c.QoS2Window), "qos2_window")
-	text(topic, "forward", "-", "topic")
-	set(strconv.Itoa(int(qos)), "forward", "=", "qos")
+	list := "forward"
+	if incoming {
+		list = "subscribe"
+		set("true", "persist", "incoming")
+		set("[]", "forward")
+	}
+	text(topic, list, "-", "topic")
+	set(strconv.Itoa(int(qos)), list, "=", "qos")
 	return []byte(d.String())
 }
 

@@ -13,13 +13,14 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// subscriber is an MQTT client at the broker that gets everything that the gateway
-// delivers there. It has a persistent session; its own link is not cut.
+// subscriber is an MQTT client at the broker, or at the gateway for what comes from
+// the broker, that gets everything that is delivered there. It has a persistent
+// session; its own link is not cut, but by the end of a gateway.
 type subscriber struct {
 	dial     dialer
 	clientID string
 	filter   broker.Filter
-	remember bool // the protocol has the broker say whether it has kept a session
+	forgot   error // what it means that the session is not kept; nil: the protocol does not say that it is
 
 	// delivered is told each message once, whatever becomes of the link; again if
 	// the broker may have delivered it before, which at QoS 1 nobody can know.
@@ -82,14 +83,40 @@ func (s *subscriber) run(ctx context.Context) error {
 	}
 }
 
+// listening is a subscriber that runs.
+type listening struct {
+	*subscriber
+	cancel context.CancelFunc
+	ended  chan error    // has what it ended with
+	gone   chan struct{} // closed then
+}
+
+// listen starts a subscriber that has joined.
+func listen(ctx context.Context, s *subscriber) *listening {
+	ctx, cancel := context.WithCancel(ctx)
+	l := &listening{subscriber: s, cancel: cancel, ended: make(chan error, 1), gone: make(chan struct{})}
+	go func() {
+		defer close(l.gone)
+		l.ended <- s.run(ctx)
+	}()
+	return l
+}
+
+// stop ends it, and its link.
+func (l *listening) stop() {
+	l.cancel()
+	<-l.gone
+	l.link.Close(false)
+}
+
 // rejoin connects again. That the broker is away for a while is nothing new to
 // what is proven here; that it forgets is.
 func (s *subscriber) rejoin(ctx context.Context) error {
 	for {
 		l, err := s.dial.connect(ctx, s.clientID, false)
 		if err == nil {
-			if s.remember && !l.session.Present {
-				return errForgot
+			if s.forgot != nil && !l.session.Present {
+				return s.forgot
 			}
 			s.link = l
 			return nil

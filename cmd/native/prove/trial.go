@@ -16,7 +16,7 @@ import (
 // trialTime is how long the broker may take to deliver a message.
 const trialTime = 10 * time.Second
 
-// control is a client that publishes at the broker itself, past the gateway.
+// control is a client that publishes at the broker itself.
 type control struct {
 	dial     dialer
 	clientID string
@@ -27,16 +27,17 @@ type control struct {
 	changed pulse // a payload of it has come to the subscriber
 	mu      sync.Mutex
 	came    map[kind]int // the latest number, and one
+	lowest  types.QoS    // that one of them came with
 	marks   int          // published
 }
 
 // delivered is told what the subscriber has got of it.
-func (c *control) delivered(k kind, number int) {
+func (c *control) delivered(k kind, number int, qos types.QoS) {
 	c.mu.Lock()
 	if c.came == nil {
-		c.came = make(map[kind]int)
+		c.came, c.lowest = make(map[kind]int), qos
 	}
-	c.came[k] = max(c.came[k], number+1)
+	c.came[k], c.lowest = max(c.came[k], number+1), min(c.lowest, qos)
 	c.mu.Unlock()
 	c.changed.tell()
 }
@@ -47,21 +48,20 @@ func (c *control) has(k kind, number int) bool {
 	return c.came[k] > number
 }
 
-// pass publishes a mark and returns when the subscriber has it: whatever was
-// delivered before it at the broker has come. failed has the error that the
-// subscriber ended with.
-func (c *control) pass(ctx context.Context, failed <-chan error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("a message that was published past the gateway did not arrive within %v", patience))
+// pass publishes a mark and returns when the subscriber s has it: whatever was
+// published at the broker before it has come.
+func (c *control) pass(ctx context.Context, s *listening) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("a message that was published at the broker, to mark the end, did not arrive within %v", patience))
 	defer cancel()
 	number := c.marks
 	c.marks++
 	if err := c.publish(ctx, mark, number); err != nil {
 		return err
 	}
-	return c.await(ctx, mark, number, failed)
+	return c.await(ctx, mark, number, s)
 }
 
-func (c *control) await(ctx context.Context, k kind, number int, failed <-chan error) error {
+func (c *control) await(ctx context.Context, k kind, number int, s *listening) error {
 	for {
 		changed := c.changed.next()
 		if c.has(k, number) {
@@ -69,7 +69,7 @@ func (c *control) await(ctx context.Context, k kind, number int, failed <-chan e
 		}
 		select {
 		case <-changed:
-		case err := <-failed:
+		case err := <-s.ended:
 			return err
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -92,21 +92,40 @@ func (c *control) publish(ctx context.Context, k kind, number int) error {
 	return l.publish(ctx, p)
 }
 
-// try finds out whether the broker delivers to the subscriber s, which has joined
-// and runs, what others publish there: an error says what it does instead. failed
-// has the error that s ended with.
-func (c *control) try(ctx context.Context, s *subscriber, failed <-chan error) error {
+// end ends the session that the broker has of a client [MQTT-3.1.2-6].
+func (c *control) end(ctx context.Context, clientID string) error {
+	l, err := c.dial.connect(ctx, clientID, true)
+	if err != nil {
+		return err
+	}
+	l.leave(ctx)
+	return nil
+}
+
+// downgraded says whether something came with a lower QoS than it was published
+// with.
+func (c *control) downgraded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lowest < c.qos
+}
+
+// try finds out whether the broker delivers to the subscriber s what others publish
+// there: an error says what it does instead.
+func (c *control) try(ctx context.Context, s *listening) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, trialTime, errSilent)
 	defer cancel()
 	err := c.publish(ctx, trial, 0)
 	acked := err == nil
 	if acked {
-		err = c.await(ctx, trial, 0, failed)
+		err = c.await(ctx, trial, 0, s)
 	}
 	switch {
 	case s.losses.Load() > 0:
 		return unfit("the broker ended the link of the subscriber when another client connected. It may take the two for one: " +
 			"does it make the client id of the username (mosquitto: use_username_as_clientid), or allow one link for each user?")
+	case err == nil && c.downgraded():
+		return unfit("the broker delivered with a lower QoS what was published with QoS %v: try a lower --qos", c.qos)
 	case err == nil:
 		return nil
 	case errors.Is(err, errLinkDown):
@@ -117,6 +136,39 @@ func (c *control) try(ctx context.Context, s *subscriber, failed <-chan error) e
 		return unfit("the broker did not acknowledge a message with QoS %v for %s within %v", c.qos, c.topic, trialTime)
 	}
 	return fmt.Errorf("try the broker: %w", err)
+}
+
+// through publishes at the broker until something has come to s, which is behind a
+// gateway that has yet to subscribe.
+func (c *control) through(ctx context.Context, s *listening) error {
+	late, cancel := context.WithTimeoutCause(ctx, trialTime, errSilent)
+	defer cancel()
+	for number := 1; ; number++ {
+		if err := c.publish(late, trial, number); err != nil {
+			return err
+		}
+		soon, cancel := context.WithTimeoutCause(late, retryTime, errSilent)
+		changed := c.changed.next()
+		if c.has(trial, 1) {
+			cancel()
+			return nil
+		}
+		var err error
+		select {
+		case <-changed:
+		case <-soon.Done():
+		case err = <-s.ended:
+		}
+		cancel()
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case late.Err() != nil:
+			return fmt.Errorf("nothing of what was published to %s came through the gateway within %v: may its client id subscribe there?", c.topic, trialTime)
+		}
+	}
 }
 
 var errSilent = errors.New("no answer")

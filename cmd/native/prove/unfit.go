@@ -17,6 +17,9 @@ func unfit(format string, args ...any) error {
 	return &UnfitError{Reason: fmt.Sprintf(format, args...)}
 }
 
+// errGatewayForgot says that the gateway has lost the session of a local client.
+var errGatewayForgot = errors.New("the gateway has forgotten the session of the local subscriber")
+
 // errForgot says that the broker has lost the session of the subscriber, and with
 // it what it had not delivered yet.
 var errForgot = errors.New("the broker has forgotten the session of the subscriber, and with it whatever it had acknowledged and not delivered: " +

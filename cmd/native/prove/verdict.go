@@ -15,6 +15,7 @@ import (
 // Verdict is what a run has shown for one QoS.
 type Verdict struct {
 	QoS        types.QoS
+	Incoming   bool
 	Messages   int // that were to be published
 	Acked      int // by the gateway
 	Arrived    int // of them and others, at least once
