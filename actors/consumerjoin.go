@@ -163,6 +163,8 @@ func (a *consumers) subscribe(m Subscribe) {
 		s.From = from
 		if had && before.QoS > 0 {
 			s.From = before.From
+		} else if a.config.Named != "" { // what was wider may be given up next
+			s.From = c.coveredFrom(s.Filter, from)
 		}
 		if had && s.QoS == 0 && before.QoS > 0 {
 			a.narrow(c)

@@ -82,6 +82,10 @@ func (a *consumers) establish(m Establish) {
 			a.handle.index.remove(c, filter)
 		}
 		if len(lost) > 0 {
+			if c.receiver != nil { // what is not on its way is not to go any more
+				a.part(c, c.receiver.Recall())
+				a.fetchFor(c)
+			}
 			a.narrow(c)
 		}
 		c.fixed = c.fixedBytes()
@@ -117,6 +121,7 @@ func (a *consumers) refit(c *consumer, e Established, from types.Seq) (lost []st
 			s.From = had.From
 			changed = changed || had != s
 		} else {
+			s.From = c.coveredFrom(s.Filter, from)
 			changed = true
 		}
 		c.filters[s.Filter] = s
@@ -128,6 +133,17 @@ func (a *consumers) refit(c *consumer, e Established, from types.Seq) (lost []st
 		}
 	}
 	return lost, changed
+}
+
+// coveredFrom is the number from which everything that filter selects has been the
+// consumer's by a subscription that it has; from if there is none.
+func (c *consumer) coveredFrom(filter string, from types.Seq) types.Seq {
+	for _, had := range c.filters {
+		if had.QoS > 0 && types.Covers(had.Filter, filter) {
+			from = min(from, had.From)
+		}
+	}
+	return from
 }
 
 // tellMarks has marks recorded with the next commit. Should that fail they are

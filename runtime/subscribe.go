@@ -26,7 +26,7 @@ type SubscribeOptions struct {
 	// Filters select messages by their local topics. What of them the configuration
 	// does not subscribe to is asked of the broker, as it is, for as long as there is
 	// the subscription. For one that has been there these are its filters from now
-	// on; empty: those that it had.
+	// on, but for what was on its way already; empty: those that it had.
 	Filters []string
 
 	// QoS is the most to ask the broker for, and to get messages at. Default: 1, and
