@@ -54,7 +54,8 @@ func (c *connection) journaled(m journaled) {
 	}
 	if m.err != nil {
 		c.taken = append(c.journaling, c.taken...)
-		c.journaling, c.unable = nil, true
+		c.journaling, c.unable = nil, !c.reopened(m.err)
+		c.journal()
 		return
 	}
 	ids := c.ids[:0]
@@ -67,6 +68,12 @@ func (c *connection) journaled(m journaled) {
 	c.release(ids)
 	c.ids = ids[:0]
 	c.journal()
+}
+
+// reopened says of the error of a Note that the queue has failed and has told Opened
+// since: what it was told before it failed it answers behind that.
+func (c *connection) reopened(err error) bool {
+	return errors.Is(err, types.ErrInterrupted) && c.config.Queue.Trouble() == nil
 }
 
 // confirmation is about what was abandoned before a link began: that has to be
@@ -127,6 +134,8 @@ func (c *connection) withdrawn(m withdrawn) {
 	case m.attempt != c.attempt || c.link == nil:
 	case m.err == nil:
 		c.lost = false
+	case c.reopened(m.err):
+		c.withdraw()
 	default: // Opened follows, or the next link
 		c.config.Logger.Warn("what is to be sent again could not be stored", "error", m.err)
 	}
