@@ -33,9 +33,8 @@
 // Messages of a connection leave in the order in which they were accepted. At QoS
 // 1 each arrives at least once; what was in flight when a link or the process
 // ended, at most ConnectionConfig.Window messages, may arrive twice. At QoS 0 each
-// is sent at most once in the life of a link. QoS 2 is stored, and sent as QoS 1
-// in this version. The README has the promises as numbered sentences, and what
-// they depend on.
+// is sent at most once in the life of a link. At QoS 2 each arrives exactly once. The
+// README has the promises as numbered sentences, and what they depend on.
 //
 // # Watching, waiting, clearing
 //
@@ -57,11 +56,26 @@
 // with prefixes, QoS and envelope as they say. That is what the gateway's local
 // broker does for its clients.
 //
-// ConnectionConfig.Subscribe brings messages of the broker; [DB.Deliver] says who
-// gets them. A connection forwards what came from another one if its entry says Relay:
-// then the broker it came from gets its acknowledgement when the message is
-// stored. Incoming messages are not stored otherwise in this version. Relays in a
-// circle are an error.
+// A connection forwards what came from another one if its entry says Relay: then the
+// broker it came from gets its acknowledgement when the message is stored. Relays in
+// a circle are an error.
+//
+// # Subscribing
+//
+// [Connection.Subscribe] brings messages of the broker, in order, whether it can be
+// reached now or not; what ConnectionConfig.Subscribe does not ask it for is asked for as
+// long as there is the [Subscription]. Without a name it gets what comes while it is
+// there. With a name it is durable, where Persist.Incoming is on: what is stored from
+// then on waits for it, across restarts, until the program acknowledges it
+// ([Delivery.Ack]), wants it again ([Delivery.Nak]) or gives it up ([Delivery.Term]: a
+// dead letter). Each message is stored once, at QoS 2 exactly once, and is delivered
+// at least once: exactly once ends at the commit, for what a program does between
+// a delivery and its acknowledgement it may do again after a crash. A message leaves
+// when all have acknowledged it: named subscriptions, local sessions, and the
+// connections that relay it.
+//
+// [Subscription.Unsubscribe] or [Connection.RemoveConsumer] end a named subscription;
+// Config.SessionExpiry does when nobody has it for so long.
 //
 // # Brokers, TLS, credentials
 //

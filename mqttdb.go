@@ -23,6 +23,9 @@ type (
 	QueueName   = types.QueueName
 	Stored      = types.Stored
 	StoreError  = types.StoreError
+
+	// ConsumerStatus describes a durable consumer of an incoming queue.
+	ConsumerStatus = types.ConsumerStatus
 )
 
 // The queues of a connection, see package types.
@@ -74,6 +77,12 @@ type (
 
 	// Publication is a message that was handed over.
 	Publication = runtime.Publication
+
+	// Subscription gets messages of a broker, as SubscribeOptions say; each is a
+	// Delivery.
+	Subscription     = runtime.Subscription
+	SubscribeOptions = runtime.SubscribeOptions
+	Delivery         = runtime.Delivery
 
 	// Reloaded says what a Reload did.
 	Reloaded = runtime.Reloaded

@@ -11,6 +11,11 @@
 //	         &limit=100                          numbers above after; [] at the end
 //	POST …/messages/{seq}/requeue?queue=QUEUE    send a dead letter again; {"seq": its new number}
 //	DELETE …/messages/{seq}?queue=QUEUE          forget one; 409 if it is in flight
+//	GET  /api/connections/{name}/consumers       who gets what the broker sends and is stored:
+//	                                             [{"name", "kind", "filters", "joined", "left",
+//	                                             "open", "behind"}, …]
+//	DELETE …/consumers/{consumer}                end a named subscription: what belongs to
+//	                                             nobody else leaves; {"removed": its name}
 //	POST /api/connections/{name}/publish         store a message; 201 {"seq": n} once committed
 //	         ?topic=TOPIC&qos=1&retain=true      body: the payload
 //	POST /api/connections/{name}/pause, …/resume

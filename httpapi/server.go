@@ -26,6 +26,7 @@ type Runtime interface {
 	Pause(connection string) error
 	Resume(connection string) error
 	Messages
+	Consumers
 
 	// Forward publishes m as a local client would, and returns its number in the
 	// queue of each connection that forwards it: when it is stored, or when
@@ -130,6 +131,8 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /api/connections/{name}/messages", s.messages)
 	mux.HandleFunc("POST /api/connections/{name}/messages/{seq}/requeue", s.requeue)
 	mux.HandleFunc("DELETE /api/connections/{name}/messages/{seq}", s.remove)
+	mux.HandleFunc("GET /api/connections/{name}/consumers", s.consumers)
+	mux.HandleFunc("DELETE /api/connections/{name}/consumers/{consumer}", s.removeConsumer)
 	mux.HandleFunc("POST /api/publish", s.forward)
 	mux.HandleFunc("POST /api/reload", s.reload)
 	mux.HandleFunc("GET /api/reload", s.lastReload)

@@ -83,6 +83,15 @@ func (f *fakeRuntime) Remove(_ context.Context, c string, queue types.QueueName,
 	return f.known(c)
 }
 
+func (f *fakeRuntime) Consumers(_ context.Context, c string) ([]types.ConsumerStatus, error) {
+	return []types.ConsumerStatus{{Name: "alarms", Kind: types.NamedConsumer, Filters: []string{"a/#"}, Open: 2, Behind: 3}}, f.known(c)
+}
+
+func (f *fakeRuntime) RemoveConsumer(_ context.Context, c, consumer string) (bool, error) {
+	f.asked = consumer
+	return consumer == "alarms 1", f.known(c)
+}
+
 func (f *fakeRuntime) Pause(c string) error  { f.paused = true; return f.known(c) }
 func (f *fakeRuntime) Resume(c string) error { f.paused = false; return f.known(c) }
 
@@ -181,6 +190,12 @@ func TestRoutes(t *testing.T) {
 		{"requeue what", "POST", "/api/connections/cloud/messages/five/requeue", "", nil, 400, `by its number`},
 		{"remove", "DELETE", "/api/connections/cloud/messages/5?queue=dead", "", nil, 200, `{"removed":5}`},
 		{"remove what is in flight", "DELETE", "/api/connections/cloud/messages/7?queue=outgoing", "", nil, 409, `in flight`},
+		{"consumers", "GET", "/api/connections/cloud/consumers", "", nil, 200,
+			`[{"name":"alarms","kind":"named","filters":["a/#"],"joined":false,"left":null,"open":2,"behind":3}]`},
+		{"consumers of whom", "GET", "/api/connections/cluod/consumers", "", nil, 404, `no such connection`},
+		{"remove a consumer", "DELETE", "/api/connections/cloud/consumers/alarms%201", "", nil, 200, `{"removed":"alarms 1"}`},
+		{"remove a consumer that is none", "DELETE", "/api/connections/cloud/consumers/b", "", nil, 404, `no named subscription`},
+		{"remove a consumer of whom", "DELETE", "/api/connections/moon/consumers/b", "", nil, 404, `no such connection`},
 		{"clear bad filter", "POST", "/api/connections/cloud/clear?topic=a%23", "", nil, 400, `invalid topic`},
 		{"clear bad age", "POST", "/api/connections/cloud/clear?older_than=24", "", nil, 400, `older_than`},
 		{"clear by GET", "GET", "/api/connections/cloud/clear", "", nil, 404, `no such page`},

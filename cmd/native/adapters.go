@@ -65,6 +65,16 @@ func (a api) Remove(ctx context.Context, connection string, queue types.QueueNam
 	return a.g.db.Connection(connection).Remove(ctx, queue, seq)
 }
 
+// Consumers implements httpapi.Consumers.
+func (a api) Consumers(ctx context.Context, connection string) ([]types.ConsumerStatus, error) {
+	return a.g.db.Connection(connection).Consumers(ctx)
+}
+
+// RemoveConsumer implements httpapi.Consumers.
+func (a api) RemoveConsumer(ctx context.Context, connection, consumer string) (bool, error) {
+	return a.g.db.Connection(connection).RemoveConsumer(ctx, consumer)
+}
+
 // Forward implements httpapi.Runtime.
 func (a api) Forward(ctx context.Context, m types.Message, delivered bool) (map[string]types.Seq, error) {
 	publications, err := a.g.db.Forward(ctx, m)
