@@ -243,80 +243,78 @@ func testClearIncoming(t *testing.T) {
 func TestPumpsInChaos(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { testPumpsInChaos(t, seed) })
-		})
-	}
-}
-
-func testPumpsInChaos(t *testing.T, seed uint64) {
-	rnd := rand.New(rand.NewPCG(seed, 8))
-	const count = 1500
-	r := newRelay(t, "b", "c")
-	defer time.Sleep(time.Hour) // actors that failed last are started again, to stop
-	defer r.close()
-	r.start()
-	r.publish(1, 1)
-	r.arrived("b", 1)
-	o := runtime.SubscribeOptions{Name: "n", Filters: []string{"in/#"}, Window: 20}
-	var got []string
-	seen := map[string]bool{}
-	read := func(ctx context.Context, s *runtime.Subscription) {
-		for d := range s.All(ctx) {
-			if p := string(d.Message.Payload); !seen[p] {
-				seen[p] = true
-				got = append(got, p)
-			}
-			_ = d.Ack() // else it comes again
-		}
-	}
-	s := mustSubscribe(t, r.rt, o)
-	for sent := 1; sent < count; {
-		ctx, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() { read(ctx, s) })
-		for range 8 {
-			more := min(count, sent+1+rnd.IntN(60))
-			r.publish(sent+1, more)
-			sent = more
-			switch rnd.IntN(4) {
-			case 0:
-				victims := []string{"a/to/_local", "a/to/b", "a/to/c", "a/incoming", "a/consumers", "b/outgoing", "a/inbound"}
-				_ = r.rt.Kill("mqttdb/" + victims[rnd.IntN(len(victims))])
-			case 1:
-				r.faults.Inject(faultstore.Fault{Op: faultstore.Write, Err: faultstore.DiskFull()})
-			case 2:
-				r.faults.Inject(faultstore.Fault{Op: faultstore.Sync, Err: faultstore.BadDisk()})
-			}
-			time.Sleep(time.Duration(rnd.IntN(3)) * time.Millisecond) // chaos, not a wait for anything
-		}
-		if sent < count {
-			survives := r.store.Kill()
-			cancel()
-			wg.Wait()
-			r.kill(survives)
-			for { // its store may be in trouble
-				var err error
-				if s, err = r.rt.Connection("a").Subscribe(t.Context(), o); err == nil {
-					break
-				} else if st := new(types.StoreError); !errors.As(err, &st) && !errors.Is(err, types.ErrInterrupted) {
-					t.Fatal(err)
+			synctest.Test(t, func(t *testing.T) {
+				rnd := rand.New(rand.NewPCG(seed, 8))
+				const count = 1500
+				r := newRelay(t, "b", "c")
+				defer time.Sleep(time.Hour) // actors that failed last are started again, to stop
+				defer r.close()
+				r.start()
+				r.publish(1, 1)
+				r.arrived("b", 1)
+				o := runtime.SubscribeOptions{Name: "n", Filters: []string{"in/#"}, Window: 20}
+				var got []string
+				seen := map[string]bool{}
+				read := func(ctx context.Context, s *runtime.Subscription) {
+					for d := range s.All(ctx) {
+						if p := string(d.Message.Payload); !seen[p] {
+							seen[p] = true
+							got = append(got, p)
+						}
+						_ = d.Ack() // else it comes again
+					}
 				}
-			}
-			continue
-		}
-		r.faults.Heal()
-		r.arrived("b", count)
-		r.arrived("c", count)
-		await(t, r.rt, "all to be done", func(s []types.Status) bool { return s[0].Incoming.Pending == 0 })
-		cancel()
-		wg.Wait()
-	}
-	var want []string
-	for i := 2; i <= count; i++ {
-		want = append(want, fmt.Sprint(i))
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("the subscription got %d messages, want %d: %q", len(got), len(want), got)
+				s := mustSubscribe(t, r.rt, o)
+				for sent := 1; sent < count; {
+					ctx, cancel := context.WithCancel(t.Context())
+					var wg sync.WaitGroup
+					wg.Go(func() { read(ctx, s) })
+					for range 8 {
+						more := min(count, sent+1+rnd.IntN(60))
+						r.publish(sent+1, more)
+						sent = more
+						switch rnd.IntN(4) {
+						case 0:
+							victims := []string{"a/to/_local", "a/to/b", "a/to/c", "a/incoming", "a/consumers", "b/outgoing", "a/inbound"}
+							_ = r.rt.Kill("mqttdb/" + victims[rnd.IntN(len(victims))])
+						case 1:
+							r.faults.Inject(faultstore.Fault{Op: faultstore.Write, Err: faultstore.DiskFull()})
+						case 2:
+							r.faults.Inject(faultstore.Fault{Op: faultstore.Sync, Err: faultstore.BadDisk()})
+						}
+						time.Sleep(time.Duration(rnd.IntN(3)) * time.Millisecond) // chaos, not a wait for anything
+					}
+					if sent < count {
+						survives := r.store.Kill()
+						cancel()
+						wg.Wait()
+						r.kill(survives)
+						for { // its store may be in trouble
+							var err error
+							if s, err = r.rt.Connection("a").Subscribe(t.Context(), o); err == nil {
+								break
+							} else if st := new(types.StoreError); !errors.As(err, &st) && !errors.Is(err, types.ErrInterrupted) {
+								t.Fatal(err)
+							}
+						}
+						continue
+					}
+					r.faults.Heal()
+					r.arrived("b", count)
+					r.arrived("c", count)
+					await(t, r.rt, "all to be done", func(s []types.Status) bool { return s[0].Incoming.Pending == 0 })
+					cancel()
+					wg.Wait()
+				}
+				var want []string
+				for i := 2; i <= count; i++ {
+					want = append(want, fmt.Sprint(i))
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("the subscription got %d messages, want %d: %q", len(got), len(want), got)
+				}
+			})
+		})
 	}
 }
 
