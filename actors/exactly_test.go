@@ -380,6 +380,9 @@ func TestClearOfWhatIsInFlight(t *testing.T) {
 				stop(t, g.conn.Ref)
 			}
 			g.bell.wait(t, "the store", func() bool { return !g.queue.Unread() })
+			g.bell.wait(t, "the connection, without which it is an orphan", func() bool {
+				return test.alone || g.conn.Status().State != types.Offline
+			})
 			if n := clearQueue(t, g.queue, "", time.Time{}); n != test.cleared {
 				t.Errorf("cleared %d, want %d", n, test.cleared)
 			}

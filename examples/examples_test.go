@@ -13,7 +13,7 @@ import (
 func TestExamples(t *testing.T) {
 	for name, want := range map[string]string{
 		"embed":        `^message 1 is on disk; 1 pending, the connection is \w+\n$`,
-		"custom-actor": `^message 1 is on disk; these actors run: \[mqttdb/_compactor mqttdb/cloud mqttdb/cloud/outgoing\]\n$`,
+		"custom-actor": `^message 1 is on disk; these actors run: \[mqttdb/_compactor mqttdb/cloud mqttdb/cloud/inbound mqttdb/cloud/outgoing\]\n$`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			binary := filepath.Join(t.TempDir(), name)

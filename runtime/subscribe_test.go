@@ -121,7 +121,7 @@ func TestNakAndTerm(t *testing.T) {
 		o := runtime.SubscribeOptions{Name: "one", Filters: []string{"in/#"}, AckWait: time.Minute}
 		s := mustSubscribe(t, r.rt, o)
 		o.Name, o.AckWait = "other", -1
-		other := mustSubscribe(t, r.rt, o)
+		mustSubscribe(t, r.rt, o)
 		r.publish(1, 4)
 		begin := time.Now()
 		at := func(d *runtime.Delivery, after time.Duration, attempt int) {
@@ -167,7 +167,7 @@ func TestNakAndTerm(t *testing.T) {
 		status(4, 0)
 		r.kill(r.store.Kill()) // it is known after a crash
 		o.AckWait = -1
-		other = mustSubscribe(t, r.rt, o)
+		other := mustSubscribe(t, r.rt, o)
 		for i := range 4 {
 			ack(t, next(t, other, fmt.Sprint(i+1)))
 		}
