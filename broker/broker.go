@@ -140,7 +140,8 @@ type (
 	Unsubscribed struct{ ID uint16 }
 
 	// Written says that every Publish up to the one with this tag was taken by
-	// the operating system: what there is to know about QoS 0.
+	// the operating system: what there is to know about QoS 0. What was taken
+	// before the link broke is told before Down, for the broker may have got it.
 	Written struct{ Tag uint64 }
 
 	// Down says that the link is gone, and why; nothing follows it. Err is nil

@@ -32,11 +32,12 @@ type link struct {
 
 	mu      sync.Mutex
 	out     []byte         // not yet taken by the writer
-	qos0    bool           // a QoS 0 PUBLISH is in out
-	tag     uint64         // of the last PUBLISH in out
+	ends    []boundary     // of the QoS 0 PUBLISHes in out
 	writing bool           // a writer goroutine runs
 	closing bool           // Close was called, nothing more is taken
 	down    bool           // the link has ended
+	why     error          // it has
+	closed  chan struct{}  // closed with the Conn, where the writer waits for that
 	asked   map[uint16]int // SUBSCRIBE and UNSUBSCRIBE without answer: id → number of filters, 0 for UNSUBSCRIBE
 	giveUp  *time.Timer    // ends a graceful Close that takes too long
 	held    chan struct{}  // closed by what ends a Hold; nil: there is none
@@ -46,6 +47,12 @@ type link struct {
 }
 
 var _ broker.Link = (*link)(nil)
+
+// boundary is where a QoS 0 PUBLISH ends in what is written.
+type boundary struct {
+	at  int
+	tag uint64
+}
 
 func (d *Dialer) newLink(conn broker.Conn, in *frames, o broker.ConnectOptions, events func(broker.Event)) *link {
 	l := &link{
@@ -89,9 +96,10 @@ func (l *link) Publish(p []broker.Publish) error {
 	return l.send("publish", size, func(out []byte) []byte {
 		for i := range p {
 			out = appendPublish(out, &p[i])
-			l.qos0 = l.qos0 || p[i].Message.QoS == 0
+			if p[i].Message.QoS == 0 {
+				l.ends = append(l.ends, boundary{len(out), p[i].Tag})
+			}
 		}
-		l.tag = p[len(p)-1].Tag
 		return out
 	})
 }
@@ -222,7 +230,9 @@ func (l *link) tell(e broker.Event) {
 	}
 }
 
-// end closes the Conn and tells Down, the first time that it is called.
+// end closes the Conn and tells Down, the first time that it is called. While
+// something is written the writer tells it, after what it has written: what the broker
+// may have got at QoS 0 must not be sent again.
 func (l *link) end(err error) {
 	l.mu.Lock()
 	if l.down {
@@ -232,9 +242,13 @@ func (l *link) end(err error) {
 	l.down = true
 	l.unhold()
 	l.out, l.asked = nil, nil
-	if l.closing {
-		err = nil
+	if !l.closing {
+		l.why = err
 	}
+	if l.writing {
+		l.closed = make(chan struct{})
+	}
+	closed := l.closed
 	if l.giveUp != nil {
 		l.giveUp.Stop()
 	}
@@ -242,10 +256,18 @@ func (l *link) end(err error) {
 
 	l.stopKeepalive()
 	l.conn.Close()
-	l.log.Debug("link down", "error", err)
+	l.log.Debug("link down", "error", l.why)
+	if closed != nil {
+		close(closed)
+		return
+	}
+	l.tellDown()
+}
 
+// tellDown tells that the link is gone, which has ended; once.
+func (l *link) tellDown() {
 	l.telling.Lock()
 	defer l.telling.Unlock()
 	l.told = true
-	l.events(broker.Down{Err: err})
+	l.events(broker.Down{Err: l.why})
 }

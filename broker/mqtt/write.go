@@ -24,14 +24,19 @@ const (
 // write is the writer goroutine: it writes all that is there until nothing is.
 func (l *link) write() {
 	var buf []byte
+	var ends []boundary
 	for {
 		l.mu.Lock()
 		if len(l.out) == 0 || l.down {
-			spare := l.out
-			l.writing, l.out = false, nil
+			spare, closed := l.out, l.closed
+			l.writing, l.out, l.ends = false, nil, nil
 			l.mu.Unlock()
 			l.recycle(buf)
 			l.recycle(spare)
+			if closed != nil {
+				<-closed
+				l.tellDown()
+			}
 			return
 		}
 		spare := buf[:0]
@@ -39,16 +44,15 @@ func (l *link) write() {
 			spare = nil
 		}
 		buf, l.out = l.out, spare
-		qos0, tag, last := l.qos0, l.tag, l.closing
-		l.qos0 = false
+		ends, l.ends = l.ends, ends[:0]
+		last := l.closing
 		l.mu.Unlock()
 
-		if err := l.writeAll(buf); err != nil {
+		n, err := l.writeAll(buf)
+		l.tellWritten(ends, n)
+		if err != nil {
 			l.end(fmt.Errorf("write to the broker: %w", err))
-			return
-		}
-		if qos0 {
-			l.tell(broker.Written{Tag: tag})
+			continue
 		}
 		if last {
 			// What is left to do is the broker's: it hangs up after DISCONNECT
@@ -59,14 +63,30 @@ func (l *link) write() {
 	}
 }
 
-func (l *link) writeAll(b []byte) error {
+// tellWritten tells which QoS 0 PUBLISHes were taken, after so many bytes were.
+func (l *link) tellWritten(ends []boundary, bytes int) {
+	tag, taken := uint64(0), false
+	for _, e := range ends {
+		if e.at > bytes {
+			break
+		}
+		tag, taken = max(tag, e.tag), true // what has no tag may stand behind what has
+	}
+	if taken {
+		l.tell(broker.Written{Tag: tag})
+	}
+}
+
+// writeAll writes b, and returns how many bytes of it were taken.
+func (l *link) writeAll(b []byte) (n int, err error) {
 	for chunk := range slices.Chunk(b, writeChunk) {
 		start := time.Now()
 		if err := l.conn.SetWriteDeadline(start.Add(l.writeTimeout)); err != nil {
-			return err
+			return n, err
 		}
-		if _, err := l.conn.Write(chunk); err != nil {
-			return err
+		taken, err := l.conn.Write(chunk)
+		if n += taken; err != nil {
+			return n, err
 		}
 		end := time.Now()
 		if end.Sub(start) > waited {
@@ -76,7 +96,7 @@ func (l *link) writeAll(b []byte) error {
 		}
 		l.keepalive.said(end)
 	}
-	return nil
+	return n, nil
 }
 
 // room is l.out with room for size more bytes; mu is held.
