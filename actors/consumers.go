@@ -347,6 +347,9 @@ func (a *consumers) restore(c *consumer, now time.Time) {
 	}
 	c.fixed = c.fixedBytes()
 	a.measure(c)
+	if c.expiry == 0 { // damage has taken it: whoever comes next says how long
+		c.expiry = longestAbsence
+	}
 	away := time.Duration(0)
 	if c.left.IsZero() { // somebody was there when we stopped
 		c.left = now

@@ -80,13 +80,20 @@ type desk struct {
 
 func startDesk(t testing.TB, s *testStore, clock Clock) *desk {
 	t.Helper()
+	return startDeskOf(t, s, ConsumersConfig{Clock: clock})
+}
+
+// startDeskOf is startDesk with more of a configuration.
+func startDeskOf(t testing.TB, s *testStore, c ConsumersConfig) *desk {
+	t.Helper()
 	d := &desk{t: t, sys: newTestSystem(t), store: s}
 	var err error
-	d.queue, err = SpawnQueue(d.sys, QueueConfig{Name: "_local/outgoing", Open: s.opener("_local/outgoing"), ReopenAfter: 2 * time.Millisecond, Clock: clock})
+	d.queue, err = SpawnQueue(d.sys, QueueConfig{Name: "_local/outgoing", Open: s.opener("_local/outgoing"), ReopenAfter: 2 * time.Millisecond, Clock: c.Clock})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Consumers, err = SpawnConsumers(d.sys, ConsumersConfig{Name: "_local/consumers", Queue: d.queue, Clock: clock})
+	c.Name, c.Queue = "_local/consumers", d.queue
+	d.Consumers, err = SpawnConsumers(d.sys, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,8 +150,8 @@ func (d *desk) pending(n uint64) {
 		if time.Now().After(end) {
 			d.t.Fatalf("%d are pending, want %d", d.queue.Status().Pending, n)
 		}
-		d.acknowledge(d.join("probe", newReceiver(), 1).Token)
-		if _, err := Ask(soon(d.t), d.Ref, func(r Reply[bool]) ConsumersMessage { return Remove{"probe", r} }); err != nil {
+		d.acknowledge(d.join("named/probe", newReceiver(), 1).Token)
+		if _, err := Ask(soon(d.t), d.Ref, func(r Reply[bool]) ConsumersMessage { return Remove{"named/probe", r} }); err != nil {
 			d.t.Fatal(err)
 		}
 	}

@@ -21,7 +21,8 @@ type PumpConfig struct {
 	// as many as there is room for, the first ones, and returns how many; if there
 	// are more room is called once, when it is worth trying again. done is called
 	// exactly once for each that it has taken, by its index, from any goroutine: nil
-	// when it is committed, types.ErrRepeated if it was before.
+	// when it is committed, types.ErrRepeated if it was before. It stores none behind
+	// one that it does not store.
 	//
 	// Each has an Origin that says that it is the one of that number, and a rule
 	// that tells a repeat: what is not known to be committed is stored again, also

@@ -67,7 +67,7 @@ func (rt *Runtime) route(w way, messages []Passage, room func()) int {
 		}
 		r.drop()
 		messages[i].Done(refusal)
-		if !forGood(refusal) {
+		if !forGood(refusal) || w.only != "" { // then none may go before it
 			for _, p := range messages[taken:] {
 				p.Done(refusal)
 			}
