@@ -28,12 +28,12 @@ type row struct {
 	beside   string // what it was compared with; "": nothing
 	held     sample // its median is held against the bounds: ratios, or what was measured
 
-	least, most float64 // the bounds; most 0: none
+	least, most float64 // the bounds; 0: none
 }
 
 func (r row) passed() bool {
 	v := r.held.median()
-	return v >= r.least && (r.most == 0 || v <= r.most)
+	return (r.least == 0 || v >= r.least) && (r.most == 0 || v <= r.most)
 }
 
 func (r row) verdict() string {
