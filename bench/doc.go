@@ -10,6 +10,7 @@
 //	go run ./bench                          # some minutes
 //	go run ./bench -short                   # about a minute, to try something
 //	go run ./bench -only library,listener
+//	go run ./bench -only soak               # make soak: up to 10 million messages pending, ten minutes
 //
 // The report goes to standard output and, unless it is a short or a partial
 // one, to bench/results. A target that is missed is reported as missed; the exit

@@ -24,6 +24,7 @@ type bench struct {
 	rounds  int           // turns of each contender
 	length  time.Duration // of one measurement of a rate
 	backlog int           // how many messages make a large backlog
+	soaked  int           // how many make the largest of a soak
 	report  *report
 }
 
@@ -31,16 +32,19 @@ type bench struct {
 type section struct {
 	name string
 	run  func(context.Context, *bench) error
+
+	apart bool // it runs when it is asked for by name, and has a report of its own
 }
 
 var sections = []section{
-	{"library", library},
-	{"slow", slowDisk},
-	{"listener", throughListener},
-	{"drain", drain},
-	{"exact", exact},
-	{"stalled", stalledClients},
-	{"idle", idle},
+	{name: "library", run: library},
+	{name: "slow", run: slowDisk},
+	{name: "listener", run: throughListener},
+	{name: "drain", run: drain},
+	{name: "exact", run: exact},
+	{name: "stalled", run: stalledClients},
+	{name: "idle", run: idle},
+	{name: "soak", run: soak, apart: true},
 }
 
 func main() {
@@ -57,12 +61,13 @@ func run(ctx context.Context, args []string) error {
 	short := flags.Bool("short", false, "few and short rounds, a smaller backlog: about a minute")
 	only := flags.String("only", "", "the sections to run, with commas between: "+strings.Join(names(), ","))
 	rounds := flags.Int("rounds", 7, "turns of each contender; half as many with backlogs")
+	soaked := flags.Int("soak", 10_000_000, "the most messages that are pending in the section soak")
 	dir := flags.String("dir", ".cache/bench", "where the data goes: on the disk to be measured")
 	results := flags.String("results", "bench/results", "the folder of the report")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	b := &bench{rounds: max(*rounds, 1), length: time.Second, backlog: 1_000_000}
+	b := &bench{rounds: max(*rounds, 1), length: time.Second, backlog: 1_000_000, soaked: *soaked}
 	if *short {
 		b.rounds, b.backlog = min(b.rounds, 2), 100_000
 	}
@@ -85,10 +90,15 @@ func run(ctx context.Context, args []string) error {
 		}
 	}
 	fmt.Print(b.report.markdown())
-	if *short || *only != "" {
+	switch {
+	case *short:
 		return nil
+	case *only == "":
+		return b.report.save(*results, "")
+	case len(chosen) == 1 && chosen[0].apart:
+		return b.report.save(*results, "-"+chosen[0].name)
 	}
-	return b.report.save(*results)
+	return nil
 }
 
 func names() []string {
@@ -100,10 +110,15 @@ func names() []string {
 }
 
 func choose(only string) ([]section, error) {
-	if only == "" {
-		return sections, nil
-	}
 	var chosen []section
+	if only == "" {
+		for _, s := range sections {
+			if !s.apart {
+				chosen = append(chosen, s)
+			}
+		}
+		return chosen, nil
+	}
 	for name := range strings.SplitSeq(only, ",") {
 		i := slices.Index(names(), name)
 		if i < 0 {

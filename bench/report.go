@@ -18,6 +18,7 @@ type report struct {
 	rows    []row
 	costs   []cost
 	notes   []string
+	tables  []string
 }
 
 // row holds one measurement against its target.
@@ -86,6 +87,9 @@ func (r *report) markdown() string {
 			fmt.Fprintf(&b, "| %s | %s |\n", c.what, c.value)
 		}
 	}
+	for _, t := range r.tables {
+		b.WriteString("\n" + t)
+	}
 	if len(r.notes) > 0 {
 		b.WriteString("\n")
 	}
@@ -96,11 +100,11 @@ func (r *report) markdown() string {
 }
 
 // save writes the report into a folder, named after day and commit.
-func (r *report) save(folder string) error {
+func (r *report) save(folder, suffix string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	name := filepath.Join(folder, r.machine.when.Format(time.DateOnly)+"-"+r.machine.commit+".md")
+	name := filepath.Join(folder, r.machine.when.Format(time.DateOnly)+"-"+r.machine.commit+suffix+".md")
 	if err := os.WriteFile(name, []byte(r.markdown()), 0o644); err != nil {
 		return err
 	}
