@@ -141,11 +141,13 @@ func (x *index) oldest() time.Time {
 // counts. It returns them in order of their runs, and those that are covered.
 //
 // Runs either include each other or have nothing in common, the including one
-// being newer. Should damage have made it otherwise the newest is believed.
+// being newer. Should damage have made it otherwise the newest is believed. The
+// memory of spans is used for what is returned.
 func layer(spans []span) (top, covered []span) {
 	slices.SortFunc(spans, func(a, b span) int {
 		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(b.last, a.last), cmp.Compare(b.key, a.key))
 	})
+	top = spans[:0]
 	for _, s := range spans {
 		for n := len(top); n > 0 && top[n-1].last >= s.first && top[n-1].key < s.key; n = len(top) {
 			covered = append(covered, top[n-1])

@@ -36,6 +36,7 @@ func Open(ctx context.Context, src Source, o Options) (persistence.Queue, error)
 	if err != nil {
 		return nil, wrap("open", o.Name, errors.Join(err, src.Release()))
 	}
+	contents.Entries = nil // they take as much memory as all that follows
 	medium, err := src.Start(ctx, persistence.EncodeStoreRecord(found.store))
 	if err != nil {
 		return nil, wrap("open", o.Name, errors.Join(err, src.Release()))
@@ -85,7 +86,7 @@ func identify(c Contents) (found, error) {
 		}
 		f.store, known = id, err == nil
 	}
-	var heads []head
+	heads := make([]head, 0, len(c.Entries))
 	var newer error
 	votes := make(map[persistence.StoreID]int)
 	for _, e := range c.Entries {
@@ -127,9 +128,11 @@ func identify(c Contents) (found, error) {
 
 // sort puts each entry of ours where it belongs, in order of LSN. Of two of the
 // same LSN, as after somebody copied a file, the place of the first counts, so
-// that a copy does not look as if it had been written after others.
+// that a copy does not look as if it had been written after others. The memory
+// of heads is used for the batches.
 func (f *found) sort(heads []head) {
 	slices.SortStableFunc(heads, func(a, b head) int { return cmp.Compare(a.LSN, b.LSN) })
+	f.batches = heads[:0] // a long backlog has many
 	for _, h := range heads {
 		switch {
 		case h.Store != f.store:
