@@ -169,7 +169,7 @@ func (a *queue) remove(set, abandon persistence.Ranges, marks []persistence.Mark
 		return true
 	}
 	before := a.handle.State()
-	if _, err := a.handle.Write(a.context(), c); isRefused(err) {
+	if _, err := a.handle.Write(a.context(), c); persistence.Refused(err) {
 		a.cleared(a.storeError("write to", err))
 		return false
 	} else if err != nil {

@@ -173,7 +173,7 @@ func (a *queue) writeWaiting() error {
 		n, whole := a.gather(c, len(a.waiting))
 		first, err := a.handle.Write(a.context(), *c)
 		clear(c.Messages)
-		if isRefused(err) {
+		if persistence.Refused(err) {
 			a.takeBack()
 			if err = a.sortOut(); err != nil {
 				return err

@@ -1,17 +1,6 @@
 package actors
 
-import (
-	"errors"
-
-	"github.com/mqttdb/mqttdb/persistence"
-	"github.com/mqttdb/mqttdb/types"
-)
-
-// isRefused says whether a Write was refused for what it was to store: nothing
-// has changed, and the store goes on.
-func isRefused(err error) bool {
-	return errors.Is(err, types.ErrTooLarge) || errors.Is(err, types.ErrInvalidMessage)
-}
+import "github.com/mqttdb/mqttdb/persistence"
 
 // sortOut is for a commit that was refused: what was settled is written alone,
 // then the first request. Whichever is refused again is out of the way then, and
@@ -31,7 +20,7 @@ func (a *queue) sortOut() error {
 	first, err := a.handle.Write(a.context(), *c)
 	clear(c.Messages)
 	switch {
-	case isRefused(err):
+	case persistence.Refused(err):
 		a.takeBack()
 		a.collected -= a.waiting[0].cost.Bytes
 		a.answer(&a.waiting, 1, a.storeError("write to", err))

@@ -99,7 +99,7 @@ func (a *queue) recordSettled() error {
 	c := &a.scratch
 	a.beginCommit(c)
 	_, err := a.handle.Write(a.context(), *c)
-	if isRefused(err) {
+	if persistence.Refused(err) {
 		a.config.Logger.Error("what has left the queue cannot be recorded", "error", err)
 	} else if err != nil {
 		return err

@@ -10,6 +10,7 @@ package persistence
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 
@@ -40,9 +41,8 @@ type Store interface {
 //
 // After Write or Sync has returned an error the queue takes nothing more: every
 // later Write returns an error too, until it was closed and opened again. What
-// the failed call was to store may or may not be there then. Errors that wrap
-// types.ErrTooLarge or types.ErrInvalidMessage are an exception: nothing was
-// stored or changed, and the queue goes on.
+// the failed call was to store may or may not be there then. Errors that Refused
+// knows are an exception: nothing was stored or changed, and the queue goes on.
 type Queue interface {
 	// Write appends c as one entry: after a crash all of it is there or nothing.
 	// It returns the seq of the first message (later ones follow without gaps),
@@ -51,9 +51,11 @@ type Queue interface {
 	// return, but for those of its messages, which nobody may modify.
 	//
 	// The error wraps types.ErrTooLarge if c does not fit into one entry (some
-	// 8 MiB), or would make the state of the queue (its marks, and numbers that
-	// are done scattered above the floor) larger than 7 MiB. It wraps
-	// types.ErrInvalidMessage for a QoS or a Reason that does not exist.
+	// 8 MiB), and types.ErrInvalidMessage for a QoS or a Reason that does not exist:
+	// then c can never be written. It wraps types.ErrQueueFull if the state of the
+	// queue (its marks, and numbers that are done scattered above the floor) would
+	// be larger than 7 MiB, or 7.5 MiB without messages: then c can be written when
+	// the state has become smaller.
 	Write(ctx context.Context, c Commit) (first types.Seq, err error)
 
 	// Sync returns when everything that Write had returned from before the call
@@ -74,6 +76,12 @@ type Queue interface {
 
 	// Close writes what makes the next Open quick, and releases the queue.
 	Close(ctx context.Context) error
+}
+
+// Refused says of an error of Write that nothing was stored or changed, and the
+// queue goes on.
+func Refused(err error) bool {
+	return errors.Is(err, types.ErrTooLarge) || errors.Is(err, types.ErrInvalidMessage) || errors.Is(err, types.ErrQueueFull)
 }
 
 // Compacter is a Queue that gives space back step by step.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 
 	"github.com/mqttdb/mqttdb/actors"
@@ -28,7 +27,7 @@ var (
 func (o *observed) Write(ctx context.Context, c persistence.Commit) (types.Seq, error) {
 	first, err := o.Queue.Write(ctx, c)
 	switch {
-	case len(c.Done) == 0 || errors.Is(err, types.ErrTooLarge) || errors.Is(err, types.ErrInvalidMessage):
+	case len(c.Done) == 0 || persistence.Refused(err):
 	case err != nil:
 		o.tracker.failed(c.Done)
 	default:

@@ -16,6 +16,7 @@ import (
 	goruntime "runtime"
 
 	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/persistence/faultstore"
 	"github.com/mqttdb/mqttdb/runtime"
 	"github.com/mqttdb/mqttdb/types"
@@ -103,6 +104,50 @@ func TestWhatATargetCannotTake(t *testing.T) {
 		!strings.HasPrefix(letters[0].Cause, "relay/b: ") || !strings.HasPrefix(letters[1].Cause, "relay/c: ") {
 		t.Errorf("%+v, %v", letters, err)
 	}
+}
+
+// A target whose state has no room for a moment is one that is stuck: nothing becomes
+// a dead letter for that.
+func TestStateOfATargetIsFull(t *testing.T) { synctest.Test(t, testStateOfATargetIsFull) }
+
+func testStateOfATargetIsFull(t *testing.T) {
+	r := newRelay(t, "b", "c")
+	defer func() { r.close() }()
+	fill := func(bytes int) {
+		t.Helper()
+		q, err := r.store.Open(t.Context(), "b/outgoing")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 7 {
+			if _, err := q.Write(t.Context(), persistence.Commit{Marks: []persistence.Mark{{Key: fmt.Sprint("x/", i), Value: make([]byte, bytes)}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := q.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(1<<20 - 24)
+	refused, writes := make(chan struct{}), 0
+	r.start()
+	r.faults.Before(func(_ context.Context, c faultstore.Call) error {
+		if c.Queue == "b/outgoing" && c.Op == faultstore.Write && c.Batch.Messages > 0 {
+			if writes++; writes == 4 {
+				close(refused)
+			}
+		}
+		return nil
+	})
+	r.publish(1, 5)
+	r.arrived("c", 5)
+	<-refused
+	await(t, r.rt, "all to wait for b", func(s []types.Status) bool { return s[0].Incoming.Pending == 5 && s[0].Incoming.Dead == 0 })
+	r.close()
+	fill(0)
+	r.start()
+	r.arrived("b", 5)
+	await(t, r.rt, "nothing to wait", func(s []types.Status) bool { return s[0].Incoming.Pending == 0 && s[0].Incoming.Dead == 0 })
 }
 
 // A Reload that adds a route has what is stored from then on relayed; one that takes a

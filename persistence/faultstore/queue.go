@@ -123,7 +123,7 @@ func (q *queue) failure() error {
 // fail makes err the answer of every later Write and Sync, unless nothing
 // happened.
 func (q *queue) fail(err error) error {
-	if errors.Is(err, types.ErrTooLarge) || errors.Is(err, types.ErrInvalidMessage) {
+	if persistence.Refused(err) {
 		return err
 	}
 	q.mu.Lock()

@@ -11,9 +11,15 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// maxState is how large the state of a queue may grow, in bytes, nearly: it has
-// to fit into one entry.
-const maxState = 7 << 20
+const (
+	// maxState is how large the state of a queue may grow, in bytes, nearly: it has
+	// to fit into one entry.
+	maxState = 7 << 20
+
+	// reserve is by how much it may be larger for what is not a new message: that
+	// makes room again, sooner or later.
+	reserve = 512 << 10
+)
 
 // books is the state of the queue that the log records: which numbers are
 // done, and the marks.
@@ -32,7 +38,8 @@ type books struct {
 	age       uint64
 }
 
-// check says whether the state has room for c.
+// check says whether the state has room for c. If not that may change: it is no
+// fault of c.
 func (b *books) check(c persistence.Commit) error {
 	const run = 24 // bytes that one may take, at most
 	size := b.done.Size() + b.dead.Size() + run*(len(b.released)+len(c.Released)+len(c.Withdrawn)+len(c.Done)+len(c.Abandoned)) + b.markBytes
@@ -45,8 +52,12 @@ func (b *books) check(c persistence.Commit) error {
 	for _, m := range c.Marks {
 		size += markSize(m.Key, m.Value) - markSize(m.Key, b.marks[m.Key])
 	}
-	if size > maxState {
-		return fmt.Errorf("%w: the marks of a queue and what is done of it must fit in %d bytes", types.ErrTooLarge, maxState)
+	most := maxState
+	if len(c.Messages) == 0 {
+		most += reserve
+	}
+	if size > most {
+		return fmt.Errorf("%w: the marks of a queue and what is done of it must fit in %d bytes", types.ErrQueueFull, most)
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func TestTooLarge(t *testing.T) {
 	}{
 		{"a message", persistence.Commit{Messages: messages(1, 8<<20)}},
 		{"several messages", persistence.Commit{Messages: messages(3, 3<<20)}},
-		{"marks", persistence.Commit{Marks: []persistence.Mark{{Key: "m", Value: make([]byte, 7<<20)}}}},
+		{"marks", persistence.Commit{Marks: []persistence.Mark{{Key: "m", Value: make([]byte, 8<<20)}}}},
 		{"what is done", persistence.Commit{Done: many}},
 	} {
 		before, calls := p.q.State(), p.calls
@@ -99,21 +99,43 @@ func TestTooLarge(t *testing.T) {
 		}
 	}
 	p.write(persistence.Commit{Messages: messages(1, 7<<20)}) // the largest that S9 allows
-	// Together they are too many, singly they are not.
-	var err error
-	n := 0
-	for ; err == nil && n < 10; n++ {
-		_, err = p.q.Write(t.Context(), persistence.Commit{Marks: []persistence.Mark{{Key: fmt.Sprint(n), Value: make([]byte, 1<<20)}}})
-	}
-	if !errors.Is(err, types.ErrTooLarge) || n < 7 {
-		t.Errorf("%d marks of 1 MiB: %v", n, err)
-	}
-	p.write(persistence.Commit{Marks: []persistence.Mark{{Key: "0"}}}) // removing makes room
-	p.write(persistence.Commit{Marks: []persistence.Mark{{Key: "again", Value: make([]byte, 1<<20)}}})
 	p.close()
 	p.open()
 	if n := len(p.seqs()); n != 2 {
 		t.Errorf("%d messages, want 2", n)
+	}
+	p.close()
+}
+
+// Marks that each have room may be too many together: that is no fault of the one
+// that is refused, and what is done can be recorded all the same.
+func TestStateIsFull(t *testing.T) {
+	p := newPlace(t, 8<<20, false)
+	p.fill(10, 10)
+	mark := func(key string, bytes int) []persistence.Mark {
+		return []persistence.Mark{{Key: key, Value: make([]byte, bytes)}}
+	}
+	for n := range 7 {
+		p.write(persistence.Commit{Marks: mark(fmt.Sprint(n), 1<<20-100)})
+	}
+	more := persistence.Commit{Messages: messages(1, 10), Marks: mark("more", 2000)}
+	for _, c := range []persistence.Commit{more, {Marks: mark("much more", 1<<20)}} {
+		before, calls := p.q.State(), p.calls
+		_, err := p.q.Write(t.Context(), c)
+		if !errors.Is(err, types.ErrQueueFull) || errors.Is(err, types.ErrTooLarge) || !persistence.Refused(err) {
+			t.Errorf("%v, want ErrQueueFull", err)
+		}
+		if after := p.q.State(); after.Next != before.Next || after.Counters != before.Counters || p.calls != calls {
+			t.Error("something was done")
+		}
+	}
+	p.write(persistence.Commit{Done: []persistence.Done{{Range: persistence.Range{First: 4, Last: 4}}}, Marks: mark("cursor", 2000)})
+	p.write(persistence.Commit{Marks: []persistence.Mark{{Key: "0"}}}) // removing makes room
+	p.write(more)
+	p.close()
+	p.open()
+	if n := len(p.seqs()); n != 10 {
+		t.Errorf("%d messages, want 10", n)
 	}
 	p.close()
 	if err := p.q.Close(t.Context()); err != nil {
