@@ -41,7 +41,8 @@
 // [Connection.Status] is a snapshot: the [State] of the link with the last error
 // and a hint, and how many messages are pending, in flight, sent. [DB.Watch]
 // is a stream of them. [Connection.Drain] waits until nothing is pending. [Connection.Clear]
-// forgets what is pending, all or by a [Selection]; what is in flight stays. Pause
+// forgets what is pending, all or by a [Selection]; what is in flight stays.
+// [Connection.Compact] gives back disk space now and not in its turn. Pause
 // and Resume end the link for a while; messages are stored all the same.
 //
 // A message over which the broker ends the link again and again becomes a dead

@@ -24,6 +24,9 @@ type (
 	Stored      = types.Stored
 	StoreError  = types.StoreError
 
+	// Compaction says what giving back disk space came to.
+	Compaction = types.Compaction
+
 	// ConsumerStatus describes a durable consumer of an incoming queue.
 	ConsumerStatus = types.ConsumerStatus
 )

@@ -53,6 +53,7 @@ type watched struct {
 	due     bool // in line, or at work
 	replies []Reply[persistence.Compaction]
 	did     persistence.Compaction
+	next    []Reply[persistence.Compaction] // who asked while it was at work: that may have passed by what they mean
 }
 
 // compactor lets one queue at a time do one step after the other.
@@ -75,18 +76,26 @@ func (c *compactor) started() {
 func (c *compactor) receive(m CompactorMessage) {
 	switch m := m.(type) {
 	case Watch:
-		c.forget(m.Queue, nil)
-		w := &watched{every: m.Every}
-		c.queues[m.Queue] = w
-		c.schedule(m.Queue, w)
-	case Forget:
-		c.forget(m.Queue, nil)
+		c.watch(m)
 	case intervalOver:
 		c.compact(m.queue, nil)
 	case CompactNow:
 		c.compact(m.Queue, m.Reply)
 	case stepDone:
 		c.stepDone(m)
+	}
+}
+
+// watch takes a queue in, or changes how often it has its turn.
+func (c *compactor) watch(m Watch) {
+	w := c.queues[m.Queue]
+	if w == nil {
+		w = &watched{}
+		c.queues[m.Queue] = w
+	}
+	w.every = m.Every
+	if !w.due { // else its end does
+		c.schedule(m.Queue, w)
 	}
 }
 
@@ -105,10 +114,14 @@ func (c *compactor) schedule(q *Queue, w *watched) {
 func (c *compactor) compact(q *Queue, reply Reply[persistence.Compaction]) {
 	w := c.queues[q]
 	if w == nil {
-		reply.answer(persistence.Compaction{}, nil)
+		reply.answer(persistence.Compaction{}, types.ErrClosed)
 		return
 	}
-	if reply != nil {
+	switch {
+	case reply == nil:
+	case w.due && c.line[0] == q:
+		w.next = append(w.next, reply)
+	default:
 		w.replies = append(w.replies, reply)
 	}
 	if w.due {
@@ -148,12 +161,19 @@ func (c *compactor) stepDone(m stepDone) {
 	}
 	c.line = c.line[1:]
 	w.due = false
+	next := w.next
+	w.next = nil
 	c.answer(w, m.err)
+	w.replies = next
 	select {
 	case <-m.queue.Gone():
 		c.forget(m.queue, m.err)
 	default:
 		c.schedule(m.queue, w)
+		if len(next) > 0 {
+			w.due = true
+			c.line = append(c.line, m.queue)
+		}
 	}
 	c.step()
 }
@@ -169,8 +189,10 @@ func (c *compactor) interrupted(current CompactorMessage) {
 // stopping implements role.
 func (c *compactor) stopping() {
 	c.answerAll(types.ErrClosed)
-	for q := range c.queues {
-		c.forget(q, nil)
+	for _, w := range c.queues {
+		if w.timer != nil {
+			w.timer()
+		}
 	}
 }
 
@@ -182,31 +204,19 @@ func (c *compactor) answerAll(err error) {
 }
 
 func (c *compactor) answer(w *watched, err error) {
-	replies, did := w.replies, w.did
-	w.replies, w.did = nil, persistence.Compaction{}
+	replies, did := append(w.replies, w.next...), w.did
+	w.replies, w.next, w.did = nil, nil, persistence.Compaction{}
 	for _, r := range replies {
 		r.answer(did, err)
 	}
 }
 
-// forget takes q out.
+// forget takes q, which is gone, out.
 func (c *compactor) forget(q *Queue, err error) {
 	w := c.queues[q]
-	if w == nil {
-		return
-	}
 	if w.timer != nil {
 		w.timer()
 	}
 	delete(c.queues, q)
 	c.answer(w, err)
-	for i := range c.line {
-		if c.line[i] == q {
-			c.line = append(c.line[:i:i], c.line[i+1:]...)
-			if i == 0 {
-				c.step()
-			}
-			break
-		}
-	}
 }

@@ -419,18 +419,16 @@ func (m Arrived) LogValue() slog.Value { return slog.IntValue(len(m.Packets)) }
 type CompactorMessage interface{ compactorMessage() }
 
 type (
-	// Watch adds a queue, to be compacted at least every so often; 0: only when
-	// it says so.
+	// Watch adds a queue, to be compacted at least every so often, or changes how
+	// often; 0: only when it says so. One that has ended is taken out.
 	Watch struct {
 		Queue *Queue
 		Every time.Duration
 	}
 
-	// Forget takes a queue out again.
-	Forget struct{ Queue *Queue }
-
 	// CompactNow asks for a queue to be compacted without waiting. Answer: what
-	// was done, once nothing is left to do.
+	// was done, once nothing is left to do of what there was when it was asked, or
+	// an error that wraps types.ErrClosed, or is a *types.StoreError.
 	CompactNow struct {
 		Queue *Queue
 		Reply Reply[persistence.Compaction]
@@ -446,7 +444,6 @@ type (
 )
 
 func (Watch) compactorMessage()        {}
-func (Forget) compactorMessage()       {}
 func (CompactNow) compactorMessage()   {}
 func (intervalOver) compactorMessage() {}
 func (stepDone) compactorMessage()     {}

@@ -21,6 +21,10 @@
 //	POST /api/connections/{name}/pause, …/resume
 //	POST /api/connections/{name}/drain           wait until it is empty; {"pending": n}, what was
 //	         ?timeout=30s                        left when the time was over
+//	POST /api/connections/{name}/compact         give back disk space now: of one queue or of all
+//	         ?queue=QUEUE&timeout=30s            of them; {"reclaimed_bytes", "rewritten_bytes",
+//	                                             "disk_bytes"} when it is done; 504 when the time
+//	                                             is over: then it goes on by itself
 //	POST /api/publish                            as a local client would; 201 {"seq": {"cloud": n}}
 //	         ?topic=TOPIC&qos=1&retain=true      once it is stored, or once every broker has it
 //	         &wait=stored|delivered&timeout=30s

@@ -25,6 +25,11 @@ type Runtime interface {
 	Clear(ctx context.Context, connection string, c types.Selection) (uint64, error)
 	Pause(connection string) error
 	Resume(connection string) error
+
+	// Compact gives back disk space of the connection's queues, or of one of them;
+	// if ctx ends first it goes on by itself.
+	Compact(ctx context.Context, connection string, queue types.QueueName) (types.Compaction, error)
+
 	Messages
 	Consumers
 
@@ -128,6 +133,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("POST /api/connections/{name}/pause", s.steer(s.rt.Pause, "paused"))
 	mux.HandleFunc("POST /api/connections/{name}/resume", s.steer(s.rt.Resume, "resumed"))
 	mux.HandleFunc("POST /api/connections/{name}/drain", s.drain)
+	mux.HandleFunc("POST /api/connections/{name}/compact", s.compact)
 	mux.HandleFunc("GET /api/connections/{name}/messages", s.messages)
 	mux.HandleFunc("POST /api/connections/{name}/messages/{seq}/requeue", s.requeue)
 	mux.HandleFunc("DELETE /api/connections/{name}/messages/{seq}", s.remove)

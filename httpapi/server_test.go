@@ -95,6 +95,15 @@ func (f *fakeRuntime) RemoveConsumer(_ context.Context, c, consumer string) (boo
 func (f *fakeRuntime) Pause(c string) error  { f.paused = true; return f.known(c) }
 func (f *fakeRuntime) Resume(c string) error { f.paused = false; return f.known(c) }
 
+func (f *fakeRuntime) Compact(ctx context.Context, c string, queue types.QueueName) (types.Compaction, error) {
+	f.asked = string(queue)
+	if queue == types.Incoming {
+		<-ctx.Done()
+		return types.Compaction{}, ctx.Err()
+	}
+	return types.Compaction{Reclaimed: 5, Rewritten: 3, Disk: 8}, f.known(c)
+}
+
 func (f *fakeRuntime) Forward(ctx context.Context, m types.Message, delivered bool) (map[string]types.Seq, error) {
 	if delivered {
 		<-ctx.Done()
@@ -210,6 +219,11 @@ func TestRoutes(t *testing.T) {
 		{"drain", "POST", "/api/connections/cloud/drain?timeout=1ms", "", nil, 200, `{"pending":7}`},
 		{"drain how long", "POST", "/api/connections/cloud/drain?timeout=30", "", nil, 400, `a duration like 30s`},
 		{"drain nothing", "POST", "/api/connections/moon/drain", "", nil, 404, `no such connection`},
+		{"compact", "POST", "/api/connections/cloud/compact", "", nil, 200, `{"reclaimed_bytes":5,"rewritten_bytes":3,"disk_bytes":8}`},
+		{"compact for long", "POST", "/api/connections/cloud/compact?queue=incoming&timeout=1ms", "", nil, 504, `it goes on by itself`},
+		{"compact how long", "POST", "/api/connections/cloud/compact?timeout=30", "", nil, 400, `a duration like 30s`},
+		{"compact nothing", "POST", "/api/connections/moon/compact", "", nil, 404, `no such connection`},
+		{"compact on a full disk", "POST", "/api/connections/cloud/compact", "", disk, 503, `"hint":"free space"`},
 		{"forward", "POST", "/api/publish?topic=a/b", "hello", nil, 201, `{"seq":{"cloud":3}}`},
 		{"forward and wait", "POST", "/api/publish?topic=a/b&wait=delivered&timeout=1ms", "hello", nil, 504, `stored, and not delivered within 1ms`},
 		{"forward and wait for what", "POST", "/api/publish?topic=a/b&wait=long", "hello", nil, 400, `wait is stored or delivered`},

@@ -50,6 +50,11 @@ func (a api) Pause(connection string) error { return a.g.db.Connection(connectio
 // Resume implements httpapi.Runtime.
 func (a api) Resume(connection string) error { return a.g.db.Connection(connection).Resume() }
 
+// Compact implements httpapi.Runtime.
+func (a api) Compact(ctx context.Context, connection string, queue types.QueueName) (types.Compaction, error) {
+	return a.g.db.Compact(ctx, connection, queue)
+}
+
 // Messages implements httpapi.Messages.
 func (a api) Messages(ctx context.Context, connection string, queue types.QueueName, after types.Seq, limit int) ([]types.Stored, error) {
 	return a.g.db.Connection(connection).Messages(ctx, queue, after, limit)
