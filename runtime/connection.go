@@ -27,7 +27,7 @@ type Connection struct {
 	asking   asking
 	tracker  tracker
 	refused  atomic.Uint64
-	noted    atomic.Int64 // when a refusal was logged last
+	noted    refusals // of what other brokers have sent
 
 	clientID atomic.Pointer[string] // that was made and stored; nil until the store was opened
 }

@@ -45,6 +45,7 @@ type local struct {
 	values    *actors.Queue     // of retained messages
 	retaining retaining
 	refused   atomic.Uint64
+	noted     refusals
 	since     time.Time
 }
 

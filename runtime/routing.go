@@ -174,7 +174,7 @@ func (rt *Runtime) add(r *routing, l *lineup, w way, p *Passage) error {
 			}
 			// The broker that it came from must not wait for ever, nor do without
 			// the others.
-			c.note(w.from, p.Message.Topic, err)
+			c.noted.note(rt, c.name, w.from, p.Message.Topic, err)
 			continue
 		}
 		if r.now.IsZero() {
@@ -190,7 +190,12 @@ func (rt *Runtime) add(r *routing, l *lineup, w way, p *Passage) error {
 	if !w.leadsTo(LocalName) {
 		return nil
 	}
-	return rt.addLocal(r, p)
+	err := rt.addLocal(r, p)
+	if err != nil && w.from != nil && w.only == "" { // as above
+		rt.local.noted.note(rt, LocalName, w.from, p.Message.Topic, err)
+		return nil
+	}
+	return err
 }
 
 // checkEntry says whether e can be taken, stored and published; max is the
