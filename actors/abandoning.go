@@ -50,7 +50,7 @@ func (a *queue) findInFlight(m recalled) (persistence.Ranges, error) {
 // sessionMarks is what is stored of the session.
 func (a *queue) sessionMarks() []persistence.Mark {
 	var list []persistence.Mark
-	for key, value := range a.handle.Marks(markSession) {
+	for key, value := range a.handle.Marks(SessionMark) {
 		list = append(list, persistence.Mark{Key: key, Value: value})
 	}
 	return list

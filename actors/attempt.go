@@ -94,7 +94,7 @@ func (a *attempt) try(ctx context.Context, at int) (r result, local bool) {
 // one that the queue knows: else it is ended by a clean CONNECT, and the mark
 // says so before the next one [S3.4].
 func (a *attempt) ready(ctx context.Context, b Broker, o broker.ConnectOptions, r *result) (local bool, err error) {
-	marks, err := Ask(ctx, a.config.Session.Ref, func(r Reply[Marks]) QueueMessage { return ReadMarks{markSession, r} })
+	marks, err := Ask(ctx, a.config.Session.Ref, func(r Reply[Marks]) QueueMessage { return ReadMarks{SessionMark, r} })
 	if err != nil {
 		return true, fmt.Errorf("read what is stored of the session: %w", err)
 	}

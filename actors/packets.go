@@ -23,7 +23,9 @@ import (
 // An id is open from the commit of its message to that of its PUBREL. Then a
 // tombstone is left, for some brokers send what was completed once more.
 const (
-	markPacket     = "packet/"
+	// PacketMark begins the keys of all of them.
+	PacketMark = "packet/"
+
 	markLastPacket = "packet/last"
 
 	packetOpen byte = 1
@@ -60,7 +62,7 @@ func (p packet) mark(id uint16) persistence.Mark {
 	return persistence.Mark{Key: packetKey(id), Value: append([]byte{state}, p.hash[:]...)}
 }
 
-func packetKey(id uint16) string { return fmt.Sprintf("%s%04x", markPacket, id) }
+func packetKey(id uint16) string { return fmt.Sprintf("%s%04x", PacketMark, id) }
 
 // noPacket removes what is stored of an id.
 func noPacket(id uint16) persistence.Mark { return persistence.Mark{Key: packetKey(id)} }
@@ -94,7 +96,7 @@ func (p *packets) load(marks []persistence.Mark) (last uint64) {
 			last, _ = binary.Uvarint(m.Value)
 			continue
 		}
-		digits, ok := strings.CutPrefix(m.Key, markPacket)
+		digits, ok := strings.CutPrefix(m.Key, PacketMark)
 		number, err := strconv.ParseUint(digits, 16, 16)
 		if !ok || err != nil || len(m.Value) != 1+len(contentHash{}) {
 			continue

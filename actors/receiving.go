@@ -148,7 +148,7 @@ func (r *receiving) ask() {
 	}
 	r.reading = true
 	self, answer := r.self, packetsRead{life: r.life}
-	r.config.Queue.Tell(ReadMarks{markPacket, func(m Marks, err error) { answer.marks, answer.err = m.List, err }})
+	r.config.Queue.Tell(ReadMarks{PacketMark, func(m Marks, err error) { answer.marks, answer.err = m.List, err }})
 	r.config.Queue.Tell(Note{Reply: func(_ Noted, err error) {
 		answer.err = errors.Join(answer.err, err)
 		self.Tell(answer)

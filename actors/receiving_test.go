@@ -272,7 +272,7 @@ func TestReceiving(t *testing.T) {
 // openIDs is how many packet ids are stored as open.
 func openIDs(t *testing.T, q *Queue) (open int) {
 	t.Helper()
-	marks, err := Ask(t.Context(), q.Ref, func(r Reply[Marks]) QueueMessage { return ReadMarks{markPacket, r} })
+	marks, err := Ask(t.Context(), q.Ref, func(r Reply[Marks]) QueueMessage { return ReadMarks{PacketMark, r} })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +290,7 @@ func TestReceivingSurvivesDeath(t *testing.T) {
 	const count = 120
 	isDone := func(c persistence.Commit) bool {
 		return slices.ContainsFunc(c.Marks, func(m persistence.Mark) bool {
-			return strings.HasPrefix(m.Key, markPacket) && m.Key != markLastPacket && len(m.Value) > 0 && m.Value[0] == packetDone
+			return strings.HasPrefix(m.Key, PacketMark) && m.Key != markLastPacket && len(m.Value) > 0 && m.Value[0] == packetDone
 		})
 	}
 	ack := func(kind broker.AckKind, behind bool) func(broker.Ack) (bool, bool) {

@@ -21,7 +21,9 @@ import (
 //	session/reserved         two uvarints: the first and the last number that may be
 //	                         in flight, where the messages are in another queue
 const (
-	markSession  = "session/"
+	// SessionMark begins the keys of all of them.
+	SessionMark = "session/"
+
 	markBroker   = "session/broker"
 	markClientID = "session/client_id"
 	markStore    = "session/store"

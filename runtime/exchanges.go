@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/mqttdb/mqttdb/actors"
-	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -207,15 +206,4 @@ func (rt *Runtime) sessionKeys(ctx context.Context) (map[actors.SourceKey]bool, 
 		there[actors.KeyOf(actors.PublishedBy(strings.TrimPrefix(m.Key, actors.ConsumerMark)))] = true
 	}
 	return there, nil
-}
-
-// forgetExchanges ends all exchanges in a queue that is not in use: it would not
-// learn how they end.
-func forgetExchanges(ctx context.Context, q persistence.Queue) error {
-	var c persistence.Commit
-	for key := range q.Marks(actors.OpenMark) {
-		c.Marks = append(c.Marks, persistence.Mark{Key: key})
-	}
-	_, err := q.Write(ctx, c) // nothing, if there are none
-	return err
 }

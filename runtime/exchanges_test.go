@@ -102,4 +102,30 @@ func TestExchangesOfAQueueThatWasAway(t *testing.T) {
 		restart(b)
 		expectRepeat(t, "an orphan in between", restart(a), false)
 	})
+	t.Run("not persisted for a while", func(t *testing.T) {
+		h := newHouse()
+		h.broker.Down()
+		restart := func(connections ...config.Connection) *runtime.Runtime {
+			h.store = h.store.Kill()
+			return h.open(t, connections...)
+		}
+		off := config.Connection{Name: "a", Persist: config.Persist{Outgoing: config.Off}}
+		rt := h.open(t, a)
+		expectRepeat(t, "the first", rt, false)
+		rt = restart(off)
+		if s := rt.Status(); len(s) != 2 || s[1].Name != "a/outgoing" || !s[1].Orphan || s[1].Outgoing.Pending != 1 {
+			t.Errorf("what is not sent is not shown: %+v", s)
+		}
+		rt = restart(a)
+		if s := rt.Status(); len(s) != 1 || s[0].Outgoing.Pending != 1 {
+			t.Errorf("what was not sent is not there: %+v", s)
+		}
+		expectRepeat(t, "after it", rt, false)
+		rt = restart(b)
+		h.mustReload(t, rt, b, off)
+		if s := rt.Status(); len(s) != 3 || s[2].Name != "a/outgoing" || !s[2].Orphan {
+			t.Errorf("what is not sent is not shown after a reload: %+v", s)
+		}
+		expectRepeat(t, "after a reload", restart(a), false)
+	})
 }

@@ -120,10 +120,15 @@ func (c *Connection) open(ctx context.Context, store persistence.Store, name str
 // id if it is stored in it.
 func (c *Connection) openIncoming(ctx context.Context, name string) (persistence.Queue, error) {
 	q, err := c.rt.o.Durable.Open(ctx, name)
-	if err != nil || !sessionInIncoming(c.config().Persist) {
+	if err != nil {
 		return q, err
 	}
-	if err := c.identify(ctx, q); err != nil {
+	if sessionInIncoming(c.config().Persist) {
+		err = c.identify(ctx, q)
+	} else { // should it be kept here again it has gone on meanwhile
+		err = forget(ctx, q, []string{actors.SessionMark})
+	}
+	if err != nil {
 		_ = q.Close(ctx) // the error that counts is the other one
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mqttdb/mqttdb/actors"
+	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -15,32 +16,58 @@ import (
 // findOrphans opens the queues that nobody is configured for any more, to say what
 // is in them.
 func (rt *Runtime) findOrphans(ctx context.Context) ([]types.Status, error) {
+	return rt.lookIntoUnused(ctx, nil, func(string) bool { return true })
+}
+
+// lookIntoUnused opens the stored queues that are not in use and whose owner is meant,
+// and adds to list what is in them. A queue that is not in use does not learn how what
+// it knows of goes on.
+func (rt *Runtime) lookIntoUnused(ctx context.Context, list []types.Status, meant func(owner string) bool) ([]types.Status, error) {
 	names, err := rt.o.Durable.Names(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list the stored queues: %w", err)
 	}
-	var orphans []types.Status
 	for _, name := range names {
-		if rt.runs(name) {
+		owner, _, _ := strings.Cut(name, "/")
+		if !meant(owner) || rt.runs(name) {
 			continue
 		}
 		q, err := rt.o.Durable.Open(ctx, name)
 		if err != nil {
-			rt.o.Logger.Warn("a queue of no connection cannot be opened", "queue", name, "error", err)
+			rt.o.Logger.Warn("a queue that is not in use cannot be opened", "queue", name, "error", err)
 			continue
 		}
-		if err := forgetExchanges(ctx, q); err != nil {
-			rt.o.Logger.Warn("what clients have begun to publish to a queue of no connection cannot be forgotten", "queue", name, "error", err)
+		stale := []string{actors.OpenMark}
+		if rt.Connection(owner) != nil { // it goes on with its session
+			stale = append(stale, actors.SessionMark, actors.PacketMark)
+		}
+		if err := forget(ctx, q, stale); err != nil {
+			rt.o.Logger.Warn("what a queue that is not in use knows of packet ids and sessions cannot be forgotten", "queue", name, "error", err)
 		}
 		s := q.State()
 		if err := errors.Join(tidy(ctx, q, s), q.Close(ctx)); err != nil {
 			return nil, fmt.Errorf("look into %s: %w", name, err)
 		}
 		if holds(s) {
-			orphans = rt.orphan(orphans, name, s)
+			list = rt.orphan(list, name, s)
 		}
 	}
-	return orphans, nil
+	return list, nil
+}
+
+// forget removes the marks of q that begin with one of prefixes.
+func forget(ctx context.Context, q persistence.Queue, prefixes []string) error {
+	var c persistence.Commit
+	for _, prefix := range prefixes {
+		for key := range q.Marks(prefix) {
+			c.Marks = append(c.Marks, persistence.Mark{Key: key})
+		}
+	}
+	if len(c.Marks) == 0 {
+		return nil
+	}
+	_, err := q.Write(ctx, c)
+	return err
 }
 
 // runs says whether the queue of that name is in use, or may be so that nobody need
@@ -51,7 +78,15 @@ func (rt *Runtime) runs(name string) bool {
 		return direction != "outgoing" || rt.local.queue != nil
 	}
 	c := rt.Connection(owner)
-	return c != nil && (direction == "outgoing" || c.incoming.queue != nil)
+	return c != nil && c.stores(direction)
+}
+
+// stores says whether the queue of c for that direction is on disk.
+func (c *Connection) stores(direction string) bool {
+	if direction == "incoming" {
+		return c.incoming.queue != nil
+	}
+	return c.config().Persist.Outgoing != config.Off
 }
 
 // holds says whether there is something in a queue.

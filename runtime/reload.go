@@ -262,8 +262,8 @@ func (rt *Runtime) openAdded(ctx context.Context, p *plan) error {
 // wrong with the end of something old is logged.
 func (rt *Runtime) carryOut(p *plan, within time.Duration) {
 	for _, o := range rt.lineup.Load().orphans {
-		owner, _, isQueue := strings.Cut(o.Name, "/")
-		if c := p.next.named(owner); c == nil || isQueue && c.incoming.queue == nil {
+		owner, direction, isQueue := strings.Cut(o.Name, "/")
+		if c := p.next.named(owner); c == nil || isQueue && !c.stores(direction) {
 			p.next.orphans = append(p.next.orphans, o)
 		}
 	}
@@ -293,13 +293,19 @@ func (rt *Runtime) carryOut(p *plan, within time.Duration) {
 		}
 	}
 	wg.Wait() // first all of them: a new link may have the client id of an old one
+	unused, err := rt.lookIntoUnused(context.Background(), nil, func(owner string) bool {
+		return slices.ContainsFunc(p.added, func(c change) bool { return c.name == owner })
+	})
+	if err != nil {
+		rt.o.Logger.Error("a reload was carried out, but not all went well", "error", err)
+	}
 	for _, c := range slices.Concat(p.changed, p.added) {
 		if c.brokers != nil {
 			rt.reported(c.Connection, c.needClientID(context.Background()))
 			rt.reported(c.Connection, c.connect(c.brokers))
 		}
 	}
-	rt.exile(p.removed)
+	rt.exile(p.removed, unused)
 	rt.attend()
 	rt.board.changed()
 	rt.o.Logger.Info("reloaded", "added", p.result.Added, "removed", p.result.Removed, "changed", p.result.Changed, "settings", p.result.Settings)
@@ -312,11 +318,12 @@ func (rt *Runtime) reported(c *Connection, err error) {
 	}
 }
 
-// exile makes orphans of the removed connections that have messages.
-func (rt *Runtime) exile(removed []*Connection) {
+// exile makes orphans of the removed connections that have messages, beside others
+// that were found.
+func (rt *Runtime) exile(removed []*Connection, found []types.Status) {
 	now := rt.lineup.Load()
 	next := newLineup()
-	next.members, next.orphans = now.members, slices.Clone(now.orphans)
+	next.members, next.orphans = now.members, slices.Concat(now.orphans, found)
 	for _, c := range removed {
 		for _, direction := range []string{"outgoing", "incoming"} {
 			q := c.queue
