@@ -35,10 +35,11 @@ again and again and whose link to the broker is cut, and a subscriber at the bro
 counts what arrives.
 
 The broker is that of CONNECTION in the configuration file, with its credentials,
-or the one of URL or --broker, which are the same. A gateway that runs is not touched, nor is its data: the
-store lies in a directory of its own beside data_dir, topics begin with mqttdb-prove
-(whoever subscribes to # sees them), client ids too. Directory and sessions at the broker are removed in the end; the directory
-stays when something went wrong.
+or the one of URL or --broker, which are the same. A gateway that runs is not
+touched, nor is its data: the store lies in a directory of its own beside data_dir,
+topics begin with mqttdb-prove (whoever subscribes to # sees them), client ids too.
+Directory and sessions at the broker are removed in the end; the directory stays
+when something went wrong.
 
 Exit status 0: everything came as promised. 1: it did not, or could not be tried;
 what is wrong is said.`,
