@@ -59,10 +59,14 @@ func (b *brokers) list(c *conversation, names []string) {
 
 // filters are what is subscribed to from the next link on, as after a reload.
 func (b *brokers) filters(c *conversation, filters []string) {
-	c.k.config.Filters = nil
-	for _, f := range filters {
-		c.k.config.Filters = append(c.k.config.Filters, broker.Filter{Topic: f, QoS: 1})
+	c.k.config.Filters = filtersOf(filters)
+}
+
+func filtersOf(topics []string) (list []broker.Filter) {
+	for _, f := range topics {
+		list = append(list, broker.Filter{Topic: f, QoS: 1})
 	}
+	return list
 }
 
 func (b *brokers) options() broker.ConnectOptions { return broker.ConnectOptions{ClientID: b.client} }

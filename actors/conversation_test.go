@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write what happens into testdata/*.txt"
 //
 //	start | accept [present] | refuse CODE | fail TEXT | down [TEXT] | hangup | arrives
 //	opened LAST [STORE] | available LAST | answer SEQ[/QOS][!][r][c|d][x]… | answer error | recall | settled SEQ…
-//	brokers NAME… [shared] | client ID | filters FILTER… | clean | looks (see brokers_test.go)
+//	brokers NAME… [shared] | client ID | filters FILTER… | wants FILTER… | clean | looks (see brokers_test.go)
 //	acked SEQ… | pubrec SEQ… | pubcomp SEQ… | slow | noted [ERROR] | floor SEQ | maxqos QOS | attempts N | written SEQ | suback CODE… | unsuback | time DURATION | pause | resume | retry | rate MESSAGES BYTES | finish DURATION | crash | process [WINDOW]
 func TestConversations(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -273,6 +273,8 @@ func (c *conversation) happens(words []string) {
 		c.brokers.client = args[0]
 	case "filters":
 		c.brokers.filters(c, args)
+	case "wants":
+		c.conn.receive(SetFilters{List: filtersOf(args)})
 	case "clean":
 		c.dialEnds(result{link: &testLink{conversation: c, ends: true}})
 	case "looks":

@@ -60,19 +60,24 @@ func (c *connection) adjust() {
 			c.asked = append(c.asked, f)
 		}
 	}
+	for filter := range c.refused { // who asks for it anew wants to know anew
+		if !wanted[filter] {
+			delete(c.refused, filter)
+		}
+	}
 	for _, filter := range slices.Sorted(maps.Keys(c.granted)) {
 		if !wanted[filter] && !c.config.MoreFilters {
 			c.dropped = append(c.dropped, filter)
 		}
 	}
+	if len(c.asked) > 0 { // first, or what both the old and the new ones select would be missed between them
+		if err := c.link.Subscribe(subscribeID, c.asked); err != nil {
+			c.config.Logger.Warn("subscribing failed", "error", err)
+		}
+	}
 	if len(c.dropped) > 0 {
 		if err := c.link.Unsubscribe(unsubscribeID, c.dropped); err != nil {
 			c.config.Logger.Warn("giving subscriptions back failed", "error", err)
-		}
-	}
-	if len(c.asked) > 0 {
-		if err := c.link.Subscribe(subscribeID, c.asked); err != nil {
-			c.config.Logger.Warn("subscribing failed", "error", err)
 		}
 	}
 }
