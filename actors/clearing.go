@@ -2,6 +2,7 @@ package actors
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
@@ -180,6 +181,8 @@ func (a *queue) remove(set, abandon persistence.Ranges, marks []persistence.Mark
 	a.count += after.Counters.Left[types.Cleared] - before.Counters.Left[types.Cleared]
 	if dead {
 		a.count += before.Dead - after.Dead
+	} else if a.connection.consumers != (Ref[ConsumersMessage]{}) {
+		a.connection.consumers.Tell(removed{slices.Clone(set)})
 	}
 	return true
 }

@@ -19,6 +19,10 @@ func (a *consumers) join(m Join) {
 		c = nil
 	}
 	present := c != nil
+	if present && m.Back && c.receiver != nil {
+		m.Reply.answer(Joined{}, errTakenOver)
+		return
+	}
 	if !present {
 		if len(a.byName) >= maxConsumers || a.bytes > maxConsumerBytes {
 			m.Reply.answer(Joined{}, errTooManyConsumers)
@@ -90,7 +94,7 @@ func (a *consumers) answerJoin(m Join, c *consumer, answer Joined) {
 // all is above every number.
 const all = ^types.Seq(0) >> 1
 
-var errTakenOver = fmt.Errorf("%w: another client has connected with the same client id", types.ErrClosed)
+var errTakenOver = fmt.Errorf("%w: somebody else has taken its place, with the same name or client id", types.ErrClosed)
 
 // part takes back from the receiver what has not left.
 func (a *consumers) part(c *consumer, last types.Seq) {
@@ -106,6 +110,11 @@ func (a *consumers) part(c *consumer, last types.Seq) {
 func (a *consumers) leave(m Leave) {
 	c := a.joinedBy(m.Consumer)
 	if c == nil {
+		return
+	}
+	if m.End {
+		a.end(c)
+		a.forgetMarks(c.name, func(error) {})
 		return
 	}
 	a.part(c, m.Last)
@@ -146,13 +155,21 @@ func (a *consumers) subscribe(m Subscribe) {
 	from := a.config.Queue.State().Next
 	size := c.fixed
 	var added []Subscription
+	counted := make(map[string]bool)
 	for _, s := range m.List {
-		size += len(s.Filter)
-		if had, ok := c.filters[s.Filter]; s.QoS > 0 && (!ok || had.QoS == 0) {
+		if counted[s.Filter] {
+			continue
+		}
+		counted[s.Filter] = true
+		had, ok := c.filters[s.Filter]
+		if !ok {
+			size += len(s.Filter)
+		}
+		if s.QoS > 0 && (!ok || had.QoS == 0) {
 			added = append(added, s)
 		}
 	}
-	if size > MaxConsumerFilters || a.bytes+size > maxConsumerBytes || !a.handle.index.hasRoomFor(added) {
+	if size > MaxConsumerFilters || a.bytes+size-c.fixed > maxConsumerBytes || !a.handle.index.hasRoomFor(added) {
 		m.Reply.answer(nil, errTooManyConsumers)
 		return
 	}

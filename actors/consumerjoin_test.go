@@ -3,8 +3,11 @@ package actors
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/mqttdb/mqttdb/types"
 )
 
 // joinSoon asks for a place without waiting for the answer.
@@ -108,5 +111,21 @@ func TestJoinIsRefusedWhileTheStateCannotBeSynced(t *testing.T) {
 	}
 	if st := d.queue.Status(); st.Sent != 1 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// What a consumer has subscribed to already counts once, however often it asks.
+func TestARepeatedFilterCountsOnce(t *testing.T) {
+	d := startDesk(t, newTestStore(), nil)
+	token := d.join("a", newReceiver(), 10).Token
+	one, other := strings.Repeat("a", MaxConsumerFilters/2-1000), strings.Repeat("b", MaxConsumerFilters/2-1000)
+	for range 3 {
+		d.subscribe(token, 1, one, one, other, one)
+	}
+	_, err := Ask(soon(t), d.Ref, func(r Reply[[]bool]) ConsumersMessage {
+		return Subscribe{token, []Subscription{{Filter: strings.Repeat("c", 3000), QoS: 1}}, r}
+	})
+	if !errors.Is(err, types.ErrQueueFull) {
+		t.Errorf("more than fits: %v", err)
 	}
 }

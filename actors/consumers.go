@@ -194,6 +194,8 @@ func (a *consumers) receive(m ConsumersMessage) {
 		a.settled(m)
 	case Recall:
 		a.recall(m)
+	case removed:
+		a.forgetRemoved(m.set)
 	case consumerFetched:
 		if m.life == a.life {
 			a.fetched(m)

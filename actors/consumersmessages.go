@@ -24,6 +24,16 @@ type Receiver interface {
 	Ended(why error)
 }
 
+// Forgetter is a Receiver that keeps what was delivered for as long as it takes, and
+// is told when that is of no use any more.
+type Forgetter interface {
+	Receiver
+
+	// Gone says that a message that was delivered has been removed from the queue. It
+	// counts as acknowledged.
+	Gone(types.Seq)
+}
+
 // Delivery is a message for a consumer.
 type Delivery struct {
 	Seq     types.Seq
@@ -48,6 +58,7 @@ type (
 		Clean    bool          // end the one that there is, and make another
 		Expiry   time.Duration // it ends when nobody has joined for so long
 		Receiver Receiver
+		Back     bool  // it was joined before the actor failed: fail if somebody else is now
 		Messages int   // not acknowledged at a time, at most
 		Bytes    int64 // of them, at most, but one message is always given
 		Reply    Reply[Joined]
@@ -56,6 +67,7 @@ type (
 	// Leave says that the receiver is gone. Messages above Last have not left.
 	Leave struct {
 		Consumer Token
+		End      bool // and the consumer with it
 		Last     types.Seq
 		State    []byte         // see Acknowledge
 		Expiry   *time.Duration // nil: as it was
@@ -110,6 +122,9 @@ type (
 		Reply    Reply[Noted]
 	}
 
+	// removed says that these were removed from the queue by an operator.
+	removed struct{ set persistence.Ranges }
+
 	consumerFetched struct {
 		life     uint64
 		consumer *consumer // nil: for all who have read everything, or the sweep
@@ -161,6 +176,7 @@ func (Available) consumersMessage()       {}
 func (Opened) consumersMessage()          {}
 func (Settled) consumersMessage()         {}
 func (Recall) consumersMessage()          {}
+func (removed) consumersMessage()         {}
 func (consumerFetched) consumersMessage() {}
 func (consumersRead) consumersMessage()   {}
 func (consumerNoted) consumersMessage()   {}

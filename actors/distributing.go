@@ -223,3 +223,26 @@ func (a *consumers) recall(m Recall) {
 	}
 	a.config.Queue.Tell(recalled{token: m.token})
 }
+
+// forgetRemoved is for messages that were removed from the queue. Those who would
+// have them delivered again, and again, forget them; others finish what has left.
+func (a *consumers) forgetRemoved(set persistence.Ranges) {
+	for _, c := range a.byName {
+		r, forgets := c.receiver.(Forgetter)
+		if !forgets {
+			continue
+		}
+		before := len(c.given)
+		for seq := range c.given {
+			if set.Contains(seq) {
+				r.Gone(seq)
+				a.finish(c, seq)
+			}
+		}
+		if len(c.given) < before {
+			a.widen(c)
+			a.measure(c)
+			a.fetchFor(c)
+		}
+	}
+}

@@ -20,6 +20,7 @@ type inbox struct {
 	changed  chan struct{} // closed, and another one made, when there may be more for Next
 	receiver *receiver     // the present one; nil without a name
 	ready    []*Delivery   // in order
+	bytes    int64         // of them, without a name
 	missed   uint64
 	ended    error
 }
@@ -42,7 +43,7 @@ type handed struct {
 	due      time.Time // when it is to be handed out again; zero: never
 }
 
-var _ actors.Receiver = (*receiver)(nil)
+var _ actors.Forgetter = (*receiver)(nil)
 
 func (i *inbox) init(o SubscribeOptions) {
 	i.window, i.ackWait, i.changed = o.Window, o.AckWait, make(chan struct{})
@@ -124,6 +125,7 @@ func (i *inbox) pop(now time.Time) (d *Delivery, wait time.Duration, err error) 
 		}
 		d, i.ready[0] = i.ready[0], nil
 		i.ready = i.ready[1:]
+		i.bytes -= int64(d.Message.Size())
 		return d, 0, nil
 	}
 	if r.token == nil || r.over != nil {
@@ -187,11 +189,13 @@ func (r *receiver) first() *handed {
 func (i *inbox) offer(d *Delivery) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	size := int64(d.Message.Size())
 	switch {
 	case i.ended != nil:
-	case len(i.ready) >= i.window:
+	case len(i.ready) >= i.window, len(i.ready) > 0 && i.bytes+size > subscribeBytes:
 		i.missed++
 	default:
+		i.bytes += size
 		i.ready = append(i.ready, d)
 		i.tell()
 	}
@@ -229,20 +233,28 @@ func (r *receiver) Recall() types.Seq {
 	return r.last
 }
 
+// Gone implements actors.Forgetter: whoever has one of these finds out by what it does
+// with it.
+func (r *receiver) Gone(seq types.Seq) {
+	r.in.mu.Lock()
+	defer r.in.mu.Unlock()
+	delete(r.out, seq)
+}
+
 // Ended implements actors.Receiver.
 func (r *receiver) Ended(why error) {
 	r.in.mu.Lock()
 	r.over = why
 	present := r.in.receiver == r && r.in.ended == nil
-	again := present && r.token != nil && errors.Is(why, types.ErrInterrupted)
 	if present {
 		r.in.ready = nil
 	}
+	present = present && r.token != nil // else open goes on with it
 	r.in.mu.Unlock()
 	switch {
-	case again:
+	case present && errors.Is(why, types.ErrInterrupted):
 		go r.subscription.rejoin()
-	case present && r.token != nil:
+	case present:
 		r.in.end(fmt.Errorf("the subscription %q has ended: %w", r.subscription.options.Name, why))
 	}
 }

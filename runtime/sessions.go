@@ -77,17 +77,18 @@ func (rt *Runtime) OpenSession(ctx context.Context, o SessionOptions) (*Session,
 // lateJoin leaves a session that nobody waits for any more when it is opened.
 type lateJoin struct {
 	consumers *actors.Consumers
+	remove    bool // end it, if there was none before
 
 	mu     sync.Mutex
 	gaveUp bool
-	token  *actors.Token
+	joined *actors.Joined
 }
 
 func (l *lateJoin) answered(j actors.Joined, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err == nil {
-		l.token = &j.Token
+		l.joined = &j
 		l.leave()
 	}
 }
@@ -100,8 +101,8 @@ func (l *lateJoin) giveUp() {
 }
 
 func (l *lateJoin) leave() {
-	if l.gaveUp && l.token != nil {
-		l.consumers.Tell(actors.Leave{Consumer: *l.token})
+	if l.gaveUp && l.joined != nil {
+		l.consumers.Tell(actors.Leave{Consumer: l.joined.Token, End: l.remove && !l.joined.Present})
 	}
 }
 

@@ -35,7 +35,8 @@ type SubscribeOptions struct {
 
 	// Window is how many messages may be delivered and not acknowledged at a time, or
 	// without a Name how many may wait for Next; those beyond that are missed. 64, or
-	// 1,024 without a Name, if 0; 10,000 at most.
+	// 1,024 without a Name, if 0; 10,000 at most. In both cases the messages that wait
+	// here have 8 MiB at most, but one is always taken.
 	Window int
 
 	// AckWait is how long a message that was delivered may go without an answer: then
@@ -129,7 +130,7 @@ func (c *Connection) Subscribe(ctx context.Context, o SubscribeOptions) (*Subscr
 	if c.incoming.consumers == nil {
 		return nil, fmt.Errorf("subscribe on %s: %w", c.name, errNotStored)
 	}
-	if err := s.join(ctx); err != nil {
+	if err := s.join(ctx, false); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("subscribe on %s: %w", c.name, err)
 	}
@@ -188,15 +189,15 @@ func (s *Subscription) Unsubscribe(ctx context.Context) error {
 	return err
 }
 
-// join makes s the one who has the consumer.
-func (s *Subscription) join(ctx context.Context) error {
+// join makes s the one who has the consumer; back says that it was before.
+func (s *Subscription) join(ctx context.Context, back bool) error {
 	consumers := s.conn.incoming.consumers
 	r := s.inbox.renew(s)
-	late := lateJoin{consumers: consumers}
+	late := lateJoin{consumers: consumers, remove: !back}
 	joined, err := actors.Ask(ctx, consumers.Ref, func(reply actors.Reply[actors.Joined]) actors.ConsumersMessage {
 		return actors.Join{
 			Name: namedConsumer + s.options.Name, Expiry: s.conn.rt.SessionExpiry(s.options.Expiry),
-			Receiver: r, Messages: s.options.Window, Bytes: subscribeBytes,
+			Receiver: r, Messages: s.options.Window, Bytes: subscribeBytes, Back: back,
 			Reply: func(j actors.Joined, err error) { late.answered(j, err); reply(j, err) },
 		}
 	})
@@ -267,7 +268,7 @@ const rejoinPause = time.Second
 // rejoin joins again, until that succeeds or s is closed.
 func (s *Subscription) rejoin() {
 	for {
-		err := s.join(s.context)
+		err := s.join(s.context, true)
 		if err == nil || s.context.Err() != nil {
 			return
 		}
