@@ -15,7 +15,8 @@ import (
 //	session/broker           the name of the broker that has it (Broker.Name)
 //	session/client_id        the client id that it is kept under
 //	session/store            the id of the store that the mark is in, 16 bytes
-//	session/filter/<filter>  one byte, the QoS: a filter that was granted
+//	session/filter/<filter>  one byte, the QoS: a filter that was granted, or 255:
+//	                         one that was asked for
 //	session/window           uvarint: the largest window that was used with it
 //	session/qos2_window      uvarint: that for messages with QoS 2
 //	session/reserved         two uvarints: the first and the last number that may be

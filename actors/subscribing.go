@@ -19,6 +19,10 @@ type subscribing struct {
 	changed bool            // the filters did while an answer was on its way
 }
 
+// unsure stands for the QoS of a filter that was asked for, and of which it is not
+// known whether it was granted.
+const unsure types.QoS = 255
+
 // refusedFilter is what SUBACK says instead of a QoS [MQTT-3.9.3].
 const refusedFilter = 0x80
 
@@ -54,12 +58,21 @@ func (c *connection) adjust() {
 		return
 	}
 	wanted := make(map[string]bool, len(c.config.Filters))
+	var marks []persistence.Mark
 	for _, f := range c.config.Filters {
 		wanted[f.Topic] = true
-		if qos, ok := c.granted[f.Topic]; (!ok || qos != f.QoS) && !c.refused[f.Topic] {
-			c.asked = append(c.asked, f)
+		qos, known := c.granted[f.Topic]
+		if known && qos == f.QoS || c.refused[f.Topic] {
+			continue
+		}
+		c.asked = append(c.asked, f)
+		if !known { // should the answer not come, and nobody want it then, it is to be given back
+			f.QoS = unsure
+			c.granted[f.Topic] = unsure
+			marks = append(marks, filterMark(f))
 		}
 	}
+	c.mark(marks)
 	for filter := range c.refused { // who asks for it anew wants to know anew
 		if !wanted[filter] {
 			delete(c.refused, filter)
@@ -97,6 +110,10 @@ func (c *connection) subscribed(e broker.Subscribed) {
 			continue
 		}
 		c.refused[f.Topic] = true
+		if c.granted[f.Topic] == unsure {
+			delete(c.granted, f.Topic)
+			marks = append(marks, persistence.Mark{Key: markFilter + f.Topic})
+		}
 		c.config.Logger.Warn("the broker refuses a subscription", "filter", f.Topic)
 		c.note("the broker refuses the subscription to "+f.Topic, "check what the broker allows this user")
 	}

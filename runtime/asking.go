@@ -41,9 +41,9 @@ func (c *Connection) refilter() {
 	a := &c.asking
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	qos := make(map[string]types.QoS)
+	qos, configured := make(map[string]types.QoS), c.routes()
 	want := func(filter string, q types.QoS) {
-		if !c.covers(filter) {
+		if !covers(configured, filter) {
 			qos[filter] = max(qos[filter], q)
 		}
 	}
@@ -80,10 +80,9 @@ func (c *Connection) refilter() {
 	}
 }
 
-// covers says whether everything that filter selects is subscribed to by the
-// configuration.
-func (c *Connection) covers(filter string) bool {
-	return slices.ContainsFunc(c.routes().LocalFilters(), func(f string) bool { return types.Covers(f, filter) })
+// covers says whether everything that filter selects is subscribed to by routes.
+func covers(routes *config.Routes, filter string) bool {
+	return slices.ContainsFunc(routes.LocalFilters(), func(f string) bool { return types.Covers(f, filter) })
 }
 
 // filters are those to subscribe to at the broker, with the settings s. more says
@@ -133,15 +132,16 @@ func (c *Connection) checkFilters(filters []string) error {
 		if all[i].Name != c.name {
 			continue
 		}
+		configured := all[i].Routes()
 		all[i].Subscribe = slices.Clone(all[i].Subscribe)
-		for _, f := range filters {
+		for n, f := range filters {
 			if err := types.CheckFilter(f); err != nil {
 				return err
 			}
 			if types.TooDeep(f) {
 				return fmt.Errorf("%w: filter with more than %d levels", types.ErrInvalidTopic, types.MaxLevels)
 			}
-			if !c.covers(f) {
+			if !covers(configured, f) && !slices.Contains(filters[:n], f) {
 				all[i].Subscribe = append(all[i].Subscribe, config.Subscribe{Topic: f})
 			}
 		}

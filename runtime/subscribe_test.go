@@ -73,6 +73,8 @@ func TestNamedSubscription(t *testing.T) {
 	}
 	seventh := next(t, s, "7")
 	r.kill(r.store.Kill())
+	for range s.All(t.Context()) { // until the process before has noticed
+	}
 	if err := seventh.Ack(); err == nil {
 		t.Error("a message of a process before was acknowledged")
 	}

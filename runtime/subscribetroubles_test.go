@@ -146,7 +146,8 @@ func TestSubscribersComeAndGo(t *testing.T) {
 	for i := range 8 {
 		wg.Go(func() {
 			for j := range 40 {
-				o := runtime.SubscribeOptions{Filters: []string{fmt.Sprint("own/", i, "/", j%3), "shared/#", "in/1"}}
+				own := fmt.Sprint("own/", i, "/", j%3)
+				o := runtime.SubscribeOptions{Filters: []string{own, "shared/#", "in/1", own}}
 				if j%2 == 0 {
 					o.Name, o.QoS = fmt.Sprint("n", i/2), config.QoS2
 				}
