@@ -55,7 +55,7 @@ func (d *Delivery) Nak(delay time.Duration) error {
 	if d.receiver == nil {
 		return errLive
 	}
-	return d.receiver.again(d.Seq, max(delay, 0))
+	return d.receiver.nak(d.Seq, max(delay, 0))
 }
 
 // Term says that the message can never be taken, and why: it is a dead letter of the

@@ -33,15 +33,18 @@ type receiver struct {
 	token        *actors.Token // nil: not known yet
 	out          map[types.Seq]*handed
 	last         types.Seq // that was handed out
-	soonest      time.Time // nothing of out is due before; zero: nothing is
+	again        schedule  // of out
 	over         error
 }
 
 // handed is a message that was handed out and is not done.
 type handed struct {
 	delivery Delivery
-	due      time.Time // when it is to be handed out again; zero: never
+	due      time.Time // when it is to be handed out again, if that is planned
+	at       int       // its place in the schedule, from 1 on; 0: it is not planned
 }
+
+func (h *handed) planned() bool { return h.at > 0 }
 
 var _ actors.Forgetter = (*receiver)(nil)
 
@@ -131,12 +134,11 @@ func (i *inbox) pop(now time.Time) (d *Delivery, wait time.Duration, err error) 
 	if r.token == nil || r.over != nil {
 		return nil, 0, nil
 	}
-	if !r.soonest.IsZero() && !r.soonest.After(now) {
-		if h := r.first(); h != nil && !h.due.After(now) {
-			h.delivery.Attempt++
-			h.delivery.Redelivered = true
-			return i.hand(h, now), 0, nil
-		}
+	first := r.again.first()
+	if first != nil && !first.due.After(now) {
+		first.delivery.Attempt++
+		first.delivery.Redelivered = true
+		return i.hand(first, now), 0, nil
 	}
 	if len(i.ready) > 0 {
 		h := &handed{delivery: *i.ready[0]}
@@ -145,44 +147,21 @@ func (i *inbox) pop(now time.Time) (d *Delivery, wait time.Duration, err error) 
 		r.out[h.delivery.Seq], r.last = h, h.delivery.Seq
 		return i.hand(h, now), 0, nil
 	}
-	if !r.soonest.IsZero() {
-		return nil, r.soonest.Sub(now), nil
+	if first != nil {
+		return nil, first.due.Sub(now), nil
 	}
 	return nil, 0, nil
 }
 
 // hand hands a message of the present receiver out.
 func (i *inbox) hand(h *handed, now time.Time) *Delivery {
-	h.due = time.Time{}
 	if i.ackWait > 0 {
-		i.receiver.plan(h, now.Add(i.ackWait))
+		i.receiver.again.plan(h, now.Add(i.ackWait))
+	} else {
+		i.receiver.again.drop(h)
 	}
 	d := h.delivery
 	return &d
-}
-
-// plan has h handed out again at that time.
-func (r *receiver) plan(h *handed, due time.Time) {
-	h.due = due
-	if r.soonest.IsZero() || due.Before(r.soonest) {
-		r.soonest = due
-	}
-}
-
-// first returns what is to be handed out again before all others, nil if nothing is,
-// and notes when that is.
-func (r *receiver) first() *handed {
-	var first *handed
-	for _, h := range r.out {
-		if !h.due.IsZero() && (first == nil || h.due.Before(first.due) || h.due.Equal(first.due) && h.delivery.Seq < first.delivery.Seq) {
-			first = h
-		}
-	}
-	r.soonest = time.Time{}
-	if first != nil {
-		r.soonest = first.due
-	}
-	return first
 }
 
 // offer adds a message that nothing is stored of, if there is room.
@@ -238,7 +217,15 @@ func (r *receiver) Recall() types.Seq {
 func (r *receiver) Gone(seq types.Seq) {
 	r.in.mu.Lock()
 	defer r.in.mu.Unlock()
-	delete(r.out, seq)
+	r.drop(seq)
+}
+
+// drop forgets what was handed out.
+func (r *receiver) drop(seq types.Seq) {
+	if h := r.out[seq]; h != nil {
+		delete(r.out, seq)
+		r.again.drop(h)
+	}
 }
 
 // Ended implements actors.Receiver.
@@ -285,19 +272,19 @@ func (r *receiver) settle(seq types.Seq) (*actors.Token, error) {
 	if r.out[seq] == nil {
 		return nil, nil
 	}
-	delete(r.out, seq)
+	r.drop(seq)
 	return r.token, nil
 }
 
-// again has a message handed out again after a while.
-func (r *receiver) again(seq types.Seq, delay time.Duration) error {
+// nak has a message handed out again after a while.
+func (r *receiver) nak(seq types.Seq, delay time.Duration) error {
 	r.in.mu.Lock()
 	defer r.in.mu.Unlock()
 	if r.over != nil {
 		return r.over
 	}
 	if h := r.out[seq]; h != nil {
-		r.plan(h, time.Now().Add(delay))
+		r.again.plan(h, time.Now().Add(delay))
 		r.in.tell()
 	}
 	return nil
@@ -310,7 +297,7 @@ func (r *receiver) restore(d *Delivery) {
 	if r.over == nil {
 		h := &handed{delivery: *d}
 		r.out[d.Seq] = h
-		r.plan(h, time.Now().Add(rejoinPause))
+		r.again.plan(h, time.Now().Add(rejoinPause))
 		r.in.tell()
 	}
 }

@@ -198,3 +198,47 @@ func TestSubscribersComeAndGo(t *testing.T) {
 	}
 	await(t, r.rt, "goroutines to end", func([]types.Status) bool { return goruntime.NumGoroutine() <= before+10 })
 }
+
+// A handler that never answers gets all that it has again, in order, when it is due,
+// and holds no more than its window of what waits; what it puts off comes in turn.
+func TestManyAreDueTogether(t *testing.T) {
+	const window, n = 5000, 12_000
+	synctest.Test(t, func(t *testing.T) {
+		r := newRelay(t)
+		defer r.close()
+		r.start()
+		s := mustSubscribe(t, r.rt, runtime.SubscribeOptions{Name: "one", Filters: []string{"in/#"}, Window: window, AckWait: time.Minute})
+		r.publish(1, n)
+		synctest.Wait()
+		for attempt := 1; attempt <= 3; attempt++ {
+			for i := range window {
+				if d := next(t, s, fmt.Sprint(i+1)); d.Attempt != attempt {
+					t.Fatalf("attempt %d instead of %d", d.Attempt, attempt)
+				}
+			}
+			idle(t, s)
+			if got := r.rt.Status()[0].Incoming; got.InFlight != window || got.Pending != n {
+				t.Errorf("%+v", got)
+			}
+			time.Sleep(time.Minute)
+		}
+		var list []*runtime.Delivery
+		for i := range window {
+			list = append(list, next(t, s, fmt.Sprint(i+1)))
+		}
+		for i, d := range list {
+			if i >= 3 {
+				ack(t, d)
+			} else if err := d.Nak(time.Duration(3-i) * time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range window - 3 {
+			ack(t, next(t, s, fmt.Sprint(window+i+1)))
+		}
+		time.Sleep(time.Minute)
+		for _, p := range []string{"3", "2", "1"} {
+			ack(t, next(t, s, p))
+		}
+	})
+}
