@@ -66,6 +66,9 @@ func (s *surprises) forwards(i int) {
 	if c.Retain == RetainClear && (c.Forward == nil || len(c.Forward) > 0) {
 		s.add(connectionPath(s.connections, i)+".retain", "is clear: who subscribes at the broker later does not get retained messages of local clients", "")
 	}
+	if c.QoS2Window > DefaultQoS2Window && c.MaxQoS.Of(2) == 2 {
+		s.add(connectionPath(s.connections, i)+".qos2_window", fmt.Sprintf("lets more than %d messages with QoS 2 be in flight: mosquitto 2.0 acknowledges what is above its max_inflight_messages, %d unless it was changed, and drops it", DefaultQoS2Window, DefaultQoS2Window), "raise that on the broker first, or leave it at 20")
+	}
 	s.implicitEchoes(i)
 }
 

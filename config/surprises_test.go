@@ -79,6 +79,19 @@ func TestSurprises(t *testing.T) {
 	}
 }
 
+// A window for QoS 2 that a broker with its default settings does not have room for.
+func TestSurpriseOfQoS2Window(t *testing.T) {
+	for window, want := range map[int]int{1: 0, 20: 0, 21: 1} {
+		c := Config{Connections: []Connection{{Name: "a", Broker: "mqtt://one", QoS2Window: window}}}
+		if err := c.SetDefaultsAndValidate(); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Surprises(); len(got) != want {
+			t.Errorf("window %d: %v", window, got)
+		}
+	}
+}
+
 // S4.3: where incoming messages are stored, nobody may be there to whom they belong.
 func TestSurprisesOfStoredIncoming(t *testing.T) {
 	c := Config{Connections: []Connection{{Name: "a", Broker: "mqtt://one", Forward: []Forward{}, Subscribe: []Subscribe{{Topic: "a/#"}}}}}
