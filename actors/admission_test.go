@@ -212,7 +212,7 @@ func TestWhatIsStoredIsBounded(t *testing.T) {
 			t.Fatalf("%d bytes are stored", q.State().Bytes)
 		}
 	}
-	if n < 50 || q.State().Bytes > most {
+	if n < 50 || q.State().Bytes > most+128 { // the last commit takes a little beside its message
 		t.Errorf("%d messages, %d bytes are stored", n, q.State().Bytes)
 	}
 	stored := make(chan error, 1)

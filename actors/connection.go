@@ -216,6 +216,7 @@ type connection struct {
 	dialing
 	sending
 	releasing
+	expiring
 	numbering
 	parting
 	subscribing
@@ -265,6 +266,8 @@ func (c *connection) receive(m ConnectionMessage) {
 		c.withdrawn(m)
 	case abandonedIs:
 		c.abandonedIs(m)
+	case expiredNoted:
+		c.expiredNoted(m)
 	case reserved:
 		c.reserved(m)
 	case grounded:

@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"time"
+
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -13,12 +15,13 @@ const (
 	publishKnown               // PUBLISH with QoS 2 and DUP: the broker may have it
 	finish                     // PUBREL: the broker has it, or it is not to be published any more [S3.5]
 	over                       // nothing: it has left
+	giveUp                     // to be abandoned first: then finish
 )
 
 // course says what is to become of a message, and how it leaves then. To a
 // broker that has lost the session no packet id is taken: what was released is
-// either withdrawn by now, or taken for delivered.
-func (c *connection) course(r *persistence.Record) (course, types.Reason) {
+// either withdrawn by now, or taken for delivered. What has expired is not published.
+func (c *connection) course(r *persistence.Record, now time.Time) (course, types.Reason) {
 	known := r.Message.QoS == 2 && c.knows(r.Seq)
 	switch {
 	case r.Released && c.session.Present:
@@ -29,6 +32,10 @@ func (c *connection) course(r *persistence.Record) (course, types.Reason) {
 		return finish, r.Why
 	case r.Abandoned:
 		return over, r.Why
+	case c.config.Queue.expired(r, now) && known:
+		return giveUp, types.Expired
+	case c.config.Queue.expired(r, now):
+		return over, types.Expired
 	case known:
 		return publishKnown, types.Sent
 	}

@@ -120,7 +120,7 @@ type (
 
 	// Configure changes what of a QueueConfig can change while the queue runs:
 	// the fields of the same names.
-	Configure struct{ CommitDelay, CompactionInterval time.Duration }
+	Configure struct{ CommitDelay, CompactionInterval, MaxAge time.Duration }
 
 	// Describe asks how the queue does, behind all that it was told before.
 	// Answer: its status, with the error that keeps it from storing, if any.
@@ -276,6 +276,14 @@ type (
 		err     error
 	}
 
+	// expiredNoted says that what has expired is abandoned, and that this is
+	// committed.
+	expiredNoted struct {
+		attempt uint64
+		list    []persistence.Done
+		err     error
+	}
+
 	// reserved says that numbers up to there may be used.
 	reserved struct {
 		attempt uint64
@@ -353,6 +361,7 @@ func (paceDue) connectionMessage()       {}
 func (journaled) connectionMessage()     {}
 func (withdrawn) connectionMessage()     {}
 func (abandonedIs) connectionMessage()   {}
+func (expiredNoted) connectionMessage()  {}
 func (reserved) connectionMessage()      {}
 func (grounded) connectionMessage()      {}
 func (Finish) connectionMessage()        {}

@@ -22,6 +22,10 @@ type QueueConfig struct {
 
 	CommitDelay time.Duration // wait so long for more messages before a commit
 
+	// MaxAge is how long after its acceptance a message may leave; what is older
+	// has expired. 0: for ever.
+	MaxAge time.Duration
+
 	// MaxMessages and MaxBytes bound what is on its way into the store; 4,096
 	// and 8 MiB if 0.
 	MaxMessages int
@@ -86,6 +90,7 @@ type Queue struct {
 	admission *Admission
 	status    atomic.Pointer[queueStatus]
 	syncs     atomic.Uint64 // that went well
+	maxAge    atomic.Int64  // see QueueConfig
 	origins   origins
 }
 
@@ -99,6 +104,7 @@ func SpawnQueue(s *System, c QueueConfig) (*Queue, error) {
 	c.setDefaults()
 	q := &Queue{admission: NewAdmission(Cost{c.MaxMessages, c.MaxBytes})}
 	q.status.Store(&queueStatus{})
+	q.maxAge.Store(int64(c.MaxAge))
 	if c.MaxStored > 0 {
 		q.admission.most = c.MaxStored
 		changed := c.Changed
@@ -234,6 +240,7 @@ func (a *queue) receive(m QueueMessage) {
 	case Configure:
 		a.config.CommitDelay = m.CommitDelay
 		a.config.CompactionInterval = m.CompactionInterval
+		a.queue.maxAge.Store(int64(m.MaxAge))
 		a.config.Compactor.Tell(Watch{a.queue, m.CompactionInterval})
 	case Describe:
 		m.Reply.answer(a.queue.Status(), a.trouble)

@@ -154,7 +154,7 @@ func (c *connection) release(ids []uint16) {
 // journalAgain is for a queue that has opened its store anew: it has forgotten
 // what it had not answered.
 func (c *connection) journalAgain() {
-	c.unable = false
+	c.unable, c.barred = false, false
 	if c.confirm == asked {
 		c.confirm = notAsked
 	}

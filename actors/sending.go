@@ -48,7 +48,7 @@ func (c *connection) begin() {
 // end forgets what the link had not acknowledged.
 func (c *connection) end() {
 	c.window.linkLost()
-	c.releasing = releasing{}
+	c.releasing, c.expiring = releasing{}, expiring{}
 	c.handed = 0
 	c.forgetFetched()
 }
@@ -126,11 +126,19 @@ func (c *connection) fetched(m fetched) {
 func (c *connection) send() {
 	c.batch, c.ids = c.batch[:0], c.ids[:0]
 	var gone []persistence.Done
+	if len(c.ahead) == 0 {
+		return
+	}
+	now := c.config.Clock.Now()
 	for len(c.ahead) > 0 {
 		r := &c.ahead[0]
 		size := int64(r.Message.Size())
 		if !c.window.holds(r.Seq) { // else it was acknowledged on an earlier link
-			course, reason := c.course(r)
+			course, reason := c.course(r, now)
+			if course == giveUp {
+				c.abandonExpired(now)
+				break
+			}
 			if !c.hand(r, course, reason) {
 				break
 			}

@@ -16,13 +16,29 @@ type gap struct {
 // gaps lists what is not built yet. Building it takes its line away.
 func gaps() []gap {
 	return []gap{
-		{"local.limits", "", "none, and min_free_disk 64MiB"},
+		{"local.limits.max_messages", "", "0"},
+		{"local.limits.max_bytes", "", "0"},
+		{"local.limits.max_age", "", "0s"},
+		{"local.limits.min_free_disk", "", "64MiB"},
+		{"local.limits.overflow", "", "reject"},
 		{"http.token_file", "", "none"},
 		{"http.allowed_hosts", "", "none"},
 		{"http.tls", "", "none"},
 		{"connections.*.protocol", "5", "3.1.1"},
-		{"connections.*.forward[].ttl", "", "0s"},
-		{"connections.*.limits", "", "none, and min_free_disk 64MiB"},
+		{"connections.*.limits.max_messages", "", "0"},
+		{"connections.*.limits.max_bytes", "", "0"},
+		{"connections.*.limits.max_age", "", "0s"},
+		{"connections.*.limits.min_free_disk", "", "64MiB"},
+		{"connections.*.limits.overflow", "", "reject"},
+		{"connections.*.limits.outgoing.max_messages", "", "0"},
+		{"connections.*.limits.outgoing.max_bytes", "", "0"},
+		{"connections.*.limits.outgoing.min_free_disk", "", "64MiB"},
+		{"connections.*.limits.outgoing.overflow", "", "reject"},
+		{"connections.*.limits.incoming.max_messages", "", "0"},
+		{"connections.*.limits.incoming.max_bytes", "", "0"},
+		{"connections.*.limits.incoming.max_age", "", "0s"},
+		{"connections.*.limits.incoming.min_free_disk", "", "64MiB"},
+		{"connections.*.limits.incoming.overflow", "", "reject"},
 		{"connections.*.keep_sent", "", "0s"},
 	}
 }

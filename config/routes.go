@@ -17,7 +17,7 @@ type Forward struct {
 	LocalPrefix  string        `yaml:"local_prefix"`
 	RemotePrefix string        `yaml:"remote_prefix"`
 	QoS          QoS           `yaml:"qos"`      // default: keep that of the message
-	TTL          time.Duration `yaml:"ttl"`      // after which it is not worth sending; 0s: always worth it
+	TTL          time.Duration `yaml:"ttl"`      // how long after its acceptance it may be sent; 0s: for ever
 	Relay        bool          `yaml:"relay"`    // also what came from another connection, but never back to it
 	Envelope     Envelope      `yaml:"envelope"` // default none
 }
@@ -122,10 +122,19 @@ func (r *Routes) first(m types.Message, counts func(*Forward) bool) (Forwarded, 
 		if topic, ok := f.apply(m.Topic); ok {
 			m.Topic = topic
 			m.QoS = entry.QoS.Of(m.QoS)
+			m.Expiry = sooner(m.Expiry, entry.TTL)
 			return Forwarded{r.connection.Outgoing(m), entry.Envelope}, true
 		}
 	}
 	return Forwarded{}, false
+}
+
+// sooner is the shorter one of two times, of which 0 means for ever.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // Delivers says whether m, which came from the broker, is for local clients,

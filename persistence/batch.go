@@ -26,6 +26,9 @@ import (
 //	4 envelopes   since 1.1, per message that leaves in an envelope: uvarint
 //	                its index among the messages − that of the one before − 1
 //	5 delta       fields, see Delta
+//	6 births      since 1.1, per run of messages: uvarint count × 2, and 1 if it is
+//	                known when, on the age clock of the queue, they were accepted;
+//	                then varint enqueue time − that − the same of the run before, ms
 type Batch struct {
 	LSN       uint64
 	Store     StoreID
@@ -43,6 +46,7 @@ const (
 	sectionMessages   = 3
 	sectionEnvelopes  = 4
 	sectionDelta      = 5
+	sectionBirths     = 6
 )
 
 // Message flags.
@@ -89,7 +93,7 @@ func (e *Encoder) Encode(b *Batch) []byte {
 		e.out = append(e.out, sectionMessages)
 		e.out = appendSized(e.out, e.messages)
 		if e.encodeEnvelopes(b) {
-			h.Minor = Minor
+			h.Minor = 1
 			e.out = append(e.out, sectionEnvelopes)
 			e.out = appendSized(e.out, e.scratch)
 		}
@@ -100,6 +104,11 @@ func (e *Encoder) Encode(b *Batch) []byte {
 		e.messages, e.scratch = b.Delta.encode(e.messages[:0], e.scratch)
 		e.out = append(e.out, sectionDelta)
 		e.out = appendSized(e.out, e.messages)
+	}
+	if e.encodeBirths(b) {
+		h.Minor = 1
+		e.out = append(e.out, sectionBirths)
+		e.out = appendSized(e.out, e.scratch)
 	}
 	body := e.out[HeaderSize:]
 	h.BodyLen, h.BodyCRC = uint32(len(body)), Checksum(body)

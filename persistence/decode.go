@@ -60,6 +60,8 @@ func (b *Batch) sections(h Header, body []byte) (err error) {
 				return err
 			}
 			continue
+		case sectionBirths:
+			section.births(b.Records)
 		default:
 			if tag%2 == 1 {
 				return fmt.Errorf("%w: unknown section %d", types.ErrNewerFormat, tag)

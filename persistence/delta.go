@@ -16,7 +16,7 @@ import (
 //	 1 next        uvarint seq of the next message
 //	 2 clock       uvarint Unix ms when it was written
 //	 3 floor       uvarint, all up to here are done
-//	 4 age         uvarint ms that the queue has been running for
+//	 4 age         uvarint ms: what the age clock of the queue showed then
 //	 5 removal     uvarint, all up to here may be gone from the log
 //	 7 counters    uvarints: accepted, then one per types.Reason in its order;
 //	               a later version may append more

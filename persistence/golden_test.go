@@ -65,6 +65,16 @@ func goldenEntries() map[string]*Batch {
 				{Seq: 13, Entry: Entry{Message: types.Message{Topic: "a", QoS: 1}, Enqueued: at(0), Enveloped: true}},
 			},
 		},
+		"births": {
+			LSN: 28, Store: goldenStore, Kind: KindBatch, Rewritten: true, First: 10, Last: 15,
+			Records: []Record{
+				{Seq: 10, Entry: Entry{Message: types.Message{Topic: "a"}, Enqueued: at(0)}, Born: 3_000_000_000},
+				{Seq: 11, Entry: Entry{Message: types.Message{Topic: "a"}, Enqueued: at(7)}, Born: 3_000_000_007},
+				{Seq: 12, Entry: Entry{Message: types.Message{Topic: "a"}, Enqueued: at(8)}},
+				{Seq: 13, Entry: Entry{Message: types.Message{Topic: "a"}, Enqueued: at(-3_600_000)}, Born: 3_000_000_010},
+				{Seq: 15, Entry: Entry{Message: types.Message{Topic: "a"}, Enqueued: at(-3_600_000)}, Born: 3_000_000_010},
+			},
+		},
 		"delta": {
 			LSN: 19, Store: goldenStore, Kind: KindBatch,
 			Delta: &Delta{
@@ -188,6 +198,9 @@ func dump(b *Batch) string {
 		p("message %d topic %q qos %d retain %t expiry %v properties %x origin %q %d enqueued %d", r.Seq, m.Topic, m.QoS, m.Retain,
 			m.Expiry, m.Properties, r.Origin.Source, r.Origin.ID, r.Enqueued.UnixMilli())
 		p("  payload %x", m.Payload)
+		if r.Born > 0 {
+			p("  born %d", r.Born)
+		}
 	}
 	if d := b.Delta; d != nil {
 		p("next %d floor %d removal %d clock %d age %d", d.Next, d.Floor, d.Removal, d.Clock, d.Age)

@@ -145,6 +145,14 @@ type Record struct {
 	Abandoned bool         // its handshake is to be finished, it is not to be published
 	Why       types.Reason // that it was abandoned for
 	Cause     string       // of a dead letter: what its Done said
+
+	// Born is when it was accepted on the age clock of its queue, in ms; 0: not known.
+	Born uint64
+
+	// Since is when it was accepted, by the clock that this process measures with:
+	// what lies between that and now is its age, whatever became of the wall clock
+	// (S7.7). Read fills it in.
+	Since time.Time
 }
 
 // Done says that a range of messages left the queue, and how. Those that leave
@@ -187,6 +195,11 @@ type State struct {
 	DiskBytes     uint64    // what the queue takes now
 	Oldest        time.Time // when the oldest pending message was accepted, nearly; zero: none, or not known
 	CompactionDue bool      // Compact has enough to do that it should not wait for its interval
+
+	// DowntimeUnknown: when the queue was opened the wall clock did not say, within
+	// 30 days, how long it had not been. That counts as nothing for the age of
+	// messages.
+	DowntimeUnknown bool
 
 	// DuplicatesPossible: damage may have hit what said that messages were
 	// delivered, so that some may be delivered again.

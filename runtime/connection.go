@@ -43,7 +43,7 @@ func newSettings(cfg config.Connection) *settings { return &settings{cfg, cfg.Ro
 
 // forQueue is what a queue that runs can be told.
 func (s *settings) forQueue() actors.Configure {
-	return actors.Configure{CommitDelay: s.CommitDelay, CompactionInterval: s.CompactionInterval}
+	return actors.Configure{CommitDelay: s.CommitDelay, CompactionInterval: s.CompactionInterval, MaxAge: s.Limits.Outgoing.MaxAge}
 }
 
 // config is how c is configured at present; it must not be modified.
@@ -86,6 +86,7 @@ func (c *Connection) startQueue(ctx context.Context, s *settings) error {
 		Open:               func(ctx context.Context) (persistence.Queue, error) { return c.open(ctx, store, name) },
 		SyncWithin:         syncWithin(cfg.Sync),
 		CommitDelay:        cfg.CommitDelay,
+		MaxAge:             cfg.Limits.Outgoing.MaxAge,
 		MaxStored:          most,
 		MaxOpen:            rt.maxOpen(),
 		Fatal:              fatal,

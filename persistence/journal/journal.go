@@ -64,6 +64,7 @@ type Queue struct {
 	books books
 	index index
 	disk  disk
+	age   ageClock
 
 	// What Sync knows.
 	written atomic.Uint64         // LSN of the last entry written
@@ -98,22 +99,20 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 		return 0, q.wrap("write to", err)
 	}
 	b := persistence.Batch{Kind: persistence.KindBatch}
-	n := len(c.Messages)
+	n, now := len(c.Messages), q.o.Now()
 	if n > 0 {
 		b.First = q.books.next
 		b.Last = b.First + types.Seq(n-1)
 		b.Records = make([]persistence.Record, n)
 		for i, e := range c.Messages {
-			b.Records[i] = persistence.Record{Seq: b.First + types.Seq(i), Entry: e}
+			b.Records[i] = persistence.Record{Seq: b.First + types.Seq(i), Entry: e, Born: q.age.birth(e.Enqueued, now)}
 		}
 	}
 	q.mu.Lock()
 	q.books.accept(n)
+	q.books.age, q.books.clock = q.age.shows(now), unixMilli(now)
 	b.Delta = q.books.apply(c)
 	q.mu.Unlock()
-	if b.Delta != nil {
-		b.Delta.Clock = q.clock()
-	}
 	segment, size, err := q.append(&b)
 	if err != nil {
 		q.mu.Lock()
@@ -221,8 +220,12 @@ func (q *Queue) keepUp(ctx context.Context, n int) error {
 
 // writeState writes a state entry, behind everything else.
 func (q *Queue) writeState(clean bool) error {
+	now := q.o.Now()
+	q.mu.Lock()
+	q.books.age, q.books.clock = q.age.shows(now), unixMilli(now)
+	q.mu.Unlock()
 	d := q.books.whole()
-	d.Clean, d.Lazy, d.Clock = clean, q.o.Lazy, q.clock()
+	d.Clean, d.Lazy = clean, q.o.Lazy
 	b := persistence.Batch{Kind: persistence.KindState, Delta: d}
 	segment, size, err := q.append(&b)
 	if err != nil {
@@ -234,8 +237,6 @@ func (q *Queue) writeState(clean bool) error {
 	q.mu.Unlock()
 	return nil
 }
-
-func (q *Queue) clock() uint64 { return uint64(max(0, q.o.Now().UnixMilli())) }
 
 // Sync implements persistence.Queue.
 func (q *Queue) Sync(context.Context) error {
@@ -264,6 +265,7 @@ func (q *Queue) State() persistence.State {
 	s := q.books.state()
 	s.Bytes, s.Oldest = q.index.pending, q.index.oldest()
 	s.BytesWritten, s.DiskBytes = q.disk.written, q.disk.total()
+	s.DowntimeUnknown = q.age.unsure
 	s.CompactionDue = q.disk.added >= manyEntries || q.disk.crowded(q.o.SegmentSize)
 	return s
 }

@@ -32,7 +32,7 @@ func (q *Queue) read(ctx context.Context, buf []persistence.Record, after types.
 	if there := int(q.books.next - 1 - after); limit.Records > 0 && there > 0 {
 		buf = slices.Grow(buf, min(limit.Records, there, mostAtOnce))
 	}
-	bytes, n := int64(0), 0
+	bytes, n, now := int64(0), 0, q.o.Now()
 	for i := q.index.search(after + 1); i < len(q.index.spans); {
 		s := &q.index.spans[i]
 		if dead && s.dead == 0 || !dead && s.live == s.dead {
@@ -67,6 +67,7 @@ func (q *Queue) read(ctx context.Context, buf []persistence.Record, after types.
 			}
 			r.Why, r.Abandoned = q.books.whyAbandoned(r.Seq)
 			r.Released = q.books.released.Contains(r.Seq)
+			r.Since = q.age.since(&r, now)
 			buf = append(buf, r)
 			bytes += size
 			n++

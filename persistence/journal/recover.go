@@ -38,6 +38,7 @@ func (q *Queue) recover(f found, c Contents) error {
 	unclean := state != nil && state.Lazy && !(state.Clean && f.lsn == head.LSN)
 	accepted := q.books.counters.Accepted + q.recoverIndex(f, stateless)
 
+	q.recoverAge(f)
 	r := recovery{q: q}
 	q.lsn = max(f.lsn, f.key)
 	switch {
@@ -269,7 +270,7 @@ func (r *recovery) fillHoles(damaged bool) {
 // begin writes what recovery found out, and the first state.
 func (q *Queue) begin(ctx context.Context) error {
 	if q.recorded.Count() > 0 {
-		d := &persistence.Delta{Done: q.recorded, Clock: q.clock()}
+		d := &persistence.Delta{Done: q.recorded}
 		q.books.stamp(d)
 		b := persistence.Batch{Kind: persistence.KindBatch, Delta: d}
 		segment, _, err := q.append(&b)

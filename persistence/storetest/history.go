@@ -253,7 +253,7 @@ func testHistories(t testing.TB, h Harness) {
 			case 0:
 				compact(t, q)
 			case 1:
-				sync(t, q)
+				syncQueue(t, q)
 			case 2:
 				closeAll(t, s, q)
 				s = h.Kill(t, s)
@@ -304,7 +304,7 @@ func testPowerCuts(t testing.TB, h Harness) {
 					compact(t, q)
 					synced = m.clone()
 				case 1, 2:
-					sync(t, q)
+					syncQueue(t, q)
 					synced = m.clone()
 				default:
 					c := m.randomCommit(r)

@@ -81,7 +81,7 @@ func testTooLarge(t testing.TB, h Harness) {
 	if first := write(t, q, persistence.Commit{Messages: entries(2, 10)}); first != 4 {
 		t.Errorf("the next number is %d, want 4", first)
 	}
-	sync(t, q)
+	syncQueue(t, q)
 	closeAll(t, s, q)
 }
 

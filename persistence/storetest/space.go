@@ -73,7 +73,7 @@ func testRollUp(t testing.TB, h Harness) {
 	write(t, q, persistence.Commit{Done: done(100, 110, types.Sent)})
 	before := readAll(t, q)
 	compact(t, q)
-	sync(t, q)
+	syncQueue(t, q)
 	for _, when := range []string{"rolled up", "after a kill", "after another compaction"} {
 		after := readAll(t, q)
 		if len(after) != len(before) || len(after) != n-11 {

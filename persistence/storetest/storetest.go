@@ -108,7 +108,7 @@ func write(t testing.TB, q persistence.Queue, c persistence.Commit) types.Seq {
 	return first
 }
 
-func sync(t testing.TB, q persistence.Queue) {
+func syncQueue(t testing.TB, q persistence.Queue) {
 	t.Helper()
 	if err := q.Sync(t.Context()); err != nil {
 		t.Fatalf("sync: %v", err)
