@@ -45,6 +45,7 @@ var (
 	ErrClosed            = types.ErrClosed
 	ErrBusy              = types.ErrBusy
 	ErrQueueFull         = types.ErrQueueFull
+	ErrDiskFull          = types.ErrDiskFull
 	ErrTooLarge          = types.ErrTooLarge
 	ErrInvalidTopic      = types.ErrInvalidTopic
 	ErrInvalidMessage    = types.ErrInvalidMessage

@@ -72,6 +72,10 @@ type syncing struct {
 // is a repeat.
 func (a *queue) enqueue(m Enqueue, once *onceRequest) {
 	r := request{Enqueue: m, once: once, cost: CostOf(m.Entries)}
+	if a.short != nil && a.handle != nil && len(m.Entries) > 0 {
+		a.turnAway([]request{r})
+		return
+	}
 	if m.Note != nil {
 		if a.handle != nil && len(a.marks) > 0 { // an older mark must not come behind a newer one
 			a.writeSettled()
@@ -175,6 +179,10 @@ func (a *queue) writeWaiting() error {
 		clear(c.Messages)
 		if persistence.Refused(err) {
 			a.takeBack()
+			if errors.Is(err, types.ErrDiskFull) {
+				a.runShort(err)
+				continue
+			}
 			if err = a.sortOut(); err != nil {
 				return err
 			}

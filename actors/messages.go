@@ -145,6 +145,7 @@ type (
 	synced    struct{ sync *syncing }
 	syncDue   struct{ life uint64 }
 	reopen    struct{ life uint64 }
+	roomDue   struct{ life uint64 }
 	clearNext struct{ life uint64 }
 )
 
@@ -165,6 +166,7 @@ func (flush) queueMessage()     {}
 func (synced) queueMessage()    {}
 func (syncDue) queueMessage()   {}
 func (reopen) queueMessage()    {}
+func (roomDue) queueMessage()   {}
 func (clearNext) queueMessage() {}
 
 // Answers of a queue.

@@ -176,6 +176,7 @@ type queue struct {
 	committing
 	deciding
 	clearing
+	shortage
 	pendingSettled
 
 	store     persistence.StoreID // of handle
@@ -244,6 +245,8 @@ func (a *queue) receive(m QueueMessage) {
 		a.config.Compactor.Tell(Watch{a.queue, m.CompactionInterval})
 	case Describe:
 		m.Reply.answer(a.queue.Status(), a.trouble)
+	case roomDue:
+		a.roomDue(m)
 	case reopen:
 		if m.life == a.life && a.handle == nil {
 			a.open()

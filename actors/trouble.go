@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -24,6 +25,7 @@ func (a *queue) open() {
 	for _, err := range a.origins.load(handle) {
 		a.config.Logger.Error("where a message came from cannot be read; it may be stored twice", "error", err)
 	}
+	a.short = nil
 	a.publishHandle()
 	if a.attempts > 0 {
 		a.config.Logger.Info("the queue can store again")
@@ -33,6 +35,11 @@ func (a *queue) open() {
 	if s.CompactionDue { // each start adds to what is there
 		<-a.watched // which takes no time
 		a.config.Compactor.Tell(CompactNow{Queue: a.queue})
+	}
+	if r, ok := handle.(persistence.Roomy); ok {
+		if err := r.Room(a.context()); persistence.Refused(err) {
+			a.runShort(err)
+		}
 	}
 	a.config.Changed()
 }
@@ -64,7 +71,7 @@ func (a *queue) fail(why error) {
 			a.config.Logger.Error("closing the queue failed", "error", err)
 		}
 	}
-	a.dirty, a.overdue, a.marks, a.letters = false, false, nil, nil
+	a.dirty, a.overdue, a.marks, a.letters, a.short = false, false, nil, nil, nil
 	for i := range a.settled {
 		a.settled[i] = nil
 	}

@@ -55,7 +55,8 @@ type Queue interface {
 	// then c can never be written. It wraps types.ErrQueueFull if the state of the
 	// queue (its marks, and numbers that are done scattered above the floor) would
 	// be larger than 7 MiB, or 7.5 MiB without messages: then c can be written when
-	// the state has become smaller.
+	// the state has become smaller. It wraps types.ErrDiskFull if there is no room for
+	// the messages of c; what has none is still written, see Roomy.
 	Write(ctx context.Context, c Commit) (first types.Seq, err error)
 
 	// Sync returns when everything that Write had returned from before the call
@@ -81,7 +82,8 @@ type Queue interface {
 // Refused says of an error of Write that nothing was stored or changed, and the
 // queue goes on.
 func Refused(err error) bool {
-	return errors.Is(err, types.ErrTooLarge) || errors.Is(err, types.ErrInvalidMessage) || errors.Is(err, types.ErrQueueFull)
+	return errors.Is(err, types.ErrTooLarge) || errors.Is(err, types.ErrInvalidMessage) ||
+		errors.Is(err, types.ErrQueueFull) || errors.Is(err, types.ErrDiskFull)
 }
 
 // Compacter is a Queue that gives space back step by step.
@@ -89,6 +91,14 @@ type Compacter interface {
 	// Compact does a part of the work: it rewrites at most about maxBytes, and
 	// removes what is no longer needed. Same owner as Write.
 	Compact(ctx context.Context, maxBytes int64) (Compaction, error)
+}
+
+// Roomy is a Queue on a disk that can be full. It keeps a reserve, so that what
+// is stored can be read, settled and compacted while there is no room for more.
+type Roomy interface {
+	// Room says whether messages can be written: else the error is a
+	// *types.StoreError that wraps types.ErrDiskFull. Same owner as Write.
+	Room(ctx context.Context) error
 }
 
 // DeadReader is a Queue that keeps dead letters.

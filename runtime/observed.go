@@ -21,6 +21,7 @@ type observed struct {
 var (
 	_ persistence.Compacter  = (*observed)(nil)
 	_ persistence.DeadReader = (*observed)(nil)
+	_ persistence.Roomy      = (*observed)(nil)
 )
 
 // Write implements persistence.Queue.
@@ -60,6 +61,14 @@ func (o *observed) Compact(ctx context.Context, maxBytes int64) (persistence.Com
 	}
 	defer o.reading()()
 	return c.Compact(ctx, maxBytes)
+}
+
+// Room implements persistence.Roomy.
+func (o *observed) Room(ctx context.Context) error {
+	if r, ok := o.Queue.(persistence.Roomy); ok {
+		return r.Room(ctx)
+	}
+	return nil
 }
 
 // reading is called before what reads messages, and what it returns afterwards:

@@ -18,6 +18,10 @@ var (
 	// overflow policy is to reject.
 	ErrQueueFull = errors.New("queue full: drain it, clear it or raise its limits")
 
+	// ErrDiskFull is returned when there is no room on the disk for messages, or
+	// less is free than min_free_disk. What is stored is sent on all the same.
+	ErrDiskFull = errors.New("disk full")
+
 	// ErrTooLarge is returned for a message above max_message_size.
 	ErrTooLarge = errors.New("message too large: send less or raise max_message_size")
 

@@ -91,6 +91,8 @@ var layers = []row{
 	{pattern: "internal/notices", layer: vocabulary},
 	{pattern: "internal/mosquitto", layer: vocabulary},
 	{pattern: "internal/tinyproxy", layer: vocabulary},
+	{pattern: "internal/smalldisk", layer: vocabulary},
+	{pattern: "internal/diskfull", layer: top, imports: join(house, "", "internal/mosquitto", "internal/smalldisk")},
 	{pattern: "internal/links", layer: top, imports: join(house, "", "internal/mosquitto", "internal/tinyproxy")},
 	{pattern: "internal/crash", layer: top, imports: join(house, "", "internal/mosquitto")},
 	{pattern: "internal/golden", layer: top, tests: join(engine, "config/yaml", "persistence/memory", "persistence/faultstore", "broker/mqtt")},

@@ -101,6 +101,17 @@ func (q *queue) Compact(ctx context.Context, maxBytes int64) (did persistence.Co
 	return did, err
 }
 
+// Room implements persistence.Roomy. If the queue within does not, there is room.
+func (q *queue) Room(ctx context.Context) error {
+	if err := q.failure(); err != nil {
+		return err
+	}
+	if r, ok := q.Queue.(persistence.Roomy); ok {
+		return r.Room(ctx)
+	}
+	return nil
+}
+
 // Close implements persistence.Queue. The queue within is closed in any case.
 func (q *queue) Close(ctx context.Context) error {
 	closed := false

@@ -2,8 +2,10 @@ package journal
 
 import (
 	"context"
+	"errors"
 
 	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
 )
 
 const (
@@ -32,6 +34,12 @@ func (q *Queue) Compact(ctx context.Context, maxBytes int64) (persistence.Compac
 			break
 		}
 		entries += j - i
+		if err := q.roomFor(i, j); errors.Is(err, types.ErrDiskFull) {
+			q.pass.active = false // what is needed for acknowledgements is not spent on this
+			break
+		} else if err != nil {
+			return c, err
+		}
 		n, err := q.rewrite(ctx, i, j)
 		if err != nil {
 			return c, err
@@ -49,6 +57,15 @@ func (q *Queue) Compact(ctx context.Context, maxBytes int64) (persistence.Compac
 	c.More = more || q.pass.active
 	c.Reclaimed, err = q.drop()
 	return c, err
+}
+
+// roomFor says whether there is room for the live messages of these spans.
+func (q *Queue) roomFor(i, j int) error {
+	size := persistence.HeaderSize
+	for k := range q.index.spans[i:j] {
+		size += int(q.index.spans[i+k].liveBytes())
+	}
+	return q.reserve("compact", size)
 }
 
 // rewrite puts the live messages of the spans from i to j, j excluded, into one

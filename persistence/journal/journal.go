@@ -85,6 +85,7 @@ var (
 	_ persistence.Queue      = (*Queue)(nil)
 	_ persistence.Compacter  = (*Queue)(nil)
 	_ persistence.DeadReader = (*Queue)(nil)
+	_ persistence.Roomy      = (*Queue)(nil)
 )
 
 // Write implements persistence.Queue.
@@ -95,8 +96,14 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 	if len(c.Messages) == 0 && len(c.Done) == 0 && len(c.Released) == 0 && len(c.Withdrawn) == 0 && len(c.Abandoned) == 0 && len(c.Marks) == 0 && len(c.Freed) == 0 {
 		return 0, nil
 	}
-	if err := q.check(c); err != nil {
+	expected, err := q.check(c)
+	if err != nil {
 		return 0, q.wrap("write to", err)
+	}
+	if len(c.Messages) > 0 {
+		if err := q.reserve("write to", expected); err != nil {
+			return 0, err
+		}
 	}
 	b := persistence.Batch{Kind: persistence.KindBatch}
 	n, now := len(c.Messages), q.o.Now()
@@ -150,21 +157,21 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 }
 
 // check says whether c makes sense, and there is room for it: in an entry and in
-// the state.
-func (q *Queue) check(c persistence.Commit) error {
+// the state. It returns how large the entry may be.
+func (q *Queue) check(c persistence.Commit) (size int, err error) {
 	const around = 80 // what a message, a mark or a run takes beside its bytes, at most
-	size := persistence.HeaderSize + around*(1+len(c.Done)+len(c.Released)+len(c.Withdrawn)+len(c.Abandoned)+len(c.Freed))
+	size = persistence.HeaderSize + around*(1+len(c.Done)+len(c.Released)+len(c.Withdrawn)+len(c.Abandoned)+len(c.Freed))
 	for i := range c.Messages {
 		m := &c.Messages[i].Message
 		if m.QoS > 2 {
-			return fmt.Errorf("%w: QoS %d", types.ErrInvalidMessage, m.QoS)
+			return 0, fmt.Errorf("%w: QoS %d", types.ErrInvalidMessage, m.QoS)
 		}
 		size += around + len(m.Topic) + len(m.Payload) + len(m.Properties) + len(c.Messages[i].Origin.Source)
 	}
 	for _, list := range [][]persistence.Done{c.Done, c.Abandoned} {
 		for _, d := range list {
 			if int(d.Reason) >= types.Reasons {
-				return fmt.Errorf("%w: it left for %v", types.ErrInvalidMessage, d.Reason)
+				return 0, fmt.Errorf("%w: it left for %v", types.ErrInvalidMessage, d.Reason)
 			}
 			size += min(len(d.Cause), persistence.MaxCause)
 		}
@@ -173,10 +180,38 @@ func (q *Queue) check(c persistence.Commit) error {
 		size += around + len(m.Key) + len(m.Value)
 	}
 	if size > MaxValue {
-		return fmt.Errorf("%w: one commit with %d messages and %d bytes", types.ErrTooLarge, len(c.Messages), size)
+		return 0, fmt.Errorf("%w: one commit with %d messages and %d bytes", types.ErrTooLarge, len(c.Messages), size)
 	}
-	return q.books.check(c)
+	return size, q.books.check(c)
 }
+
+// reserve says whether the medium has room for an entry of that size, and for the
+// state that may follow it, beside its reserve.
+func (q *Queue) reserve(op string, size int) error {
+	r, ok := q.medium.(Reserver)
+	if !ok {
+		return nil
+	}
+	err := r.Reserve(size + q.disk.stateSize + 2*around)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, types.ErrDiskFull):
+		return q.wrap(op, err)
+	}
+	return q.fail(op, err)
+}
+
+// Room implements persistence.Roomy.
+func (q *Queue) Room(context.Context) error {
+	if err := q.failed(); err != nil {
+		return err
+	}
+	return q.reserve("write to", someRoom)
+}
+
+// someRoom is how much has to be free before messages are taken again, in bytes.
+const someRoom = 128 << 10
 
 // append writes an entry and keeps account of it.
 func (q *Queue) append(b *persistence.Batch) (segment uint64, size int, err error) {

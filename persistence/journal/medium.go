@@ -60,6 +60,16 @@ type Medium interface {
 	Close() error
 }
 
+// Reserver is a Medium that can be full, and keeps a reserve for what makes room
+// again.
+type Reserver interface {
+	// Reserve sees to it that so many bytes can be appended and the reserve is
+	// still whole. If they cannot it returns an error that wraps
+	// types.ErrDiskFull: nothing was changed, and the medium goes on. Append takes
+	// from the reserve what there is no room for otherwise. Same owner as Append.
+	Reserve(bytes int) error
+}
+
 // MaxValue is the largest value that a Medium must be able to hold, in bytes:
 // a message of 7 MiB and what surrounds it. A segment has 8 MiB.
 const MaxValue = 8<<20 - 4096

@@ -26,6 +26,8 @@ const (
 	bucketName = "bucket.Meta"
 	flockName  = "nutsdb-flock"
 	probeName  = "probe.tmp"
+	// reserveName is space that is kept for a full disk, see space.
+	reserveName = "RESERVE"
 	// scratchPrefix begins the name of a file that closing may need.
 	scratchPrefix = "scratch-"
 	// quarantineName is kept free for copies of damaged bytes.
@@ -61,7 +63,7 @@ func list(dir string) (listing, error) {
 			l.lock = true
 		case name == storeName:
 			l.store = true
-		case name == bucketName, name == flockName, name == quarantineName:
+		case name == bucketName, name == flockName, name == quarantineName, name == reserveName:
 		case name == storeName+tmpSuffix, name == bucketName+tmpSuffix, strings.HasSuffix(name, sealSuffix+tmpSuffix),
 			name == probeName, strings.HasPrefix(name, scratchPrefix):
 			l.temp = append(l.temp, name)

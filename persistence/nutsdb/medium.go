@@ -29,6 +29,7 @@ type medium struct {
 	max     int64 // size of the largest value
 	fullAt  int64 // size at which another segment is begun
 	sealer  sealer
+	space   space
 	used    int64             // bytes written to the active segment
 	older   []journal.Segment // the others, in order
 	follows uint64            // the segment before the first that this run appended to
@@ -83,7 +84,10 @@ func (w *written) close() error {
 	return errors.Join(errs...)
 }
 
-var _ journal.Medium = (*medium)(nil)
+var (
+	_ journal.Medium   = (*medium)(nil)
+	_ journal.Reserver = (*medium)(nil)
+)
 
 // newMedium takes over what the source has.
 func newMedium(s *source, db *database, active written) *medium {
@@ -93,7 +97,7 @@ func newMedium(s *source, db *database, active written) *medium {
 		fullAt:  min(s.fullAt, s.segmentSize),
 		sealer:  sealer{dir: s.dir, logger: s.o.Logger},
 		follows: s.lastID(), first: active.id,
-		active: active,
+		active: active, space: s.space,
 	}
 	for _, seg := range s.segments {
 		m.older = append(m.older, journal.Segment{ID: seg.id, Bytes: seg.used})
@@ -114,8 +118,8 @@ func (m *medium) Append(key uint64, value []byte) (segment uint64, err error) {
 	if int64(len(value)) > m.max {
 		return 0, m.fail("append to", fmt.Errorf("%w: a value of %d bytes, a segment takes %d", types.ErrTooLarge, len(value), m.max))
 	}
-	if m.used > 0 && m.used+entryHeaderMax+keySize+int64(len(value)) > m.fullAt {
-		m.db.rotate()
+	if err := m.makeRoom(entryHeaderMax + keySize + int64(len(value))); err != nil {
+		return 0, m.fail("append to", err)
 	}
 	if err := m.db.put(key, value); err != nil {
 		return 0, m.fail("append to", err)
@@ -145,6 +149,7 @@ func (m *medium) landed() (unsynced int, err error) {
 		if err := active.files[0].Chmod(0o600); err != nil { // NutsDB made it
 			return 0, errors.Join(err, active.close())
 		}
+		m.turned(m.active)
 		m.older = append(m.older, journal.Segment{ID: m.active.id, Bytes: m.used})
 		m.full = append(m.full, m.active)
 		m.active, m.newName = active, true
@@ -305,6 +310,9 @@ func (m *medium) Forget(keys []uint64) error {
 		if err := m.failure(); err != nil {
 			return err
 		}
+		if err := m.makeRoom(entryHeaderMax + keySize); err != nil {
+			return m.fail("remove from", err)
+		}
 		if err := m.db.delete(key); err != nil {
 			return m.fail("remove from", err)
 		}
@@ -332,6 +340,9 @@ func (m *medium) Drop(below uint64) (reclaimed int64, err error) {
 	}
 	if reclaimed > 0 {
 		if err := m.disk.syncNames(m.dir); err != nil {
+			return reclaimed, m.fail("compact", err)
+		}
+		if err := m.space.keepReserve(); err != nil && !isFull(err) { // before others take what came back
 			return reclaimed, m.fail("compact", err)
 		}
 	}
@@ -379,6 +390,9 @@ func (m *medium) Close() error {
 	m.mu.Lock()
 	m.failed = fmt.Errorf("%s: %w", m.dir, types.ErrClosed)
 	m.mu.Unlock()
+	if m.space.active > m.used {
+		_ = punch(m.active.files[0], m.used, m.space.active-m.used)
+	}
 	for _, w := range append(m.full, m.active) {
 		w.close()
 	}

@@ -25,7 +25,8 @@ func Source(dir string, o Options) (journal.Source, error) {
 }
 
 func newSource(dir string, o Options) *source {
-	return &source{dir: filepath.Clean(dir), o: o, segmentSize: o.SegmentSize, fullAt: SegmentSize, disk: realDisk, bad: new(badSectors), buffers: new(buffers), closed: func(bool) {}}
+	return &source{dir: filepath.Clean(dir), o: o, segmentSize: o.SegmentSize, fullAt: SegmentSize, disk: realDisk, bad: new(badSectors), buffers: new(buffers),
+		closed: func(bool) {}, minFree: func() int64 { return 0 }}
 }
 
 // source is a queue's directory, between Inspect and Start.
@@ -36,6 +37,8 @@ type source struct {
 	bad     *badSectors
 	buffers *buffers
 	closed  func(failed bool) // told when the medium was closed
+	minFree func() int64      // see space
+	space   space             // of the segment that Start made
 
 	lock        *lock // nil if not held
 	segmentSize int64

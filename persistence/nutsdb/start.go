@@ -29,21 +29,23 @@ func (s *source) start(ctx context.Context, record []byte) (*medium, error) {
 	}
 	s.lock.sign()
 	active := s.next()
-	if err := s.removeLeftovers(); err != nil {
+	s.space = newSpace(s.dir, s.segmentSize, s.minFree)
+	s.trim()
+	if err := s.space.somehow(s.removeLeftovers); err != nil {
 		return nil, err
 	}
 	for i := range s.segments {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := s.prepare(&s.segments[i]); err != nil {
+		if err := s.space.somehow(func() error { return s.prepare(&s.segments[i]) }); err != nil {
 			return nil, err
 		}
 	}
-	if err := s.prepareBucket(); err != nil {
+	if err := s.space.somehow(s.prepareBucket); err != nil {
 		return nil, err
 	}
-	if err := createSegment(segmentFile(s.dir, active, dataSuffix), s.segmentSize); err != nil {
+	if err := s.space.begin(segmentFile(s.dir, active, dataSuffix)); err != nil {
 		return nil, err
 	}
 	w, err := openWritten(s.dir, active)
@@ -61,7 +63,8 @@ func (s *source) start(ctx context.Context, record []byte) (*medium, error) {
 func (s *source) open(active written, record []byte) (*medium, error) {
 	store := storeFile{s.segmentSize, record}
 	if !bytes.Equal(store.encode(), s.store.encode()) {
-		if err := writeDurably(filepath.Join(s.dir, storeName), store.encode()); err != nil {
+		err := s.space.somehow(func() error { return writeDurably(filepath.Join(s.dir, storeName), store.encode()) })
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -138,6 +141,21 @@ func (s *source) removeLeftovers() error {
 	return nil
 }
 
+// trim gives back the room behind what the last run has written: it was set aside,
+// and was not used.
+func (s *source) trim() {
+	for i := range s.segments {
+		seg := &s.segments[i]
+		if seg.known || seg.length <= seg.used {
+			continue
+		}
+		if f, err := os.OpenFile(segmentFile(s.dir, seg.id, dataSuffix), os.O_RDWR, 0); err == nil {
+			_ = punch(f, seg.used, seg.length-seg.used) // where that is not possible it stays
+			f.Close()
+		}
+	}
+}
+
 // has says whether the segment holds something.
 func (s *source) has(id uint64) bool {
 	_, ok := slices.BinarySearchFunc(s.segments, id, func(seg segment, id uint64) int {
@@ -176,13 +194,4 @@ func (s *source) prepareBucket() error {
 		return nil
 	}
 	return writeDurably(path, bucketFile())
-}
-
-// createSegment creates an empty segment.
-func createSegment(path string, size int64) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Truncate(size), f.Close())
 }

@@ -38,6 +38,10 @@ type Options struct {
 	// Logger gets what is of interest to an operator; nil: nobody.
 	Logger *slog.Logger
 
+	// MinFree is how much of the disk is to stay free, in bytes: with less, a queue
+	// takes no messages. It is asked again and again. nil: nothing.
+	MinFree func(queue string) int64
+
 	// Lazy says of which queues the commits are not synced one by one; nil: of
 	// none. See journal.Options.
 	Lazy func(queue string) bool
@@ -50,6 +54,9 @@ func (o *Options) setDefaultsAndValidate() error {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.MinFree == nil {
+		o.MinFree = func(string) int64 { return 0 }
 	}
 	if o.Lazy == nil {
 		o.Lazy = func(string) bool { return false }
@@ -110,6 +117,7 @@ func (s *Store) Open(ctx context.Context, name string) (persistence.Queue, error
 	}
 	src := newSource(dir, s.o)
 	src.fullAt, src.disk, src.bad, src.buffers = s.fullAt, s.disk, &s.bad, &s.buffers
+	src.minFree = func() int64 { return s.o.MinFree(name) }
 	src.closed = func(failed bool) { s.forget(name, failed) }
 	q, err := journal.Open(ctx, src, journal.Options{
 		Name: name, Logger: s.o.Logger, Lazy: s.o.Lazy(name), SegmentSize: min(s.fullAt, s.o.SegmentSize),
