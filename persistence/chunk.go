@@ -98,46 +98,84 @@ func (c *chunk) add(r Range) {
 		return
 	}
 	c.count += c.runs.Add(r)
-	if len(c.runs) > chunkRuns {
-		c.bits = make([]uint64, chunkWords)
-		for _, r := range c.runs {
-			c.set(r)
-		}
-		c.runs = nil
+	c.condense()
+}
+
+// condense makes a bitmap of the runs once there are many.
+func (c *chunk) condense() {
+	if len(c.runs) <= chunkRuns {
+		return
 	}
+	c.bits = make([]uint64, chunkWords)
+	for _, r := range c.runs {
+		c.set(r)
+	}
+	c.runs = nil
 }
 
 // set sets the bits of r and returns how many were not.
-func (c *chunk) set(r Range) uint64 {
+func (c *chunk) set(r Range) (n uint64) {
+	c.eachWord(r, func(word *uint64, mask uint64) {
+		n += uint64(bits.OnesCount64(mask &^ *word))
+		*word |= mask
+	})
+	return n
+}
+
+// clear clears the bits of r and returns how many were set.
+func (c *chunk) clear(r Range) (n uint64) {
+	c.eachWord(r, func(word *uint64, mask uint64) {
+		n += uint64(bits.OnesCount64(mask & *word))
+		*word &^= mask
+	})
+	return n
+}
+
+// eachWord calls do for each word of the bitmap that has bits of r, with a mask of
+// these.
+func (c *chunk) eachWord(r Range, do func(word *uint64, mask uint64)) {
 	from, to := uint64(r.First-c.first()), uint64(r.Last-c.first())+1
-	var n int
 	for from < to {
 		mask := ^uint64(0) << (from % 64)
 		if end := from%64 + to - from; end < 64 {
 			mask &= 1<<end - 1
 		}
-		word := &c.bits[from/64]
-		n += bits.OnesCount64(mask &^ *word)
-		*word |= mask
+		do(&c.bits[from/64], mask)
 		from += 64 - from%64
 	}
-	return uint64(n)
 }
 
-// removeTo takes out all numbers up to last, and says whether any are left.
-func (c *chunk) removeTo(last types.Seq) bool {
-	if c.bits == nil {
-		c.count -= c.runs.Remove(Range{c.first(), last})
-		return c.count > 0
+// without returns what is left of c without r: chunks that may be changed, none of
+// them empty.
+func (c *chunk) without(r Range) []*chunk {
+	last := types.Seq(c.end()<<chunkBits) - 1
+	if r.First <= c.first() && last <= r.Last {
+		return nil
 	}
-	end := uint64(last-c.first()) + 1
-	clear(c.bits[:end/64])
-	if end%64 != 0 {
-		c.bits[end/64] &= ^uint64(0) << (end % 64)
+	if c.full > 0 {
+		var left Set
+		if r.First > c.first() {
+			left.Add(Range{c.first(), r.First - 1})
+		}
+		if r.Last < last {
+			left.Add(Range{r.Last + 1, last})
+		}
+		return left.chunks
 	}
-	c.count = 0
-	for _, word := range c.bits {
-		c.count += uint64(bits.OnesCount64(word))
+	c = c.owned()
+	c.remove(Range{max(r.First, c.first()), min(r.Last, last)})
+	if c.count == 0 {
+		return nil
 	}
-	return c.count > 0
+	return []*chunk{c}
+}
+
+// remove takes r, which lies in the chunk, out of it. The chunk is not full.
+func (c *chunk) remove(r Range) {
+	if c.bits != nil {
+		c.count -= c.clear(r)
+		return
+	}
+	c.count -= c.runs.Remove(r)
+	c.condense()
 }

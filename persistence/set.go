@@ -143,38 +143,24 @@ func (s *Set) fill(index, n uint64) {
 }
 
 // RemoveTo takes all numbers up to last out of the set.
-func (s *Set) RemoveTo(last types.Seq) {
-	index := indexOf(last + 1) // of the first chunk that keeps something
-	n := 0
-	for n < len(s.chunks) && s.chunks[n].end() <= index {
-		s.account(s.chunks[n], -1)
-		n++
-	}
-	clear(s.chunks[:n])
-	s.chunks = s.chunks[n:]
-	if len(s.chunks) == 0 || s.chunks[0].index > index {
-		return
-	}
-	c := s.chunks[0]
-	s.account(c, -1)
+func (s *Set) RemoveTo(last types.Seq) { s.Remove(Range{0, last}) }
+
+// Remove takes r out of the set and returns how many of its numbers were in it.
+func (s *Set) Remove(r Range) uint64 {
+	had := s.count
+	i, _ := s.search(indexOf(r.First))
+	j := i
 	var kept []*chunk
-	if c.full > 0 {
-		first := &chunk{index: index}
-		if last+1 != first.first() {
-			first.add(Range{last + 1, first.first() + chunkNumbers - 1})
-			kept = append(kept, first)
-			index++
-		}
-		if c.end() > index {
-			kept = append(kept, &chunk{index: index, full: c.end() - index, count: (c.end() - index) * chunkNumbers})
-		}
-	} else if c = c.owned(); c.removeTo(last) {
-		kept = append(kept, c)
+	for ; j < len(s.chunks) && s.chunks[j].first() <= r.Last; j++ {
+		c := s.chunks[j]
+		s.account(c, -1)
+		kept = append(kept, c.without(r)...)
 	}
 	for _, c := range kept {
 		s.account(c, +1)
 	}
-	s.chunks = slices.Replace(s.chunks, 0, 1, kept...)
+	s.chunks = slices.Replace(s.chunks, i, j, kept...)
+	return had - s.count
 }
 
 // Snapshot returns a copy of the set. Once it was taken it may be read from any

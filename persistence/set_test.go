@@ -29,12 +29,28 @@ func TestSetAgainstMap(t *testing.T) {
 				for i := range first/3 + 1 {
 					in[i] = false
 				}
-			case op == 1: // many single numbers
+			case op < 8:
+				var gone uint64
+				for i := first; i <= last; i++ {
+					if in[i] {
+						gone++
+					}
+					in[i] = false
+				}
+				if n := set.Remove(Range{base + types.Seq(first), base + types.Seq(last)}); n != gone {
+					t.Fatalf("seed %d step %d: Remove says %d were in it, want %d", seed, step, n, gone)
+				}
+			case op == 8: // every third number
+				for i := first; i < min(space, first+4000); i += 3 {
+					set.Remove(Range{base + types.Seq(i), base + types.Seq(i)})
+					in[i] = false
+				}
+			case op == 9: // many single numbers
 				for i := first; i < min(space, first+4000); i += 2 {
 					set.Add(Range{base + types.Seq(i), base + types.Seq(i)})
 					in[i] = true
 				}
-			case op == 2:
+			case op == 10:
 				snapshot, had = set.Snapshot(), slices.Collect(set.All())
 			default:
 				var fresh uint64
