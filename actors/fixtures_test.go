@@ -137,7 +137,7 @@ func (s *testStore) opener(name string) func(context.Context) (persistence.Queue
 		if err != nil {
 			return nil, err
 		}
-		return &testQueue{q, q.(persistence.Compacter), q.(persistence.DeadReader), s}, nil
+		return &testQueue{q, q.(persistence.Compacter), q.(persistence.DeadReader), q.(persistence.SentReader), s}, nil
 	}
 }
 
@@ -158,6 +158,7 @@ type testQueue struct {
 	persistence.Queue
 	persistence.Compacter
 	persistence.DeadReader
+	persistence.SentReader
 	s *testStore
 }
 

@@ -120,6 +120,14 @@ func goldenEntries() map[string]*Batch {
 			LSN: 27, Store: goldenStore, Kind: KindBatch,
 			Delta: &Delta{Next: 1008, Floor: 10, Removal: 10, Counters: Counters{Accepted: 1007}, Released: Ranges{{15, 17}}, Withdrawn: Ranges{{12, 12}, {16, 16}}},
 		},
+		"kept": {
+			LSN: 29, Store: goldenStore, Kind: KindBatch,
+			Delta: &Delta{Next: 1008, Floor: 10, Removal: 6, Counters: Counters{Accepted: 1007, Left: [types.Reasons]uint64{types.Sent: 4}}, Done: few, Kept: few, Freed: Ranges{{2, 3}, {6, 6}}},
+		},
+		"kept-state": {
+			LSN: 30, Store: goldenStore, Kind: KindState,
+			Delta: &Delta{Next: 1 << 18, Floor: 1 << 17, Removal: 102, Counters: Counters{Accepted: 1 << 18, Left: [types.Reasons]uint64{types.Sent: 1 << 17}}, Kept: scattered},
+		},
 		"empty-state": {LSN: 1, Store: goldenStore, Kind: KindState, Delta: &Delta{Next: 1}},
 	}
 }
@@ -217,6 +225,10 @@ func dump(b *Batch) string {
 		p("clean %t lazy %t suspect %d", d.Clean, d.Lazy, d.Suspect)
 		for l := range d.Dead.All() {
 			p("dead %v %q", l.Range, l.Why)
+		}
+		if d.Kept.Count() > 0 {
+			runs := slices.Collect(d.Kept.All())
+			p("kept %d numbers in %d runs %v", d.Kept.Count(), len(runs), runs)
 		}
 		if len(d.Freed) > 0 {
 			p("freed %v", []Range(d.Freed))

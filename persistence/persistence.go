@@ -108,6 +108,13 @@ type DeadReader interface {
 	ReadDead(ctx context.Context, buf []Record, after types.Seq, max Limit) ([]Record, error)
 }
 
+// SentReader is a Queue that keeps what was sent.
+type SentReader interface {
+	// ReadSent is Read for messages that were sent and are kept. Those that turn
+	// out to be unreadable are passed over, and are no longer kept.
+	ReadSent(ctx context.Context, buf []Record, after types.Seq, max Limit) ([]Record, error)
+}
+
 // Compaction says what one call of Compact did.
 type Compaction struct {
 	Rewritten int64 // bytes of live messages that were written again
@@ -132,8 +139,8 @@ type Commit struct {
 
 	Marks []Mark
 
-	// Freed are dead letters that need not be kept any longer. A number that this
-	// commit makes a dead letter may be among them.
+	// Freed are dead letters, and messages that were sent and kept, that need not be
+	// kept any longer. A number that is kept by this commit may be among them.
 	Freed Ranges
 }
 
@@ -171,6 +178,10 @@ type Done struct {
 	Range  Range
 	Reason types.Reason
 	Cause  string // of dead letters: what an operator is told; MaxCause bytes at most are kept
+
+	// Keep is for those that leave as types.Sent: but for what was abandoned they are
+	// kept until they are freed, so that ReadSent finds them.
+	Keep bool
 }
 
 // MaxCause is how much is kept of why a message was set aside, in bytes.
@@ -198,9 +209,11 @@ type State struct {
 	Done     Set       // done above Floor
 	Released Ranges    // above Floor, not done
 	Dead     uint64    // dead letters: done, and kept
+	Kept     uint64    // messages that were sent: done, and kept
 	Counters Counters
 
 	Bytes         uint64    // stored size of the pending messages, nearly
+	KeptBytes     uint64    // likewise of those that were sent and kept
 	BytesWritten  uint64    // to the medium, since Open
 	DiskBytes     uint64    // what the queue takes now
 	Oldest        time.Time // when the oldest pending message was accepted, nearly; zero: none, or not known

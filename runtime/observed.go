@@ -22,6 +22,7 @@ var (
 	_ persistence.Compacter  = (*observed)(nil)
 	_ persistence.DeadReader = (*observed)(nil)
 	_ persistence.Roomy      = (*observed)(nil)
+	_ persistence.SentReader = (*observed)(nil)
 )
 
 // Write implements persistence.Queue.
@@ -51,6 +52,16 @@ func (o *observed) ReadDead(ctx context.Context, buf []persistence.Record, after
 	}
 	defer o.reading()()
 	return d.ReadDead(ctx, buf, after, limit)
+}
+
+// ReadSent implements persistence.SentReader.
+func (o *observed) ReadSent(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {
+	s, ok := o.Queue.(persistence.SentReader)
+	if !ok {
+		return buf, nil
+	}
+	defer o.reading()()
+	return s.ReadSent(ctx, buf, after, limit)
 }
 
 // Compact implements persistence.Compacter.

@@ -24,6 +24,7 @@ var (
 	_ persistence.Queue      = (*queue)(nil)
 	_ persistence.Compacter  = (*queue)(nil)
 	_ persistence.DeadReader = (*queue)(nil)
+	_ persistence.SentReader = (*queue)(nil)
 )
 
 // Write implements persistence.Queue.
@@ -83,6 +84,19 @@ func (q *queue) ReadDead(ctx context.Context, buf []persistence.Record, after ty
 	err := q.store.do(ctx, Call{Op: Read, Queue: q.name}, func() (err error) {
 		if d, ok := q.Queue.(persistence.DeadReader); ok {
 			read, err = d.ReadDead(ctx, buf, after, limit)
+		}
+		return err
+	})
+	return read, err
+}
+
+// ReadSent implements persistence.SentReader, as a Read. If the queue within does
+// not, there are none.
+func (q *queue) ReadSent(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {
+	read := buf
+	err := q.store.do(ctx, Call{Op: Read, Queue: q.name}, func() (err error) {
+		if s, ok := q.Queue.(persistence.SentReader); ok {
+			read, err = s.ReadSent(ctx, buf, after, limit)
 		}
 		return err
 	})

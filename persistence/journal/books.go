@@ -31,6 +31,7 @@ type books struct {
 	released  persistence.Ranges                // above floor, not done
 	abandoned [types.Reasons]persistence.Ranges // above floor, not done
 	dead      persistence.Letters
+	kept      persistence.Set // they were sent
 	counters  persistence.Counters
 	marks     map[string][]byte
 	markBytes int
@@ -43,7 +44,7 @@ type books struct {
 // fault of c.
 func (b *books) check(c persistence.Commit) error {
 	const run = 24 // bytes that one may take, at most
-	size := b.done.Size() + b.dead.Size() + run*(len(b.released)+len(c.Released)+len(c.Withdrawn)+len(c.Done)+len(c.Abandoned)) + b.markBytes
+	size := b.done.Size() + b.dead.Size() + b.kept.Size() + run*(len(b.released)+len(c.Released)+len(c.Withdrawn)+len(c.Done)+len(c.Abandoned)) + b.markBytes
 	for _, d := range c.Done {
 		size += min(len(d.Cause), persistence.MaxCause)
 	}
@@ -96,13 +97,16 @@ func (b *books) apply(c persistence.Commit) *persistence.Delta {
 	for _, done := range c.Done {
 		r := b.given(done.Range)
 		if done.Reason == types.Dead {
-			b.keep(r, causeOf(done), &d.Dead)
+			b.setAside(r, causeOf(done), &d.Dead)
+		}
+		if done.Keep {
+			b.keep(r, &d.Kept)
 		}
 		b.counters.Left[done.Reason] += b.finish(r)
 		d.Done.Add(r)
 	}
 	for _, r := range c.Freed {
-		b.dead.Remove(r)
+		b.free(r)
 	}
 	b.mark(c.Marks)
 	b.raiseFloor()
@@ -112,7 +116,7 @@ func (b *books) apply(c persistence.Commit) *persistence.Delta {
 
 // stamp fills in what is absolute in a delta.
 func (b *books) stamp(d *persistence.Delta) {
-	d.Next, d.Floor, d.Removal, d.Counters = b.next, b.floor, b.floor, b.counters
+	d.Next, d.Floor, d.Removal, d.Counters = b.next, b.floor, b.removal(), b.counters
 	d.Suspect, d.Age, d.Clock = b.suspect, b.age, b.clock
 }
 
@@ -145,13 +149,44 @@ func (b *books) finish(r persistence.Range) uint64 {
 	return b.done.Add(r)
 }
 
-// keep makes those of r that are not done dead letters, and adds them to fresh.
-func (b *books) keep(r persistence.Range, cause string, fresh *persistence.Letters) {
+// removal is up to where the log need not hold anything any more [S7.1].
+func (b *books) removal() types.Seq {
+	low := b.floor
+	for l := range b.dead.All() {
+		low = min(low, l.Range.First-1)
+		break
+	}
+	for r := range b.kept.All() {
+		low = min(low, r.First-1)
+		break
+	}
+	return low
+}
+
+// setAside makes those of r that are not done dead letters, and adds them to fresh.
+func (b *books) setAside(r persistence.Range, cause string, fresh *persistence.Letters) {
 	for r := range b.done.Missing(r) {
 		b.dead.Add(r, cause)
 		fresh.Add(r, cause)
 	}
 }
+
+// keep keeps those of r that are not done, and adds them to fresh. What was
+// abandoned was not to be sent.
+func (b *books) keep(r persistence.Range, fresh *persistence.Set) {
+	for r := range b.done.Missing(r) {
+		for _, r := range b.notAbandoned(r) {
+			b.kept.Add(r)
+			fresh.Add(r)
+		}
+	}
+}
+
+// free says that those of r need not be kept any longer, and how many were.
+func (b *books) free(r persistence.Range) uint64 { return b.dead.Remove(r) + b.kept.Remove(r) }
+
+// retained is how many numbers of r are done and kept.
+func (b *books) retained(r persistence.Range) uint64 { return b.dead.Within(r) + b.kept.Within(r) }
 
 // causeOf is what is kept of the cause of d.
 func causeOf(d persistence.Done) string {
@@ -161,9 +196,10 @@ func causeOf(d persistence.Done) string {
 	return strings.ToValidUTF8(d.Cause[:persistence.MaxCause], "")
 }
 
-// needs says whether a message is still needed: it is pending or a dead letter.
+// needs says whether a message is still needed: it is pending, or a dead letter, or
+// was sent and is kept.
 func (b *books) needs(q types.Seq) bool {
-	if q > b.floor && q < b.next && !b.done.Contains(q) {
+	if q > b.floor && q < b.next && !b.done.Contains(q) || b.kept.Contains(q) {
 		return true
 	}
 	_, dead := b.dead.Why(q)
@@ -286,8 +322,11 @@ func (b *books) replay(d *persistence.Delta) {
 	for l := range d.Dead.All() {
 		b.dead.Add(l.Range, l.Why)
 	}
+	for r := range d.Kept.All() {
+		b.kept.Add(r)
+	}
 	for _, r := range d.Freed {
-		b.dead.Remove(r)
+		b.free(r)
 	}
 	b.mark(d.Marks)
 	b.raiseFloor()
@@ -295,7 +334,7 @@ func (b *books) replay(d *persistence.Delta) {
 
 // whole returns the state as a delta on nothing.
 func (b *books) whole() *persistence.Delta {
-	d := &persistence.Delta{Done: b.done, Released: b.released, Dead: b.dead}
+	d := &persistence.Delta{Done: b.done, Released: b.released, Dead: b.dead, Kept: b.kept}
 	b.stamp(d)
 	for reason, rs := range b.abandoned {
 		for _, r := range rs {
@@ -331,7 +370,7 @@ func (b *books) state() persistence.State {
 	return persistence.State{
 		StoreID: b.store, Next: b.next, Floor: b.floor,
 		Done: b.done.Snapshot(), Released: slices.Clone(b.released),
-		Dead: b.dead.Count(), Counters: b.counters, DuplicatesPossible: b.suspect != 0,
+		Dead: b.dead.Count(), Kept: b.kept.Count(), Counters: b.counters, DuplicatesPossible: b.suspect != 0,
 	}
 }
 

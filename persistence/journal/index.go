@@ -20,32 +20,38 @@ type span struct {
 	since       int64  // Unix ms: when a message of it was accepted; 0: unknown
 	size        uint32 // of the entry, in bytes
 	count       uint32 // messages in it
-	live        uint32 // of them needed: pending, or dead letters
+	live        uint32 // of them needed: pending, or dead letters, or kept
 	dead        uint32 // of the live ones: dead letters
+	kept        uint32 // of the live ones: sent, and kept
 	delta       bool   // it also carries a delta
 }
 
-// liveBytes is the part of the entry that is still needed, nearly.
-func (s span) liveBytes() uint64 {
+// pending is how many messages of the batch are.
+func (s span) pending() uint32 { return s.live - s.dead - s.kept }
+
+// share is the part of the entry, in bytes, that so many messages take, nearly.
+func (s span) share(messages uint32) uint64 {
 	if s.count == 0 {
 		return 0
 	}
-	return uint64(s.size) * uint64(s.live) / uint64(s.count)
+	return uint64(s.size) * uint64(messages) / uint64(s.count)
 }
 
-// pendingBytes is the part of the entry whose messages are pending, nearly.
-func (s span) pendingBytes() uint64 {
-	if s.count == 0 {
-		return 0
-	}
-	return uint64(s.size) * uint64(s.live-s.dead) / uint64(s.count)
-}
+// liveBytes is the part of the entry that is still needed, nearly.
+func (s span) liveBytes() uint64 { return s.share(s.live) }
 
 // look counts what b needs of the messages of s.
 func (s *span) look(b *books) {
-	pending := min(b.pending(s.run()), uint64(s.count))
-	s.dead = uint32(min(b.dead.Within(s.run()), uint64(s.count)-pending))
-	s.live = uint32(pending) + s.dead
+	left := uint64(s.count)
+	take := func(n uint64) uint32 {
+		n = min(n, left)
+		left -= n
+		return uint32(n)
+	}
+	s.live = take(b.pending(s.run()))
+	s.dead = take(b.dead.Within(s.run()))
+	s.kept = take(b.kept.Within(s.run()))
+	s.live += s.dead + s.kept
 }
 
 func (s span) run() persistence.Range { return persistence.Range{First: s.first, Last: s.last} }
@@ -60,7 +66,8 @@ func (s span) entry() entry { return entry{s.key, s.segment, s.delta} }
 type index struct {
 	spans   []span
 	live    uint64 // sum of liveBytes
-	pending uint64 // sum of pendingBytes
+	pending uint64 // likewise of what is pending
+	kept    uint64 // likewise of what was sent and is kept
 	empty   int    // spans without live messages
 }
 
@@ -80,7 +87,8 @@ func (x *index) account(s span, sign int) {
 		x.empty += sign
 	} else {
 		x.live += uint64(sign) * s.liveBytes()
-		x.pending += uint64(sign) * s.pendingBytes()
+		x.pending += uint64(sign) * s.share(s.pending())
+		x.kept += uint64(sign) * s.share(s.kept)
 	}
 }
 
@@ -127,7 +135,7 @@ func (x *index) bury(garbage []entry) []entry {
 // oldest is when the oldest pending message was accepted, nearly.
 func (x *index) oldest() time.Time {
 	for i := range x.spans {
-		if s := &x.spans[i]; s.live > s.dead {
+		if s := &x.spans[i]; s.pending() > 0 {
 			if s.since == 0 {
 				break
 			}

@@ -86,6 +86,7 @@ var (
 	_ persistence.Compacter  = (*Queue)(nil)
 	_ persistence.DeadReader = (*Queue)(nil)
 	_ persistence.Roomy      = (*Queue)(nil)
+	_ persistence.SentReader = (*Queue)(nil)
 )
 
 // Write implements persistence.Queue.
@@ -172,6 +173,9 @@ func (q *Queue) check(c persistence.Commit) (size int, err error) {
 		for _, d := range list {
 			if int(d.Reason) >= types.Reasons {
 				return 0, fmt.Errorf("%w: it left for %v", types.ErrInvalidMessage, d.Reason)
+			}
+			if d.Keep && d.Reason != types.Sent {
+				return 0, fmt.Errorf("%w: it is %v and to be kept as sent", types.ErrInvalidMessage, d.Reason)
 			}
 			size += min(len(d.Cause), persistence.MaxCause)
 		}
@@ -298,7 +302,7 @@ func (q *Queue) State() persistence.State {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.books.state()
-	s.Bytes, s.Oldest = q.index.pending, q.index.oldest()
+	s.Bytes, s.KeptBytes, s.Oldest = q.index.pending, q.index.kept, q.index.oldest()
 	s.BytesWritten, s.DiskBytes = q.disk.written, q.disk.total()
 	s.DowntimeUnknown = q.age.unsure
 	s.CompactionDue = q.disk.added >= manyEntries || q.disk.crowded(q.o.SegmentSize)

@@ -31,9 +31,9 @@ func (q *Queue) giveUp(ctx context.Context, i int, why error) error {
 	for _, gap := range held.Missing(bad.run()) {
 		c.Done = append(c.Done, persistence.Done{Range: gap, Reason: types.Quarantined})
 		lost += q.books.pending(gap)
-		if dead := q.books.dead.Within(gap); dead > 0 {
+		if kept := q.books.retained(gap); kept > 0 {
 			c.Freed.Add(gap)
-			lost += dead
+			lost += kept
 		}
 	}
 	q.o.Logger.Error("a batch is unreadable and was set aside", "queue", q.o.Name,

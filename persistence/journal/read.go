@@ -16,17 +16,54 @@ const mostAtOnce = 1024
 
 // Read implements persistence.Queue.
 func (q *Queue) Read(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {
-	return q.read(ctx, buf, after, limit, false)
+	return q.read(ctx, buf, after, limit, pending)
 }
 
 // ReadDead implements persistence.DeadReader.
 func (q *Queue) ReadDead(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {
-	return q.read(ctx, buf, after, limit, true)
+	return q.read(ctx, buf, after, limit, dead)
 }
 
-// read reads what is pending, or the dead letters.
-func (q *Queue) read(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit, dead bool) ([]persistence.Record, error) {
-	if !dead {
+// ReadSent implements persistence.SentReader.
+func (q *Queue) ReadSent(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {
+	return q.read(ctx, buf, after, limit, kept)
+}
+
+// which says which messages are meant.
+type which int
+
+const (
+	pending which = iota
+	dead          // letters
+	kept          // they were sent
+)
+
+// of is how many messages of a batch these are.
+func (w which) of(s *span) uint32 {
+	switch w {
+	case dead:
+		return s.dead
+	case kept:
+		return s.kept
+	}
+	return s.pending()
+}
+
+// has says whether b counts q, which a batch holds, among these, and of dead letters
+// why they are.
+func (w which) has(b *books, q types.Seq) (cause string, has bool) {
+	switch w {
+	case dead:
+		return b.dead.Why(q)
+	case kept:
+		return "", b.kept.Contains(q)
+	}
+	return "", !b.done.Contains(q)
+}
+
+// read reads those that are meant.
+func (q *Queue) read(ctx context.Context, buf []persistence.Record, after types.Seq, limit persistence.Limit, meant which) ([]persistence.Record, error) {
+	if meant == pending {
 		after = max(after, q.books.floor)
 	}
 	if there := int(q.books.next - 1 - after); limit.Records > 0 && there > 0 {
@@ -35,7 +72,7 @@ func (q *Queue) read(ctx context.Context, buf []persistence.Record, after types.
 	bytes, n, now := int64(0), 0, q.o.Now()
 	for i := q.index.search(after + 1); i < len(q.index.spans); {
 		s := &q.index.spans[i]
-		if dead && s.dead == 0 || !dead && s.live == s.dead {
+		if meant.of(s) == 0 {
 			i++
 			continue
 		}
@@ -44,7 +81,7 @@ func (q *Queue) read(ctx context.Context, buf []persistence.Record, after types.
 			if err := q.giveUp(ctx, i, err); err != nil {
 				return buf, err
 			}
-			if !dead {
+			if meant == pending {
 				after = max(after, q.books.floor) // it may have risen
 			}
 			continue // with what lies there now
@@ -53,14 +90,11 @@ func (q *Queue) read(ctx context.Context, buf []persistence.Record, after types.
 		}
 		from := sort.Search(len(records), func(k int) bool { return records[k].Seq > after })
 		for _, r := range records[from:] {
-			if cause, set := "", false; dead {
-				if cause, set = q.books.dead.Why(r.Seq); !set {
-					continue
-				}
-				r.Cause = cause
-			} else if q.books.done.Contains(r.Seq) {
+			cause, has := meant.has(&q.books, r.Seq)
+			if !has {
 				continue
 			}
+			r.Cause = cause
 			size := int64(r.Message.Size())
 			if n > 0 && (limit.Records > 0 && n >= limit.Records || limit.Bytes > 0 && bytes+size > limit.Bytes) {
 				return buf, nil
@@ -74,7 +108,7 @@ func (q *Queue) read(ctx context.Context, buf []persistence.Record, after types.
 		}
 		i++
 	}
-	if !dead {
+	if meant == pending {
 		q.cache.caughtUp()
 	}
 	return buf, nil
@@ -140,7 +174,7 @@ func (q *Queue) since(records []persistence.Record) int64 {
 // wanted next, so that State can tell its age.
 func (q *Queue) lookAtOldest() {
 	for i := range q.index.spans {
-		if s := &q.index.spans[i]; s.live > s.dead {
+		if s := &q.index.spans[i]; s.pending() > 0 {
 			_, _ = q.cached(s) // Read will say what is wrong with it
 			return
 		}

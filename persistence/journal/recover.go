@@ -180,7 +180,7 @@ func (q *Queue) recoverIndex(f found, stateless bool) (unknown uint64) {
 	known := q.books.next
 	for _, h := range f.batches {
 		q.books.next = max(q.books.next, h.Last+1)
-		if h.Last <= q.books.floor && q.books.dead.Within(persistence.Range{First: h.First, Last: h.Last}) == 0 {
+		if h.Last <= q.books.floor && q.books.retained(persistence.Range{First: h.First, Last: h.Last}) == 0 {
 			q.disk.garbage = append(q.disk.garbage, h.entry)
 			continue
 		}
@@ -234,12 +234,15 @@ func (r *recovery) writeOff(stateless bool) {
 	if !stateless {
 		b.counters.Left[types.Quarantined] += r.lost
 	}
-	var letters []persistence.Range
+	var kept persistence.Ranges
 	for l := range b.dead.All() {
-		letters = append(letters, held.Missing(l.Range)...)
+		kept = append(kept, held.Missing(l.Range)...)
 	}
-	for _, run := range letters {
-		r.lost += b.dead.Remove(run)
+	for run := range b.kept.All() {
+		kept = append(kept, held.Missing(run)...)
+	}
+	for _, run := range kept {
+		r.lost += b.free(run)
 	}
 }
 
@@ -249,7 +252,7 @@ func (r *recovery) writeOff(stateless bool) {
 func (r *recovery) fillHoles(damaged bool) {
 	b := &r.q.books
 	for _, s := range r.q.index.spans {
-		if !s.sparse() || !damaged && b.pending(s.run())+b.dead.Within(s.run()) <= uint64(s.count) {
+		if !s.sparse() || !damaged && b.pending(s.run())+b.retained(s.run()) <= uint64(s.count) {
 			continue
 		}
 		records, err := r.q.load(s)
@@ -262,7 +265,7 @@ func (r *recovery) fillHoles(damaged bool) {
 		}
 		for _, hole := range held.Missing(s.run()) {
 			r.finish(hole)
-			b.dead.Remove(hole)
+			b.free(hole)
 		}
 	}
 }

@@ -47,6 +47,8 @@ type history struct {
 	q       persistence.Queue
 	ever    map[types.Seq][]byte // payloads by number
 	pending map[types.Seq]bool
+	sent    map[types.Seq]bool // were sent, and are kept
+	was     map[types.Seq]bool // were kept once
 	next    types.Seq // all numbers from here on were never given out
 	what    []string  // was done to it since the last opening
 
@@ -58,6 +60,7 @@ type history struct {
 func newHistory(t *testing.T, seed uint64) *history {
 	r := rand.New(rand.NewPCG(seed, 3))
 	h := &history{t: t, seed: seed, r: r, lazy: r.IntN(3) == 0, ever: map[types.Seq][]byte{}, pending: map[types.Seq]bool{}, next: 1}
+	h.sent, h.was = map[types.Seq]bool{}, map[types.Seq]bool{}
 	h.store = memory.New(memory.Options{SegmentSize: 1 << (11 + r.IntN(4)), Journal: journal.Options{Lazy: h.lazy}})
 	h.q = h.open()
 	return h
@@ -94,7 +97,13 @@ func (h *history) live() {
 		if h.r.IntN(3) > 0 && len(h.pending) > 0 {
 			first := h.somePending()
 			last := first + types.Seq(h.r.IntN(6))
-			c.Done = append(c.Done, persistence.Done{Range: persistence.Range{First: first, Last: last}, Reason: types.Reason(h.r.IntN(types.Reasons - 1))})
+			d := persistence.Done{Range: persistence.Range{First: first, Last: last}, Reason: types.Reason(h.r.IntN(types.Reasons - 1))}
+			d.Keep = d.Reason == types.Sent && h.r.IntN(4) > 0
+			c.Done = append(c.Done, d)
+		}
+		if h.r.IntN(4) == 0 && len(h.sent) > 0 {
+			first := slices.Min(slices.Collect(maps(h.sent))) + types.Seq(h.r.IntN(5))
+			c.Freed.Add(persistence.Range{First: first, Last: first + types.Seq(h.r.IntN(9))})
 		}
 		first, err := h.q.Write(h.t.Context(), c)
 		if err != nil {
@@ -110,11 +119,22 @@ func (h *history) live() {
 		}
 		for _, d := range c.Done {
 			for seq := d.Range.First; seq <= d.Range.Last; seq++ {
+				if d.Keep && h.pending[seq] {
+					h.sent[seq], h.was[seq] = true, true
+				}
 				delete(h.pending, seq)
+			}
+		}
+		for _, r := range c.Freed {
+			for seq := r.First; seq <= r.Last; seq++ {
+				delete(h.sent, seq)
 			}
 		}
 		if n := h.q.State().Pending(); n != uint64(len(h.pending)) {
 			h.fail("%d messages are pending, want %d (after %+v)", n, len(h.pending), c.Done)
+		}
+		if n := h.q.State().Kept; n != uint64(len(h.sent)) {
+			h.fail("%d messages are kept, want %d (after %+v, %v)", n, len(h.sent), c.Done, c.Freed)
 		}
 		switch h.r.IntN(8) {
 		case 0:
@@ -275,6 +295,47 @@ func (h *history) read() []persistence.Record {
 	return records
 }
 
+func (h *history) readSent() []persistence.Record {
+	h.t.Helper()
+	records, err := h.q.(persistence.SentReader).ReadSent(h.t.Context(), nil, 0, persistence.Limit{})
+	if err != nil {
+		h.fail("read what was sent: %v", err)
+	}
+	return records
+}
+
+// checkSent checks what is kept of what was sent, and takes it over.
+func (h *history) checkSent() {
+	records := h.readSent()
+	st := h.q.State()
+	// Something may be missing of what the queue was told: it says so, unless nothing
+	// is pending that could be delivered again.
+	doubt := st.DuplicatesPossible || st.Floor == st.Next-1
+	got := map[types.Seq]bool{}
+	for _, r := range records {
+		got[r.Seq] = true
+		switch payload, known := h.ever[r.Seq]; {
+		case !known || string(payload) != string(r.Message.Payload):
+			h.fail("kept message %d has a wrong payload", r.Seq)
+		case h.pending[r.Seq]:
+			h.fail("message %d is pending, and kept as sent", r.Seq)
+		case !h.was[r.Seq]:
+			h.fail("message %d is kept, and never was", r.Seq)
+		case !h.sent[r.Seq] && !doubt:
+			h.fail("message %d was freed and is kept again, and the state does not say that acknowledgements are lost", r.Seq)
+		}
+	}
+	for seq := range h.sent {
+		if !got[seq] && h.kept[seq] && !doubt {
+			h.fail("message %d is in an undamaged batch and is kept no longer", seq)
+		}
+	}
+	if st.Kept != uint64(len(records)) {
+		h.fail("%d messages are kept, %d can be read", st.Kept, len(records))
+	}
+	h.sent = got
+}
+
 // checkDamaged checks the queue after it was damaged and opened, and takes over
 // what it says.
 func (h *history) checkDamaged() {
@@ -313,6 +374,7 @@ func (h *history) checkDamaged() {
 	// What the queue says is what counts from here on.
 	h.pending = got
 	h.next = st.Next
+	h.checkSent()
 
 	// It says the same after another start, clean or not, and after compaction.
 	if h.r.IntN(2) == 0 {
@@ -330,6 +392,9 @@ func (h *history) checkDamaged() {
 	if n := len(h.read()); n != len(records) {
 		h.fail("%d messages were pending, after another start %d are", len(records), n)
 	}
+	if n := len(h.readSent()); n != len(h.sent) {
+		h.fail("%d messages were kept, after another start %d are", len(h.sent), n)
+	}
 	if again.DuplicatesPossible != st.DuplicatesPossible || again.Counters != st.Counters {
 		h.fail("after another start duplicates possible is %t, counters %+v; it was %t, %+v",
 			again.DuplicatesPossible, again.Counters, st.DuplicatesPossible, st.Counters)
@@ -346,7 +411,13 @@ func (h *history) drain() {
 			h.fail("write: %v", err)
 		}
 	}
+	if _, err := h.q.Write(h.t.Context(), persistence.Commit{Freed: persistence.Ranges{{First: 1, Last: h.next}}}); err != nil {
+		h.fail("write: %v", err)
+	}
 	st := h.q.State()
+	if st.Kept != 0 || st.KeptBytes != 0 {
+		h.fail("after all was freed %d messages are kept, %d bytes", st.Kept, st.KeptBytes)
+	}
 	if st.Pending() != 0 || st.Floor != st.Next-1 || st.DuplicatesPossible {
 		h.fail("after all was done: %d pending, floor %d, next %d, duplicates possible %t", st.Pending(), st.Floor, st.Next, st.DuplicatesPossible)
 	}

@@ -90,6 +90,21 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 			return r
 		}}},
 		{"keeps dead letters for ever", "random histories, killed at every step", flaw{write: func(c *persistence.Commit) { c.Freed = nil }}},
+		{"keeps what was sent for ever", "what was sent is kept until it is freed", flaw{write: func(c *persistence.Commit) { c.Freed = nil }}},
+		{"gives back no space of what was kept", "what is kept takes its space and no more", flaw{write: func(c *persistence.Commit) { c.Freed = nil }}},
+		{"keeps nothing that was sent", "random histories, killed at every step", flaw{write: func(c *persistence.Commit) {
+			c.Done = slices.Clone(c.Done)
+			for i := range c.Done {
+				c.Done[i].Keep = false
+			}
+		}}},
+		{"keeps all that was sent", "what was sent is kept until it is freed", flaw{write: func(c *persistence.Commit) {
+			c.Done = slices.Clone(c.Done)
+			for i := range c.Done {
+				c.Done[i].Keep = c.Done[i].Reason == types.Sent
+			}
+		}}},
+		{"loses the last one that was kept", "random histories with power cuts", flaw{kept: func(r []persistence.Record) []persistence.Record { return r[:max(len(r), 1)-1] }}},
 		{"sorts marks the wrong way", "marks come in order", flaw{marks: true}},
 		{"changes when it is asked too much", "what is too large is refused and no more", flaw{eager: true}},
 	} {
@@ -149,6 +164,7 @@ type flaw struct {
 	change   func(*persistence.Entry)
 	read     func(last, fresh []persistence.Record, l persistence.Limit) []persistence.Record
 	letters  func([]persistence.Record) []persistence.Record
+	kept     func([]persistence.Record) []persistence.Record
 	compact  func(persistence.Compaction) (c persistence.Compaction, really bool)
 	lazySync bool // Sync does nothing
 	weakKill bool // a kill is a power cut
@@ -268,6 +284,15 @@ func (q *flawedQueue) ReadDead(ctx context.Context, buf []persistence.Record, af
 	got, err := q.Queue.(persistence.DeadReader).ReadDead(ctx, buf, after, l)
 	if q.flaw.letters != nil {
 		got = append(got[:n], q.flaw.letters(got[n:])...)
+	}
+	return got, err
+}
+
+func (q *flawedQueue) ReadSent(ctx context.Context, buf []persistence.Record, after types.Seq, l persistence.Limit) ([]persistence.Record, error) {
+	n := len(buf)
+	got, err := q.Queue.(persistence.SentReader).ReadSent(ctx, buf, after, l)
+	if q.flaw.kept != nil {
+		got = append(got[:n], q.flaw.kept(got[n:])...)
 	}
 	return got, err
 }

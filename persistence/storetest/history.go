@@ -23,6 +23,7 @@ type model struct {
 	released  map[types.Seq]bool
 	abandoned map[types.Seq]types.Reason
 	dead      map[types.Seq]letter
+	kept      map[types.Seq]persistence.Entry
 }
 
 // letter is a dead letter.
@@ -35,13 +36,14 @@ func newModel() *model {
 	return &model{
 		next: 1, pending: map[types.Seq]persistence.Entry{}, ever: map[types.Seq]persistence.Entry{}, marks: map[string]string{},
 		released: map[types.Seq]bool{}, abandoned: map[types.Seq]types.Reason{}, dead: map[types.Seq]letter{},
+		kept: map[types.Seq]persistence.Entry{},
 	}
 }
 
 func (m *model) clone() *model {
 	c := *m
 	c.pending, c.ever, c.marks = maps.Clone(m.pending), maps.Clone(m.ever), maps.Clone(m.marks)
-	c.dead = maps.Clone(m.dead)
+	c.dead, c.kept = maps.Clone(m.dead), maps.Clone(m.kept)
 	c.released, c.abandoned = maps.Clone(m.released), maps.Clone(m.abandoned)
 	return &c
 }
@@ -79,6 +81,9 @@ func (m *model) apply(c persistence.Commit) {
 				if d.Reason == types.Dead {
 					m.dead[s] = letter{e, d.Cause}
 				}
+				if _, given := m.abandoned[s]; d.Keep && !given {
+					m.kept[s] = e
+				}
 				delete(m.pending, s)
 				delete(m.released, s)
 				delete(m.abandoned, s)
@@ -89,6 +94,7 @@ func (m *model) apply(c persistence.Commit) {
 	for _, r := range c.Freed {
 		for s := r.First; s <= r.Last; s++ {
 			delete(m.dead, s)
+			delete(m.kept, s)
 		}
 	}
 	for _, k := range c.Marks {
@@ -119,6 +125,7 @@ func (m *model) check(t testing.TB, q persistence.Queue, when string) {
 		}
 	}
 	m.checkDead(t, q, when)
+	m.checkKept(t, q, when)
 	marks := map[string]string{}
 	for k, v := range q.Marks("") {
 		marks[k] = string(v)
@@ -150,6 +157,20 @@ func (m *model) checkDead(t testing.TB, q persistence.Queue, when string) {
 	}
 }
 
+// checkKept compares what was sent and is kept.
+func (m *model) checkKept(t testing.TB, q persistence.Queue, when string) {
+	t.Helper()
+	got, want := readSent(t, q), slices.Sorted(maps.Keys(m.kept))
+	if len(got) != len(want) || q.State().Kept != uint64(len(want)) {
+		t.Fatalf("%s: %d messages are kept, %d as its state says; want %d", when, len(got), q.State().Kept, len(want))
+	}
+	for i, r := range got {
+		if r.Seq != want[i] || !sameEntry(r.Entry, m.kept[r.Seq]) {
+			t.Fatalf("%s: kept message %d is %v, want %d %v", when, i, r, want[i], m.kept[want[i]])
+		}
+	}
+}
+
 // jump takes over that numbers were left out, if that is to be (S2.3).
 func (m *model) jump(t testing.TB, h Harness, q persistence.Queue, when string) {
 	t.Helper()
@@ -172,6 +193,13 @@ func books(t testing.TB, st persistence.State, when string) {
 	if st.Counters.Accepted != sum {
 		t.Fatalf("%s: the books do not balance: %+v", when, st.Counters)
 	}
+}
+
+// keeps says whether a message is kept, or may come to be.
+func (m *model) keeps(s types.Seq) bool {
+	_, kept := m.kept[s]
+	_, pending := m.pending[s]
+	return kept || pending
 }
 
 // randomCommit makes a commit on what m holds.
@@ -203,12 +231,18 @@ func (m *model) randomCommit(r *rand.Rand) persistence.Commit {
 				first = slices.Min(slices.Collect(maps.Keys(m.pending)))
 			}
 			last := first + types.Seq(r.IntN(30))
-			c.Done = append(c.Done, persistence.Done{Range: persistence.Range{First: first, Last: last}, Reason: types.Reason(r.IntN(types.Reasons)), Cause: fmt.Sprint("cause ", r.IntN(3))})
+			d := persistence.Done{Range: persistence.Range{First: first, Last: last}, Reason: types.Reason(r.IntN(types.Reasons)), Cause: fmt.Sprint("cause ", r.IntN(3))}
+			d.Keep = d.Reason == types.Sent && r.IntN(4) > 0
+			c.Done = append(c.Done, d)
 		}
 	}
 	if len(m.dead) > 0 && r.IntN(3) == 0 {
 		first := slices.Min(slices.Collect(maps.Keys(m.dead))) + types.Seq(r.IntN(20))
 		c.Freed.Add(persistence.Range{First: first, Last: first + types.Seq(r.IntN(8))})
+	}
+	if len(m.kept) > 0 && r.IntN(3) == 0 {
+		first := slices.Min(slices.Collect(maps.Keys(m.kept))) + types.Seq(r.IntN(10))
+		c.Freed.Add(persistence.Range{First: first, Last: first + types.Seq(r.IntN(10))})
 	}
 	if m.next > 1 && r.IntN(4) == 0 {
 		first := 1 + types.Seq(r.Uint64N(uint64(m.next)))
@@ -293,9 +327,15 @@ func testPowerCuts(t testing.TB, h Harness) {
 			m.next = st.Next
 			for _, rec := range readAll(t, q) {
 				m.pending[rec.Seq], m.ever[rec.Seq] = rec.Entry, rec.Entry
+				if rec.Abandoned {
+					m.abandoned[rec.Seq] = rec.Why
+				}
 			}
 			for _, rec := range readDead(t, q) {
 				m.dead[rec.Seq], m.ever[rec.Seq] = letter{rec.Entry, rec.Cause}, rec.Entry
+			}
+			for _, rec := range readSent(t, q) {
+				m.kept[rec.Seq], m.ever[rec.Seq] = rec.Entry, rec.Entry
 			}
 			synced := m.clone()
 			for range 25 {
@@ -354,6 +394,21 @@ func checkCut(t testing.TB, q persistence.Queue, synced, latest *model, when str
 		}
 		if _, before := synced.dead[seq]; before && !dead[seq] {
 			t.Fatalf("%s: dead letter %d was synced, and is none", when, seq)
+		}
+	}
+	kept := map[types.Seq]bool{}
+	for _, r := range readSent(t, q) {
+		kept[r.Seq] = true
+		if e, ok := latest.ever[r.Seq]; !ok || !sameEntry(r.Entry, e) || got[r.Seq] || dead[r.Seq] {
+			t.Fatalf("%s: kept message %d is not what was written, or pending (%t), or dead (%t): %v", when, r.Seq, got[r.Seq], dead[r.Seq], r)
+		}
+		if _, known := synced.ever[r.Seq]; known && !synced.keeps(r.Seq) {
+			t.Fatalf("%s: message %d had left, and was freed or never kept, and is kept", when, r.Seq)
+		}
+	}
+	for seq := range synced.kept {
+		if _, still := latest.kept[seq]; still && !kept[seq] {
+			t.Fatalf("%s: it was synced that message %d is kept, and it is lost", when, seq)
 		}
 	}
 	st := q.State()

@@ -69,6 +69,7 @@ func testTooLarge(t testing.TB, h Harness) {
 	}{
 		{"too large", persistence.Commit{Messages: entries(1, 9<<20), Done: done(1, 1, types.Sent)}, types.ErrTooLarge},
 		{"QoS 3", persistence.Commit{Messages: []persistence.Entry{{Message: types.Message{Topic: "t", QoS: 3}}}}, types.ErrInvalidMessage},
+		{"kept as sent, and cleared", persistence.Commit{Done: []persistence.Done{{Range: persistence.Range{First: 1, Last: 1}, Reason: types.Cleared, Keep: true}}}, types.ErrInvalidMessage},
 		{"no reason", persistence.Commit{Done: done(1, 1, types.Reason(types.Reasons))}, types.ErrInvalidMessage},
 	} {
 		if _, err := q.Write(t.Context(), c.commit); !errors.Is(err, c.want) {

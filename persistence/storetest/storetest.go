@@ -76,6 +76,8 @@ var checks = []check{
 	{"handshakes are remembered until they are done", testHandshakes},
 	{"marks come in order", testMarks},
 	{"dead letters are kept until they are freed", testDead},
+	{"what was sent is kept until it is freed", testSent},
+	{"what is kept takes its space and no more", testKeptSpace},
 	{"what is too large is refused and no more", testTooLarge},
 	{"a second open is refused", testInUse},
 	{"after close nothing is taken", testClosed},
