@@ -83,6 +83,7 @@ func (a *consumers) fetched(m consumerFetched) {
 		if m.err == nil { // else the queue tells when it has opened its store again
 			a.distribute(m.answer)
 			a.readOn()
+			a.config.Changed()
 		}
 	}
 }
@@ -160,6 +161,7 @@ func (a *consumers) fetchedFor(m consumerFetched) {
 	}
 	a.deliver()
 	a.fetchFor(c)
+	a.config.Changed()
 }
 
 // ownBy says by which subscription c is to be given a message that it lies

@@ -19,8 +19,9 @@
 //	POST /api/connections/{name}/publish         store a message; 201 {"seq": n} once committed
 //	         ?topic=TOPIC&qos=1&retain=true      body: the payload
 //	POST /api/connections/{name}/pause, …/resume
-//	POST /api/connections/{name}/drain           wait until it is empty; {"pending": n}, what was
-//	         ?timeout=30s                        left when the time was over
+//	POST /api/connections/{name}/drain           wait until all is sent; {"pending": n}, what was
+//	         ?timeout=30s                        left when the time was over, and, of these,
+//	                                             "relayed": what is yet to be relayed to it
 //	POST /api/connections/{name}/compact         give back disk space now: of one queue or of all
 //	         ?queue=QUEUE&timeout=30s            of them; {"reclaimed_bytes", "rewritten_bytes",
 //	                                             "disk_bytes"} when it is done; 504 when the time

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/types"
 )
 
 // How long a request waits if it does not say so, and at most.
@@ -24,8 +25,9 @@ func parseWait(text string) (time.Duration, error) {
 	return d, err
 }
 
-// drain waits until a queue is empty. It answers how many messages were left
-// when the time was over: 0 says that it is empty.
+// drain waits until everything has been sent to a broker. It answers how many messages
+// were left when the time was over, 0 if none were; of these, relayed is how many are
+// stored with those of the broker that they came from.
 func (s *Server) drain(w http.ResponseWriter, r *http.Request) {
 	within, ok := waiting(w, r)
 	if !ok {
@@ -39,9 +41,15 @@ func (s *Server) drain(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
+	var left *types.DrainError
+	errors.As(err, &left)
 	for _, status := range s.rt.Status() {
 		if status.Name == name && status.Outgoing.Unread {
 			refuse(w, http.StatusServiceUnavailable, fmt.Errorf("nobody knows what is pending on %s: %s", name, status.Outgoing.Trouble), "")
+			return
+		}
+		if status.Name == name && left != nil {
+			answer(w, http.StatusOK, map[string]uint64{"pending": left.Pending + left.Relayed, "relayed": left.Relayed})
 			return
 		}
 		if status.Name == name {

@@ -215,37 +215,6 @@ func clearQueue(ctx context.Context, q *actors.Queue, name string, which types.S
 	return cleared.Count, nil
 }
 
-// Drain waits until the queue is empty, and known to be: one that cannot be opened
-// is not.
-func (c *Connection) Drain(ctx context.Context) error {
-	if c == nil {
-		return types.ErrUnknownConnection
-	}
-	ended := false // c was removed, and messages are left
-	err := c.rt.await(ctx, func() bool {
-		select {
-		case <-c.queue.Gone():
-			ended = true
-		default:
-		}
-		known := !c.queue.Unread() // asked first: it stays known
-		s := c.queue.State()
-		empty := known && s.Pending() == 0 && c.queue.Admission().Used() == actors.Cost{}
-		ended = ended && !empty
-		return empty || ended
-	})
-	if ended {
-		err = types.ErrClosed
-	}
-	if trouble := c.queue.Trouble(); err != nil && trouble != nil && c.queue.Unread() {
-		return fmt.Errorf("drain %s: what is stored cannot be read: %w (%w)", c.name, trouble, err)
-	}
-	if err != nil {
-		return fmt.Errorf("drain %s: %d messages are left: %w", c.name, c.queue.Status().Pending, err)
-	}
-	return nil
-}
-
 // Pause closes the link until Resume. Messages are still stored.
 func (c *Connection) Pause() error {
 	if c == nil {

@@ -170,16 +170,6 @@ func (rt *Runtime) Kill(actor string) error {
 	return fmt.Errorf("no actor %q runs", actor)
 }
 
-// Drain waits until all queues are empty.
-func (rt *Runtime) Drain(ctx context.Context) error {
-	for _, c := range rt.connections() {
-		if err := c.Drain(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Close lets what is in flight finish, but not longer than ctx allows, and stops
 // everything. What was not sent stays stored. A host's actor system goes on.
 func (rt *Runtime) Close(ctx context.Context) error {

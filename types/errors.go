@@ -80,6 +80,24 @@ var (
 	ErrForeign = errors.New("not an mqttdb store")
 )
 
+// DrainError says what was left on a connection when nobody waited for it any longer.
+type DrainError struct {
+	Connection string
+	Pending    uint64 // messages in its queue
+	Relayed    uint64 // messages, at most, of other brokers that are to be relayed to it and wait elsewhere
+	Err        error  // why nobody waits: that of the context, types.ErrClosed, or the trouble of the store
+}
+
+func (e *DrainError) Error() string {
+	s := fmt.Sprintf("drain %s: %d messages are left", e.Connection, e.Pending)
+	if e.Relayed > 0 {
+		s += fmt.Sprintf(", and %d of other brokers wait to be relayed to it", e.Relayed)
+	}
+	return fmt.Sprintf("%s: %v", s, e.Err)
+}
+
+func (e *DrainError) Unwrap() error { return e.Err }
+
 // StoreError says which queue could not be read or written, and what to do
 // about it.
 type StoreError struct {

@@ -19,7 +19,9 @@ func newDrain(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "drain [CONNECTION]", Short: "Wait until everything stored has been sent",
 		Long: `Wait until a running gateway has sent all that waits on a connection, or on all
-of them. It fails if messages are left when the time is over, and says how many.
+of them, also what other brokers have sent and is to be relayed to it. It fails if
+messages are left when the time is over, and says how many. What waits for local
+clients that are away, or for subscriptions of programs, is not waited for.
 
 Messages that are published meanwhile are waited for, too: stop the publishers
 first if it is to end.`,
