@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -145,8 +146,9 @@ func (a *queue) readClearable(m Clear) ([]persistence.Record, error) {
 	return a.handle.Read(a.context(), a.buf[:0], a.after, limit)
 }
 
+// selects says whether m means r. How old that is says the clock which nobody sets.
 func (m Clear) selects(r persistence.Record) bool {
-	return types.Selection{Filter: m.Filter, Before: m.Before}.Selects(r.Message.Topic, r.Enqueued)
+	return types.Selection{Filter: m.Filter, Before: m.Before}.Selects(r.Message.Topic, cmp.Or(r.Since, r.Enqueued))
 }
 
 // remove writes that these were cleared, counts those that were pending, and
@@ -192,11 +194,12 @@ func (a *queue) remove(set, abandon persistence.Ranges, marks []persistence.Mark
 func (a *queue) cleared(why error) {
 	m, n := a.clears[0], a.count
 	a.clears = a.clears[1:]
-	m.Reply.answer(Cleared{n}, why)
-	if why == nil {
-		a.config.Logger.Info("cleared", "messages", n, "dead", m.Dead)
-	}
 	a.config.Changed()
+	if why != nil {
+		m.Reply.answer(Cleared{}, why)
+	} else if a.answerCleared(m, n); a.handle == nil {
+		return
+	}
 	if a.busy() {
 		a.beginClear()
 		return
@@ -206,6 +209,25 @@ func (a *queue) cleared(why error) {
 	a.parked = nil
 	for _, f := range parked {
 		a.fetch(f)
+	}
+}
+
+// answerCleared answers m, by which n messages have left, when that is synced: a
+// power cut must not bring back what somebody was told is gone.
+func (a *queue) answerCleared(m Clear, n uint64) {
+	a.waiting = append(a.waiting, request{Enqueue: Enqueue{
+		Note: &Note{Sync: true},
+		Done: CompletionFunc(func(_ types.Seq, err error) {
+			if err != nil {
+				m.Reply.answer(Cleared{}, err)
+				return
+			}
+			a.config.Logger.Info("cleared", "messages", n, "dead", m.Dead)
+			m.Reply.answer(Cleared{n}, nil)
+		}),
+	}})
+	if a.write() {
+		a.startSync()
 	}
 }
 

@@ -85,8 +85,8 @@ type (
 		Store persistence.StoreID // of the store that is meant: another one ignores it. Zero: whichever it is
 	}
 
-	// Clear removes what is committed and not in flight. Answer: Cleared; with a
-	// Seq an error that wraps types.ErrInFlight, or types.ErrUnknownMessage, if
+	// Clear removes what is committed and not in flight. Answer, when that is synced
+	// whatever the policy: Cleared; with a Seq an error that wraps types.ErrInFlight, or types.ErrUnknownMessage, if
 	// that was not removed.
 	Clear struct {
 		Seq    types.Seq // only this one; 0: all
@@ -178,7 +178,8 @@ type (
 		Last    types.Seq // the newest that there is to fetch
 	}
 
-	// Cleared says how many messages Clear removed.
+	// Cleared says how many messages Clear removed. What was in flight is not among
+	// them: it is given up, and leaves as sent or as cleared when its handshake is over.
 	Cleared struct{ Count uint64 }
 
 	// Requeued says which number a dead letter got that is pending again.

@@ -49,8 +49,8 @@ type history struct {
 	pending map[types.Seq]bool
 	sent    map[types.Seq]bool // were sent, and are kept
 	was     map[types.Seq]bool // were kept once
-	next    types.Seq // all numbers from here on were never given out
-	what    []string  // was done to it since the last opening
+	next    types.Seq          // all numbers from here on were never given out
+	what    []string           // was done to it since the last opening
 
 	kept   map[types.Seq]bool // messages that a readable entry holds
 	floor  types.Seq          // that a readable entry records
