@@ -29,6 +29,9 @@ import (
 //	6 births      since 1.1, per run of messages: uvarint count × 2, and 1 if it is
 //	                known when, on the age clock of the queue, they were accepted;
 //	                then varint enqueue time − that − the same of the run before, ms
+//	8 replays     since 1.1, per message that is a replay: uvarint its index − that of
+//	                the one before − 1; varint enqueue time − when it was first
+//	                accepted, ms
 type Batch struct {
 	LSN       uint64
 	Store     StoreID
@@ -47,6 +50,7 @@ const (
 	sectionEnvelopes  = 4
 	sectionDelta      = 5
 	sectionBirths     = 6
+	sectionReplays    = 8
 )
 
 // Message flags.
@@ -108,6 +112,11 @@ func (e *Encoder) Encode(b *Batch) []byte {
 	if e.encodeBirths(b) {
 		h.Minor = 1
 		e.out = append(e.out, sectionBirths)
+		e.out = appendSized(e.out, e.scratch)
+	}
+	if e.encodeReplays(b) {
+		h.Minor = 1
+		e.out = append(e.out, sectionReplays)
 		e.out = appendSized(e.out, e.scratch)
 	}
 	body := e.out[HeaderSize:]

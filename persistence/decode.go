@@ -62,6 +62,8 @@ func (b *Batch) sections(h Header, body []byte) (err error) {
 			continue
 		case sectionBirths:
 			section.births(b.Records)
+		case sectionReplays:
+			section.replays(b.Records)
 		default:
 			if tag%2 == 1 {
 				return fmt.Errorf("%w: unknown section %d", types.ErrNewerFormat, tag)

@@ -30,10 +30,10 @@ import (
 //	20 dead        dead letters, since version 1.1: uvarint count of texts, per
 //	               text uvarint length, bytes; then per run: as above, then the
 //	               text, an index
-//	22 freed       runs: these are dead letters, or kept, no longer; since
-//	               version 1.1
+//	22 freed       runs: these are dead letters no longer; since version 1.1
 //	24 withdrawn   runs: these are released no longer; since version 1.1
 //	26 kept        numbers: they were sent, and are kept; since version 1.1
+//	28 lapsed      runs: these are kept no longer; since version 1.1
 //
 // A number that is 0 and a set that is empty are left out.
 type Delta struct {
@@ -47,14 +47,15 @@ type Delta struct {
 	Clean, Lazy          bool
 	Suspect              types.Seq
 	Dead                 Letters // they have left, and are kept
-	Kept                 Set     // they were sent, and are kept
-	Freed                Ranges  // of earlier dead letters, and of what was kept: not any longer
+	Freed                Ranges  // of earlier dead letters: not kept any longer
 	Withdrawn            Ranges  // of those released: no longer
+	Kept                 Set     // they were sent, and are kept
+	Lapsed               Ranges  // of those kept: no longer
 }
 
 // minor is the minor version of the format that an entry with d needs.
 func (d *Delta) minor() uint8 {
-	if d.Dead.Count() > 0 || d.Kept.Count() > 0 || len(d.Freed) > 0 || len(d.Withdrawn) > 0 {
+	if d.Dead.Count() > 0 || len(d.Freed) > 0 || d.Kept.Count() > 0 || len(d.Lapsed) > 0 || len(d.Withdrawn) > 0 {
 		return 1
 	}
 	return 0
@@ -78,6 +79,7 @@ const (
 	fieldFreed     = 22
 	fieldWithdrawn = 24
 	fieldKept      = 26
+	fieldLapsed    = 28
 )
 
 // fields writes the fields of a delta: each is put together in buf, so that its
@@ -133,6 +135,7 @@ func (d *Delta) encode(out, buf []byte) (encoded, room []byte) {
 	f.add(fieldFreed, appendRuns(f.buf, d.Freed))
 	f.add(fieldWithdrawn, appendRuns(f.buf, d.Withdrawn))
 	f.add(fieldKept, appendSet(f.buf, d.Kept))
+	f.add(fieldLapsed, appendRuns(f.buf, d.Lapsed))
 	return f.out, f.buf
 }
 
@@ -225,6 +228,8 @@ func (d *Delta) field(tag uint64, f *reader) (known bool) {
 		d.Withdrawn = f.runs()
 	case fieldKept:
 		d.Kept = f.set()
+	case fieldLapsed:
+		d.Lapsed = f.runs()
 	default:
 		return false
 	}

@@ -120,9 +120,18 @@ func goldenEntries() map[string]*Batch {
 			LSN: 27, Store: goldenStore, Kind: KindBatch,
 			Delta: &Delta{Next: 1008, Floor: 10, Removal: 10, Counters: Counters{Accepted: 1007}, Released: Ranges{{15, 17}}, Withdrawn: Ranges{{12, 12}, {16, 16}}},
 		},
+		"replays": {
+			LSN: 31, Store: goldenStore, Kind: KindBatch, First: 10, Last: 13,
+			Records: []Record{
+				{Seq: 10, Entry: Entry{Message: types.Message{Topic: "a"}, Enqueued: at(0), Original: at(-1_200_000)}},
+				{Seq: 11, Entry: Entry{Message: types.Message{Topic: "a"}, Enqueued: at(0)}},
+				{Seq: 12, Entry: Entry{Message: types.Message{Topic: "a"}, Enqueued: at(1)}},
+				{Seq: 13, Entry: Entry{Message: types.Message{Topic: "a", QoS: 1}, Enqueued: at(1), Original: at(3_600_000), Enveloped: true}},
+			},
+		},
 		"kept": {
 			LSN: 29, Store: goldenStore, Kind: KindBatch,
-			Delta: &Delta{Next: 1008, Floor: 10, Removal: 6, Counters: Counters{Accepted: 1007, Left: [types.Reasons]uint64{types.Sent: 4}}, Done: few, Kept: few, Freed: Ranges{{2, 3}, {6, 6}}},
+			Delta: &Delta{Next: 1008, Floor: 10, Removal: 6, Counters: Counters{Accepted: 1007, Left: [types.Reasons]uint64{types.Sent: 4}}, Done: few, Kept: few, Lapsed: Ranges{{2, 3}, {6, 6}}},
 		},
 		"kept-state": {
 			LSN: 30, Store: goldenStore, Kind: KindState,
@@ -206,6 +215,9 @@ func dump(b *Batch) string {
 		p("message %d topic %q qos %d retain %t expiry %v properties %x origin %q %d enqueued %d", r.Seq, m.Topic, m.QoS, m.Retain,
 			m.Expiry, m.Properties, r.Origin.Source, r.Origin.ID, r.Enqueued.UnixMilli())
 		p("  payload %x", m.Payload)
+		if !r.Original.IsZero() {
+			p("  replay of %d", r.Original.UnixMilli())
+		}
 		if r.Born > 0 {
 			p("  born %d", r.Born)
 		}
@@ -232,6 +244,9 @@ func dump(b *Batch) string {
 		}
 		if len(d.Freed) > 0 {
 			p("freed %v", []Range(d.Freed))
+		}
+		if len(d.Lapsed) > 0 {
+			p("lapsed %v", []Range(d.Lapsed))
 		}
 		if len(d.Withdrawn) > 0 {
 			p("withdrawn %v", []Range(d.Withdrawn))

@@ -139,9 +139,13 @@ type Commit struct {
 
 	Marks []Mark
 
-	// Freed are dead letters, and messages that were sent and kept, that need not be
-	// kept any longer. A number that is kept by this commit may be among them.
+	// Freed are dead letters that need not be kept any longer. A number that this
+	// commit makes a dead letter may be among them.
 	Freed Ranges
+
+	// Lapsed are messages that were sent and need not be kept any longer. Those that
+	// this commit keeps may be among them.
+	Lapsed Ranges
 }
 
 // Entry is a message to be stored.
@@ -152,6 +156,11 @@ type Entry struct {
 
 	// Enveloped says that it leaves in an envelope that tells its time and number.
 	Enveloped bool
+
+	// Original is when the message was first accepted, if this is a replay: it was
+	// sent, and is to be sent again because somebody asked for that. Zero: it is none.
+	// Stored in whole milliseconds.
+	Original time.Time
 }
 
 // Record is a message at its place in a queue.
@@ -180,7 +189,7 @@ type Done struct {
 	Cause  string // of dead letters: what an operator is told; MaxCause bytes at most are kept
 
 	// Keep is for those that leave as types.Sent: but for what was abandoned they are
-	// kept until they are freed, so that ReadSent finds them.
+	// kept until they lapse, so that ReadSent finds them.
 	Keep bool
 }
 
@@ -204,12 +213,13 @@ type Limit struct {
 // State describes a queue.
 type State struct {
 	StoreID  StoreID
-	Next     types.Seq // the seq that the next message will get
-	Floor    types.Seq // all numbers up to here are done
-	Done     Set       // done above Floor
-	Released Ranges    // above Floor, not done
-	Dead     uint64    // dead letters: done, and kept
-	Kept     uint64    // messages that were sent: done, and kept
+	Next     types.Seq     // the seq that the next message will get
+	Age      time.Duration // what the age clock of the queue shows: it goes on, whatever becomes of the wall clock (S7.7)
+	Floor    types.Seq     // all numbers up to here are done
+	Done     Set           // done above Floor
+	Released Ranges        // above Floor, not done
+	Dead     uint64        // dead letters: done, and kept
+	Kept     uint64        // messages that were sent: done, and kept
 	Counters Counters
 
 	Bytes         uint64    // stored size of the pending messages, nearly

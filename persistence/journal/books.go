@@ -73,10 +73,10 @@ func (b *books) accept(n int) {
 // apply takes the changes of c and returns them as a delta, nil if there are
 // none.
 func (b *books) apply(c persistence.Commit) *persistence.Delta {
-	if len(c.Done) == 0 && len(c.Released) == 0 && len(c.Withdrawn) == 0 && len(c.Abandoned) == 0 && len(c.Marks) == 0 && len(c.Freed) == 0 {
+	if len(c.Done) == 0 && len(c.Released) == 0 && len(c.Withdrawn) == 0 && len(c.Abandoned) == 0 && len(c.Marks) == 0 && len(c.Freed) == 0 && len(c.Lapsed) == 0 {
 		return nil
 	}
-	d := &persistence.Delta{Marks: c.Marks, Freed: c.Freed}
+	d := &persistence.Delta{Marks: c.Marks, Freed: c.Freed, Lapsed: c.Lapsed}
 	for _, a := range c.Abandoned {
 		for r := range b.open(a.Range) {
 			for _, fresh := range b.abandon(r, a.Reason) {
@@ -105,9 +105,7 @@ func (b *books) apply(c persistence.Commit) *persistence.Delta {
 		b.counters.Left[done.Reason] += b.finish(r)
 		d.Done.Add(r)
 	}
-	for _, r := range c.Freed {
-		b.free(r)
-	}
+	b.free(c.Freed, c.Lapsed)
 	b.mark(c.Marks)
 	b.raiseFloor()
 	b.stamp(d)
@@ -182,8 +180,19 @@ func (b *books) keep(r persistence.Range, fresh *persistence.Set) {
 	}
 }
 
-// free says that those of r need not be kept any longer, and how many were.
-func (b *books) free(r persistence.Range) uint64 { return b.dead.Remove(r) + b.kept.Remove(r) }
+// free notes that these dead letters, and these messages that were sent, need not be
+// kept any longer.
+func (b *books) free(letters, sent persistence.Ranges) {
+	for _, r := range letters {
+		b.dead.Remove(r)
+	}
+	for _, r := range sent {
+		b.kept.Remove(r)
+	}
+}
+
+// release says that nothing of r need be kept any longer, and how much was.
+func (b *books) release(r persistence.Range) uint64 { return b.dead.Remove(r) + b.kept.Remove(r) }
 
 // retained is how many numbers of r are done and kept.
 func (b *books) retained(r persistence.Range) uint64 { return b.dead.Within(r) + b.kept.Within(r) }
@@ -325,9 +334,7 @@ func (b *books) replay(d *persistence.Delta) {
 	for r := range d.Kept.All() {
 		b.kept.Add(r)
 	}
-	for _, r := range d.Freed {
-		b.free(r)
-	}
+	b.free(d.Freed, d.Lapsed)
 	b.mark(d.Marks)
 	b.raiseFloor()
 }

@@ -94,7 +94,7 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 	if err := q.failed(); err != nil {
 		return 0, err
 	}
-	if len(c.Messages) == 0 && len(c.Done) == 0 && len(c.Released) == 0 && len(c.Withdrawn) == 0 && len(c.Abandoned) == 0 && len(c.Marks) == 0 && len(c.Freed) == 0 {
+	if len(c.Messages) == 0 && len(c.Done) == 0 && len(c.Released) == 0 && len(c.Withdrawn) == 0 && len(c.Abandoned) == 0 && len(c.Marks) == 0 && len(c.Freed) == 0 && len(c.Lapsed) == 0 {
 		return 0, nil
 	}
 	expected, err := q.check(c)
@@ -143,6 +143,7 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 		q.disk.deltas++
 		q.index.settle(b.Delta.Done.All(), &q.books)
 		q.index.settle(slices.Values(c.Freed), &q.books)
+		q.index.settle(slices.Values(c.Lapsed), &q.books)
 		q.cache.forget(q.books.floor)
 	}
 	q.mu.Unlock()
@@ -161,7 +162,7 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 // the state. It returns how large the entry may be.
 func (q *Queue) check(c persistence.Commit) (size int, err error) {
 	const around = 80 // what a message, a mark or a run takes beside its bytes, at most
-	size = persistence.HeaderSize + around*(1+len(c.Done)+len(c.Released)+len(c.Withdrawn)+len(c.Abandoned)+len(c.Freed))
+	size = persistence.HeaderSize + around*(1+len(c.Done)+len(c.Released)+len(c.Withdrawn)+len(c.Abandoned)+len(c.Freed)+len(c.Lapsed))
 	for i := range c.Messages {
 		m := &c.Messages[i].Message
 		if m.QoS > 2 {
@@ -304,6 +305,7 @@ func (q *Queue) State() persistence.State {
 	s := q.books.state()
 	s.Bytes, s.KeptBytes, s.Oldest = q.index.pending, q.index.kept, q.index.oldest()
 	s.BytesWritten, s.DiskBytes = q.disk.written, q.disk.total()
+	s.Age = time.Duration(q.age.shows(q.o.Now())) * time.Millisecond
 	s.DowntimeUnknown = q.age.unsure
 	s.CompactionDue = q.disk.added >= manyEntries || q.disk.crowded(q.o.SegmentSize)
 	return s

@@ -33,6 +33,7 @@ func (q *Queue) giveUp(ctx context.Context, i int, why error) error {
 		lost += q.books.pending(gap)
 		if kept := q.books.retained(gap); kept > 0 {
 			c.Freed.Add(gap)
+			c.Lapsed.Add(gap)
 			lost += kept
 		}
 	}

@@ -242,7 +242,7 @@ func (r *recovery) writeOff(stateless bool) {
 		kept = append(kept, held.Missing(run)...)
 	}
 	for _, run := range kept {
-		r.lost += b.free(run)
+		r.lost += b.release(run)
 	}
 }
 
@@ -265,7 +265,7 @@ func (r *recovery) fillHoles(damaged bool) {
 		}
 		for _, hole := range held.Missing(s.run()) {
 			r.finish(hole)
-			b.free(hole)
+			b.release(hole)
 		}
 	}
 }

@@ -103,7 +103,7 @@ func (h *history) live() {
 		}
 		if h.r.IntN(4) == 0 && len(h.sent) > 0 {
 			first := slices.Min(slices.Collect(maps(h.sent))) + types.Seq(h.r.IntN(5))
-			c.Freed.Add(persistence.Range{First: first, Last: first + types.Seq(h.r.IntN(9))})
+			c.Lapsed.Add(persistence.Range{First: first, Last: first + types.Seq(h.r.IntN(9))})
 		}
 		first, err := h.q.Write(h.t.Context(), c)
 		if err != nil {
@@ -125,7 +125,7 @@ func (h *history) live() {
 				delete(h.pending, seq)
 			}
 		}
-		for _, r := range c.Freed {
+		for _, r := range c.Lapsed {
 			for seq := r.First; seq <= r.Last; seq++ {
 				delete(h.sent, seq)
 			}
@@ -134,7 +134,7 @@ func (h *history) live() {
 			h.fail("%d messages are pending, want %d (after %+v)", n, len(h.pending), c.Done)
 		}
 		if n := h.q.State().Kept; n != uint64(len(h.sent)) {
-			h.fail("%d messages are kept, want %d (after %+v, %v)", n, len(h.sent), c.Done, c.Freed)
+			h.fail("%d messages are kept, want %d (after %+v, %v)", n, len(h.sent), c.Done, c.Lapsed)
 		}
 		switch h.r.IntN(8) {
 		case 0:
@@ -322,7 +322,7 @@ func (h *history) checkSent() {
 		case !h.was[r.Seq]:
 			h.fail("message %d is kept, and never was", r.Seq)
 		case !h.sent[r.Seq] && !doubt:
-			h.fail("message %d was freed and is kept again, and the state does not say that acknowledgements are lost", r.Seq)
+			h.fail("message %d has lapsed and is kept again, and the state does not say that acknowledgements are lost", r.Seq)
 		}
 	}
 	for seq := range h.sent {
@@ -411,12 +411,12 @@ func (h *history) drain() {
 			h.fail("write: %v", err)
 		}
 	}
-	if _, err := h.q.Write(h.t.Context(), persistence.Commit{Freed: persistence.Ranges{{First: 1, Last: h.next}}}); err != nil {
+	if _, err := h.q.Write(h.t.Context(), persistence.Commit{Lapsed: persistence.Ranges{{First: 1, Last: h.next}}}); err != nil {
 		h.fail("write: %v", err)
 	}
 	st := h.q.State()
 	if st.Kept != 0 || st.KeptBytes != 0 {
-		h.fail("after all was freed %d messages are kept, %d bytes", st.Kept, st.KeptBytes)
+		h.fail("after all has lapsed %d messages are kept, %d bytes", st.Kept, st.KeptBytes)
 	}
 	if st.Pending() != 0 || st.Floor != st.Next-1 || st.DuplicatesPossible {
 		h.fail("after all was done: %d pending, floor %d, next %d, duplicates possible %t", st.Pending(), st.Floor, st.Next, st.DuplicatesPossible)

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/persistence/memory"
@@ -33,6 +34,7 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 		{"loses what was abandoned", "handshakes are remembered until they are done", flaw{write: func(c *persistence.Commit) { c.Abandoned = nil }}},
 		{"loses origins", "a record comes back as it was stored", flaw{change: func(e *persistence.Entry) { e.Origin = types.Origin{} }}},
 		{"loses properties", "a record comes back as it was stored", flaw{change: func(e *persistence.Entry) { e.Message.Properties = nil }}},
+		{"loses that it is a replay", "a record comes back as it was stored", flaw{change: func(e *persistence.Entry) { e.Original = time.Time{} }}},
 		{"loses the retain flag", "a record comes back as it was stored", flaw{change: func(e *persistence.Entry) { e.Message.Retain = false }}},
 		{"changes payloads", "random histories, killed at every step", flaw{change: func(e *persistence.Entry) {
 			if n := len(e.Message.Payload); n > 390 {
@@ -90,15 +92,15 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 			return r
 		}}},
 		{"keeps dead letters for ever", "random histories, killed at every step", flaw{write: func(c *persistence.Commit) { c.Freed = nil }}},
-		{"keeps what was sent for ever", "what was sent is kept until it is freed", flaw{write: func(c *persistence.Commit) { c.Freed = nil }}},
-		{"gives back no space of what was kept", "what is kept takes its space and no more", flaw{write: func(c *persistence.Commit) { c.Freed = nil }}},
+		{"keeps what was sent for ever", "what was sent is kept until it lapses", flaw{write: func(c *persistence.Commit) { c.Lapsed = nil }}},
+		{"gives back no space of what was kept", "what is kept takes its space and no more", flaw{write: func(c *persistence.Commit) { c.Lapsed = nil }}},
 		{"keeps nothing that was sent", "random histories, killed at every step", flaw{write: func(c *persistence.Commit) {
 			c.Done = slices.Clone(c.Done)
 			for i := range c.Done {
 				c.Done[i].Keep = false
 			}
 		}}},
-		{"keeps all that was sent", "what was sent is kept until it is freed", flaw{write: func(c *persistence.Commit) {
+		{"keeps all that was sent", "what was sent is kept until it lapses", flaw{write: func(c *persistence.Commit) {
 			c.Done = slices.Clone(c.Done)
 			for i := range c.Done {
 				c.Done[i].Keep = c.Done[i].Reason == types.Sent

@@ -94,6 +94,10 @@ func (m *model) apply(c persistence.Commit) {
 	for _, r := range c.Freed {
 		for s := r.First; s <= r.Last; s++ {
 			delete(m.dead, s)
+		}
+	}
+	for _, r := range c.Lapsed {
+		for s := r.First; s <= r.Last; s++ {
 			delete(m.kept, s)
 		}
 	}
@@ -221,6 +225,9 @@ func (m *model) randomCommit(r *rand.Rand) persistence.Commit {
 				e.Origin = types.Origin{Source: fmt.Sprint("client", r.IntN(3)), ID: r.Uint64()}
 			}
 			e.Enveloped = r.IntN(6) == 0
+			if r.IntN(8) == 0 {
+				e.Original = time.UnixMilli(r.Int64N(1 << 42))
+			}
 			c.Messages = append(c.Messages, e)
 		}
 	}
@@ -242,7 +249,7 @@ func (m *model) randomCommit(r *rand.Rand) persistence.Commit {
 	}
 	if len(m.kept) > 0 && r.IntN(3) == 0 {
 		first := slices.Min(slices.Collect(maps.Keys(m.kept))) + types.Seq(r.IntN(10))
-		c.Freed.Add(persistence.Range{First: first, Last: first + types.Seq(r.IntN(10))})
+		c.Lapsed.Add(persistence.Range{First: first, Last: first + types.Seq(r.IntN(10))})
 	}
 	if m.next > 1 && r.IntN(4) == 0 {
 		first := 1 + types.Seq(r.Uint64N(uint64(m.next)))
@@ -403,7 +410,7 @@ func checkCut(t testing.TB, q persistence.Queue, synced, latest *model, when str
 			t.Fatalf("%s: kept message %d is not what was written, or pending (%t), or dead (%t): %v", when, r.Seq, got[r.Seq], dead[r.Seq], r)
 		}
 		if _, known := synced.ever[r.Seq]; known && !synced.keeps(r.Seq) {
-			t.Fatalf("%s: message %d had left, and was freed or never kept, and is kept", when, r.Seq)
+			t.Fatalf("%s: message %d had left, and has lapsed or was never kept, and is kept", when, r.Seq)
 		}
 	}
 	for seq := range synced.kept {

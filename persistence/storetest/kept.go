@@ -37,7 +37,7 @@ func sent(first, last types.Seq) []persistence.Done {
 }
 
 // testSent: what was sent and is kept is done, can be read, survives everything,
-// and goes when it is freed. Nothing else that left is kept.
+// and goes when it lapses. Nothing else that left is kept.
 func testSent(t testing.TB, h Harness) {
 	s := h.New(t)
 	q := open(t, s)
@@ -46,7 +46,7 @@ func testSent(t testing.TB, h Harness) {
 	write(t, q, persistence.Commit{Abandoned: done(7, 8, types.Cleared)})
 	write(t, q, persistence.Commit{Done: slices.Concat(done(2, 2, types.Sent), done(4, 4, types.Cleared), done(5, 5, types.Dead), done(28, 28, types.Expired))})
 	write(t, q, persistence.Commit{Done: sent(1, 10)}) // 2, 4 and 5 have left, 7 and 8 were given up
-	write(t, q, persistence.Commit{Done: sent(25, 29), Freed: persistence.Ranges{{First: 26, Last: 26}}})
+	write(t, q, persistence.Commit{Done: sent(25, 29), Lapsed: persistence.Ranges{{First: 26, Last: 26}}})
 	write(t, q, persistence.Commit{Done: done(11, 24, types.Sent)})
 	want := []types.Seq{1, 3, 6, 9, 10, 25, 27, 29}
 	next := types.Seq(31)
@@ -87,27 +87,27 @@ func testSent(t testing.TB, h Harness) {
 		next = q.State().Next
 	}
 	// A replay is one commit: a new message, and the old one is kept no longer.
-	write(t, q, persistence.Commit{Messages: entries(1, 50), Freed: persistence.Ranges{{First: 3, Last: 4}, {First: 6, Last: 6}}})
+	write(t, q, persistence.Commit{Messages: entries(1, 50), Lapsed: persistence.Ranges{{First: 3, Last: 4}, {First: 6, Last: 6}}})
 	write(t, q, persistence.Commit{Done: sent(next, next)})
 	want = append(slices.DeleteFunc(want, func(s types.Seq) bool { return s == 3 || s == 6 }), next)
 	s = h.Kill(t, s)
 	q = open(t, s)
-	check("freed")
-	write(t, q, persistence.Commit{Freed: persistence.Ranges{{First: 6, Last: q.State().Next}}})
+	check("lapsed")
+	write(t, q, persistence.Commit{Lapsed: persistence.Ranges{{First: 6, Last: q.State().Next}}})
 	want = want[:1]
-	check("all but one freed")
+	check("all but one lapsed")
 	closeAll(t, s, q)
 }
 
 // testKeptSpace: what is kept takes no more space than what is pending, and gives
-// it back when it is freed.
+// it back when it lapses.
 func testKeptSpace(t testing.TB, h Harness) {
 	s := h.New(t)
 	q := open(t, s)
 	const rounds, kept = 60, 5
 	for i := range types.Seq(rounds) {
 		first := write(t, q, persistence.Commit{Messages: entries(100, h.payload(rounds*100))})
-		write(t, q, persistence.Commit{Done: sent(first, first+99), Freed: persistence.Ranges{{First: 1, Last: max(first, (kept-1)*100+1) - (kept-1)*100 - 1}}})
+		write(t, q, persistence.Commit{Done: sent(first, first+99), Lapsed: persistence.Ranges{{First: 1, Last: max(first, (kept-1)*100+1) - (kept-1)*100 - 1}}})
 		compact(t, q)
 		if n, want := q.State().Kept, min(uint64(i+1)*100, kept*100); n != want {
 			t.Fatalf("round %d: %d are kept, want %d", i, n, want)

@@ -49,6 +49,7 @@ func testRoundTrip(t testing.TB, h Harness) {
 		{Message: types.Message{Topic: "big", Payload: bytes.Repeat(all, 4096)}, Enqueued: now()},
 		{Message: types.Message{Topic: "v5", Payload: []byte("x"), Expiry: 1500 * time.Millisecond, Properties: []byte{3, 0, 1, 'x'}}, Enqueued: now()},
 		{Message: types.Message{Topic: "e", QoS: 1}, Enqueued: now(), Enveloped: true},
+		{Message: types.Message{Topic: "r", QoS: 1}, Enqueued: now(), Original: now().Add(-20 * time.Minute)},
 		{Message: types.Message{Topic: "o", QoS: 2}, Origin: types.Origin{Source: "client:x", ID: 1<<64 - 1}, Enqueued: now()},
 	}
 	s := h.New(t)
