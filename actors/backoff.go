@@ -38,5 +38,13 @@ func (b *Backoff) bound() time.Duration {
 	return min(first, most)
 }
 
+// Worked is for something that was of use for so long: the next bound is not larger
+// than that, but for the first.
+func (b *Backoff) Worked(lasted time.Duration) {
+	for b.failures > 0 && b.bound() > lasted {
+		b.failures--
+	}
+}
+
 // Reset is for when it worked.
 func (b *Backoff) Reset() { b.failures = 0 }

@@ -34,6 +34,30 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+// A link that is cut every eight seconds, and was of use, is there at least half of the
+// time; one that is cut at once is not tried more often than each second.
+func TestBackoffAfterSomethingOfUse(t *testing.T) {
+	for _, test := range []struct {
+		lasted, want time.Duration // the bound
+	}{
+		{8 * time.Second, 8 * time.Second},
+		{5 * time.Second, 4 * time.Second},
+		{time.Millisecond, time.Second},
+		{time.Hour, time.Minute},
+	} {
+		b := Backoff{Random: func() float64 { return 1 }}
+		for range 20 {
+			b.Next()
+		}
+		for range 3 { // it does not creep up
+			b.Worked(test.lasted)
+			if got := b.Next(); got != test.want {
+				t.Errorf("after %v: %v, want %v", test.lasted, got, test.want)
+			}
+		}
+	}
+}
+
 func TestBackoffForEver(t *testing.T) {
 	b := Backoff{First: time.Nanosecond, Max: 1 << 62, Random: func() float64 { return 0.99 }}
 	for range 10_000 {

@@ -338,6 +338,7 @@ func (c *connection) happened(e broker.Event) {
 	case broker.Written:
 		c.written(e)
 	case broker.Received:
+		c.useful = true
 		c.config.Inbound.Tell(Arrived{c.link, e.Packets})
 	case broker.Subscribed:
 		c.subscribed(e)

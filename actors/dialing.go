@@ -24,9 +24,13 @@ type dialing struct {
 	client  string         // the client id
 	early   []broker.Event // told before Dial returned
 	up      time.Time      // since when there is a link
+	useful  bool           // a message was acknowledged over it, or came
 }
 
-// A link that lived this long makes the next wait a short one again.
+// A link that lived this long makes the next wait a short one again. After one that was
+// of use, and did not live so long, the wait is no longer than its life: a network that
+// fails every few seconds is used at least half of the time, and one that only lets in
+// is left alone for longer and longer.
 const stableLink = 10 * time.Second
 
 // dial begins an attempt. It runs beside the actor, which is told the result.
@@ -161,13 +165,18 @@ func (c *connection) hangUp(graceful bool) {
 
 // loseLink forgets the link and what it carried.
 func (c *connection) loseLink() {
-	if c.link != nil && c.config.Clock.Now().Sub(c.up) >= stableLink {
-		c.backoff.Reset()
-		if c.at == 0 {
-			c.returns.moves = 0
+	if c.link != nil {
+		switch lasted := c.config.Clock.Now().Sub(c.up); {
+		case lasted >= stableLink:
+			c.backoff.Reset()
+			if c.at == 0 {
+				c.returns.moves = 0
+			}
+		case c.useful && c.fight.until().IsZero():
+			c.backoff.Worked(lasted)
 		}
 	}
-	c.link = nil
+	c.link, c.useful = nil, false
 	c.stay()
 	c.end()
 }

@@ -42,6 +42,7 @@ func givenUpMark(n int) []persistence.Mark {
 func (c *connection) answered() {
 	c.forgiveGivenUp()
 	c.suspect.answers()
+	c.useful = true
 }
 
 // acquit forgets all suspicion.
