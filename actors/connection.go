@@ -337,6 +337,8 @@ func (c *connection) happened(e broker.Event) {
 		c.acked(e)
 	case broker.Written:
 		c.written(e)
+	case broker.Withheld:
+		c.withheld(e)
 	case broker.Received:
 		c.useful = true
 		c.config.Inbound.Tell(Arrived{c.link, e.Packets})

@@ -3,6 +3,7 @@ package actors
 import (
 	"time"
 
+	"github.com/mqttdb/mqttdb/broker"
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -24,6 +25,20 @@ func (q *Queue) until(r *persistence.Record) time.Time {
 func (q *Queue) expired(r *persistence.Record, now time.Time) bool {
 	until := q.until(r)
 	return !until.IsZero() && !now.Before(until)
+}
+
+// withheld takes what the link has not written, for it had expired. It is fetched
+// again: then its course is another one.
+func (c *connection) withheld(e broker.Withheld) {
+	again := false
+	for _, tag := range e.Tags {
+		if seq := types.Seq(tag); c.window.withheld(seq) {
+			c.handed, again = min(c.handed, seq-1), true
+		}
+	}
+	if again {
+		c.forgetFetched()
+	}
 }
 
 // expiring is the part of a connection that gives up messages that have expired

@@ -159,6 +159,18 @@ func (w *window) written(upTo types.Seq, into *persistence.Ranges) {
 	}
 }
 
+// withheld forgets a message that was not written after all, and says whether there
+// was one.
+func (w *window) withheld(seq types.Seq) bool {
+	s := w.bySeq(seq)
+	if s == nil || s.stage != published {
+		return false
+	}
+	w.free(s)
+	w.trim()
+	return true
+}
+
 // refused finishes a message that the link cannot carry.
 func (w *window) refused(seq types.Seq) {
 	if s := w.bySeq(seq); s != nil && s.stage < done {

@@ -94,8 +94,12 @@ type Session struct {
 type Publish struct {
 	ID      uint16 // packet id; 0 at QoS 0
 	Dup     bool   // it may have been sent before [MQTT-3.3.1.1]
-	Tag     uint64 // told back by Written
+	Tag     uint64 // told back by Written and Withheld
 	Message types.Message
+
+	// Until is when it is not worth sending any more: what has not begun to be
+	// written then is withheld. Zero: never.
+	Until time.Time
 }
 
 // AckKind is the kind of an acknowledgement.
@@ -144,6 +148,10 @@ type (
 	// before the link broke is told before Down, for the broker may have got it.
 	Written struct{ Tag uint64 }
 
+	// Withheld says that these were not written, for their time was over. It is
+	// told before a Written with a higher tag.
+	Withheld struct{ Tags []uint64 }
+
 	// Down says that the link is gone, and why; nothing follows it. Err is nil
 	// after a Close that we asked for.
 	Down struct{ Err error }
@@ -154,6 +162,7 @@ func (Received) event()     {}
 func (Subscribed) event()   {}
 func (Unsubscribed) event() {}
 func (Written) event()      {}
+func (Withheld) event()     {}
 func (Down) event()         {}
 
 // Inbound is a packet from the broker that belongs to a message of its own.

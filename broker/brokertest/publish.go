@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mqttdb/mqttdb/broker"
 	"github.com/mqttdb/mqttdb/types"
@@ -21,6 +23,46 @@ func qos0(t *testing.T, h Harness) {
 		if got := in[i]; string(got.Message.Payload) != want || got.ID != 0 || got.Kind != broker.Message {
 			t.Errorf("message %d: %+v, want %q", i, got, want)
 		}
+	}
+}
+
+func withheld(t *testing.T, h Harness) {
+	sub, pub := h.clean(t, "sub"), h.clean(t, "pub")
+	sub.subscribe("t", 0)
+	past, later := time.Now().Add(-time.Millisecond), time.Now().Add(time.Hour)
+	pub.must(pub.Publish([]broker.Publish{
+		{Tag: 1, ID: 1, Message: message("t", 1, "late"), Until: past},
+		{Tag: 2, ID: 2, Message: message("t", 1, "in time"), Until: later},
+		{Tag: 3, Message: message("t", 0, "late"), Until: past},
+		{Tag: 4, Message: message("t", 0, "any time")},
+		{Tag: 5, ID: 5, Message: message("t", 2, "late"), Until: past},
+	}))
+	pub.must(pub.Publish([]broker.Publish{{Tag: 6, ID: 6, Message: message("t", 1, "late"), Until: past}}))
+	pub.publish(7, message("t", 1, "last"))
+	same(t, pub.acks(2), []broker.Ack{{Kind: broker.PubAck, ID: 2}, {Kind: broker.PubAck, ID: 7}})
+	pub.written(4)
+	for i, want := range []string{"in time", "any time", "last"} {
+		if got := string(sub.received(3)[i].Message.Payload); got != want {
+			t.Errorf("message %d is %q, want %q", i, got, want)
+		}
+	}
+	var tags []uint64
+	pub.until("what is withheld", func(events []broker.Event) bool {
+		tags = nil
+		for _, e := range events {
+			switch e := e.(type) {
+			case broker.Withheld:
+				tags = append(tags, e.Tags...)
+			case broker.Written:
+				if e.Tag >= 4 && len(tags) < 2 {
+					t.Errorf("%d were withheld before %d was written", len(tags), e.Tag)
+				}
+			}
+		}
+		return len(tags) >= 4
+	})
+	if want := []uint64{1, 3, 5, 6}; !slices.Equal(tags, want) {
+		t.Errorf("%v were withheld, want %v", tags, want)
 	}
 }
 

@@ -39,6 +39,7 @@ func Run(t *testing.T, harness func(t *testing.T) Harness) {
 		{"a second client with the id ends the first", takeover},
 
 		{"QoS 0 is written and arrives", qos0},
+		{"what is not worth sending any more is withheld", withheld},
 		{"QoS 1 is acknowledged and arrives whole and in order", qos1},
 		{"QoS 2 goes in four steps", qos2},
 		{"QoS 2 sent again before its release arrives once", qos2Again},

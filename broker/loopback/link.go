@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/mqttdb/mqttdb/broker"
 	"github.com/mqttdb/mqttdb/types"
@@ -35,8 +36,25 @@ func (l *link) Publish(p []broker.Publish) error {
 			return fmt.Errorf("publish: %w", err)
 		}
 	}
-	p = slices.Clone(p)
-	return l.send("publish", func() { l.publish(p) })
+	p, withheld := worth(p)
+	return l.send("publish", func() {
+		if len(withheld) > 0 {
+			l.queueEvent(broker.Withheld{Tags: withheld})
+		}
+		l.publish(p)
+	})
+}
+
+// worth is a copy of what of p is worth sending now; the rest is withheld.
+func worth(p []broker.Publish) (now []broker.Publish, withheld []uint64) {
+	for i := range p {
+		if until := p[i].Until; !until.IsZero() && !time.Now().Before(until) {
+			withheld = append(withheld, p[i].Tag)
+		} else {
+			now = append(now, p[i])
+		}
+	}
+	return now, withheld
 }
 
 // Release implements broker.Link.

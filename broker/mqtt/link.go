@@ -32,7 +32,7 @@ type link struct {
 
 	mu      sync.Mutex
 	out     []byte         // not yet taken by the writer
-	ends    []boundary     // of the QoS 0 PUBLISHes in out
+	places  []place        // of the PUBLISHes in out that there is something to tell of
 	writing bool           // a writer goroutine runs
 	closing bool           // Close was called, nothing more is taken
 	down    bool           // the link has ended
@@ -48,10 +48,12 @@ type link struct {
 
 var _ broker.Link = (*link)(nil)
 
-// boundary is where a QoS 0 PUBLISH ends in what is written.
-type boundary struct {
-	at  int
-	tag uint64
+// place is where a PUBLISH lies in what is written.
+type place struct {
+	from, to int
+	tag      uint64
+	qos0     bool
+	until    time.Time // see broker.Publish
 }
 
 func (d *Dialer) newLink(conn broker.Conn, in *frames, o broker.ConnectOptions, events func(broker.Event)) *link {
@@ -95,9 +97,10 @@ func (l *link) Publish(p []broker.Publish) error {
 	}
 	return l.send("publish", size, func(out []byte) []byte {
 		for i := range p {
+			from := len(out)
 			out = appendPublish(out, &p[i])
-			if p[i].Message.QoS == 0 {
-				l.ends = append(l.ends, boundary{len(out), p[i].Tag})
+			if qos0 := p[i].Message.QoS == 0; qos0 || !p[i].Until.IsZero() {
+				l.places = append(l.places, place{from, len(out), p[i].Tag, qos0, p[i].Until})
 			}
 		}
 		return out

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/mqttdb/mqttdb/broker"
@@ -24,12 +25,12 @@ const (
 // write is the writer goroutine: it writes all that is there until nothing is.
 func (l *link) write() {
 	var buf []byte
-	var ends []boundary
+	var places []place
 	for {
 		l.mu.Lock()
 		if len(l.out) == 0 || l.down {
 			spare, closed := l.out, l.closed
-			l.writing, l.out, l.ends = false, nil, nil
+			l.writing, l.out, l.places = false, nil, nil
 			l.mu.Unlock()
 			l.recycle(buf)
 			l.recycle(spare)
@@ -44,12 +45,12 @@ func (l *link) write() {
 			spare = nil
 		}
 		buf, l.out = l.out, spare
-		ends, l.ends = l.ends, ends[:0]
+		places, l.places = l.places, places[:0]
 		last := l.closing
 		l.mu.Unlock()
 
-		n, err := l.writeAll(buf)
-		l.tellWritten(ends, n)
+		n, err := l.writeAll(buf, places)
+		l.tellWritten(places, n)
 		if err != nil {
 			l.end(fmt.Errorf("write to the broker: %w", err))
 			continue
@@ -63,39 +64,74 @@ func (l *link) write() {
 	}
 }
 
-// tellWritten tells which QoS 0 PUBLISHes were taken, after so many bytes were.
-func (l *link) tellWritten(ends []boundary, bytes int) {
+// tellWritten tells which QoS 0 PUBLISHes were taken, after so many bytes were or
+// were withheld.
+func (l *link) tellWritten(places []place, bytes int) {
 	tag, taken := uint64(0), false
-	for _, e := range ends {
-		if e.at > bytes {
+	for i := range places {
+		p := &places[i]
+		if p.to > bytes {
 			break
 		}
-		tag, taken = max(tag, e.tag), true // what has no tag may stand behind what has
+		if p.qos0 {
+			tag, taken = max(tag, p.tag), true // what has no tag may stand behind what has
+		}
 	}
 	if taken {
 		l.tell(broker.Written{Tag: tag})
 	}
 }
 
-// writeAll writes b, and returns how many bytes of it were taken.
-func (l *link) writeAll(b []byte) (n int, err error) {
-	for chunk := range slices.Chunk(b, writeChunk) {
+// writeAll writes b, but for what is not worth it any more just before that, which it
+// tells. It returns how far it came.
+func (l *link) writeAll(b []byte, places []place) (at int, err error) {
+	var withheld []uint64
+	for at < len(b) && err == nil {
 		start := time.Now()
-		if err := l.conn.SetWriteDeadline(start.Add(l.writeTimeout)); err != nil {
-			return n, err
+		end, over := upTo(places, at, min(at+writeChunk, len(b)), start)
+		if end > at {
+			var n int
+			n, err = l.writePart(b[at:end], start)
+			at += n
 		}
-		taken, err := l.conn.Write(chunk)
-		if n += taken; err != nil {
-			return n, err
+		if over != nil && err == nil {
+			at = over.to
+			withheld = append(withheld, over.tag)
 		}
-		end := time.Now()
-		if end.Sub(start) > waited {
-			// The buffers below were full, and the broker has taken from them:
-			// it is there, although its answers are behind our own bytes.
-			l.keepalive.heard(end)
-		}
-		l.keepalive.said(end)
 	}
+	if len(withheld) > 0 {
+		l.tell(broker.Withheld{Tags: withheld})
+	}
+	return at, err
+}
+
+// upTo returns how much of what lies between at and end is to be written now: up to
+// the first PUBLISH that is over, if there is one.
+func upTo(places []place, at, end int, now time.Time) (int, *place) {
+	first := sort.Search(len(places), func(i int) bool { return places[i].from >= at })
+	for i := first; i < len(places) && places[i].from < end; i++ {
+		if p := &places[i]; !p.until.IsZero() && !now.Before(p.until) {
+			return p.from, p
+		}
+	}
+	return end, nil
+}
+
+// writePart writes b, and returns how many bytes of it were taken.
+func (l *link) writePart(b []byte, start time.Time) (n int, err error) {
+	if err := l.conn.SetWriteDeadline(start.Add(l.writeTimeout)); err != nil {
+		return 0, err
+	}
+	if n, err = l.conn.Write(b); err != nil {
+		return n, err
+	}
+	end := time.Now()
+	if end.Sub(start) > waited {
+		// The buffers below were full, and the broker has taken from them:
+		// it is there, although its answers are behind our own bytes.
+		l.keepalive.heard(end)
+	}
+	l.keepalive.said(end)
 	return n, nil
 }
 
