@@ -76,7 +76,7 @@ func (a *queue) recalled(m recalled) {
 	}
 	var err error
 	if a.inFlight, err = a.findInFlight(m); err != nil {
-		a.fail(a.storeError("read", err))
+		a.failRead(a.storeError("read", err))
 		return
 	}
 	a.clearStep()
@@ -101,7 +101,7 @@ func (a *queue) clearStep() {
 	} else {
 		records, err := a.readClearable(m)
 		if err != nil {
-			a.fail(a.storeError("read", err))
+			a.failRead(a.storeError("read", err))
 			return
 		}
 		a.after = a.upTo

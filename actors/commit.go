@@ -116,6 +116,7 @@ func (a *queue) flush() {
 	a.armed = false
 	switch {
 	case a.handle == nil:
+		a.noteLeft()
 	case len(a.syncs) > 0 && a.gathers() && a.round.hurry(len(a.waiting)):
 		if a.write() {
 			a.syncBeside()

@@ -20,7 +20,7 @@ func (a *queue) readDead(buf []persistence.Record, after types.Seq, limit persis
 func (a *queue) fetchDead(m Fetch) {
 	records, err := a.readDead(nil, m.After, m.Limit)
 	if err != nil {
-		a.fail(a.storeError("read", err))
+		a.failRead(a.storeError("read", err))
 		m.Reply.answer(Fetched{}, a.trouble)
 		return
 	}
@@ -41,7 +41,7 @@ func (a *queue) requeue(m Requeue) {
 	records, err := a.readDead(nil, m.Seq-1, persistence.Limit{Records: 1})
 	switch {
 	case err != nil:
-		a.fail(a.storeError("read", err))
+		a.failRead(a.storeError("read", err))
 		m.Reply.answer(Requeued{}, a.trouble)
 		return
 	case len(records) == 0 || records[0].Seq != m.Seq: // also for 0

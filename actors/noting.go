@@ -84,6 +84,10 @@ func (a *queue) readMarks(m ReadMarks) {
 	if a.handle != nil && (a.notes > 0 || len(a.marks) > 0) && a.write() {
 		a.startSync()
 	}
+	if a.kept != nil {
+		a.readKept(m)
+		return
+	}
 	if a.handle == nil {
 		m.Reply.answer(Marks{}, a.trouble)
 		return

@@ -138,7 +138,8 @@ type queueKeeper struct {
 	opened     bool          // the store was, at least once
 	failures   uint64        // of the actor
 	watched    chan struct{} // closed when the compactor was told of the queue
-	behind     bool          // what is taken from the mailbox was told before the last of them
+	remembering
+	behind bool // what is taken from the mailbox was told before the last of them
 }
 
 // giveBack answers for what the queue will never come to.
@@ -273,6 +274,9 @@ func (a *queue) interrupted(current QueueMessage) {
 
 // stopping implements role: what was told before the end is stored.
 func (a *queue) stopping() {
+	if a.kept != nil { // the last chance to record what is remembered
+		a.open()
+	}
 	if a.handle != nil {
 		a.write()
 	}
@@ -305,6 +309,9 @@ func (a *queue) attach(m Attach) {
 // that is not written as such yet must not leave a second time.
 func (a *queue) fetch(m Fetch) {
 	switch {
+	case a.kept != nil:
+		a.fetchKept(m)
+		return
 	case a.handle == nil:
 		m.Reply.answer(Fetched{}, a.trouble)
 		return
@@ -322,7 +329,7 @@ func (a *queue) fetch(m Fetch) {
 	if m.After < a.committed {
 		records, err := a.handle.Read(a.context(), nil, m.After, m.Limit)
 		if err != nil {
-			a.fail(a.storeError("read", err))
+			a.failRead(a.storeError("read", err))
 			m.Reply.answer(Fetched{}, a.trouble)
 			return
 		}

@@ -9,8 +9,9 @@ import (
 
 // queueStatus is what a queue has made public. Values are never modified.
 type queueStatus struct {
-	handle     persistence.Queue // its State is asked when somebody wants to know
-	last       persistence.State // while there is no handle: how it was
+	handle     persistence.Queue               // its State is asked when somebody wants to know
+	left       *[types.Reasons]persistence.Set // what has left it, and is not recorded; nil: nothing
+	last       persistence.State               // while there is no handle: how it was
 	trouble    *types.StoreError
 	reclaimed  uint64
 	compaction time.Time
@@ -21,13 +22,29 @@ type queueStatus struct {
 func (q *Queue) State() persistence.State {
 	s := q.status.Load()
 	if s.handle != nil {
-		return s.handle.State()
+		return s.leave(s.handle.State())
 	}
 	last := s.last
 	if last.Next == 0 {
 		last.Next = 1 // never opened, see Unread
 	}
 	return last
+}
+
+// leave is state when what has left is taken into account.
+func (s *queueStatus) leave(state persistence.State) persistence.State {
+	if s.left == nil {
+		return state
+	}
+	for reason := range s.left {
+		for r := range s.left[reason].All() {
+			r.First, r.Last = max(r.First, state.Floor+1), min(r.Last, state.Next-1)
+			if r.First <= r.Last {
+				state.Counters.Left[reason] += state.Done.Add(r)
+			}
+		}
+	}
+	return state
 }
 
 // Unread says that the store could not be opened yet: nothing is known of what is
@@ -92,11 +109,11 @@ func (a *queue) publish(change func(*queueStatus)) {
 }
 
 func (a *queue) publishHandle() {
-	a.publish(func(s *queueStatus) { s.handle, s.trouble = a.handle, nil })
+	a.publish(func(s *queueStatus) { s.handle, s.left, s.trouble = a.handle, nil, nil })
 }
 
 func (a *queue) publishClosed(last persistence.State) {
-	a.publish(func(s *queueStatus) { s.handle, s.last = nil, last })
+	a.publish(func(s *queueStatus) { s.handle, s.left, s.last = nil, nil, last })
 }
 
 func (a *queue) publishTrouble(t *types.StoreError) {

@@ -19,16 +19,25 @@ type pendingSettled struct {
 // Ask the store whether it wants to be compacted after so many messages.
 const compactionCheck = 4096
 
+// forgetSettled drops what was not written: the connection repeats it when it is
+// told Opened.
+func (s *pendingSettled) forgetSettled() {
+	s.marks, s.letters = nil, nil
+	for i := range s.settled {
+		s.settled[i] = nil
+	}
+}
+
 // settle takes m into the next commit.
 func (a *queue) settle(m Settle) {
-	if a.handle == nil {
+	if a.handle == nil && a.kept == nil {
 		return // the connection repeats it when it is told Opened
 	}
 	if m.Store != (persistence.StoreID{}) && m.Store != a.store {
 		return // the numbers are those of a store that was replaced
 	}
 	if len(m.Marks) > 0 {
-		if a.notes > 0 { // an older mark must not come behind a newer one
+		if a.notes > 0 && a.handle != nil { // an older mark must not come behind a newer one
 			if !a.write() {
 				return
 			}
@@ -127,7 +136,7 @@ func (a *queue) tellSettled() {
 		return
 	}
 	a.connection.Tell(Settled{all})
-	if a.sinceCheck >= compactionCheck {
+	if a.sinceCheck >= compactionCheck && a.handle != nil {
 		a.sinceCheck = 0
 		if a.handle.State().CompactionDue {
 			a.config.Compactor.Tell(CompactNow{Queue: a.queue})

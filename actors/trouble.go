@@ -12,6 +12,13 @@ const longestReopen = time.Minute
 
 // open opens the store; if that fails it is tried again later.
 func (a *queue) open() {
+	if a.kept != nil {
+		if err := a.mayReopen(); err != nil {
+			a.fail(a.storeError("open", err))
+			return
+		}
+		a.letGo()
+	}
 	handle, err := a.config.Open(a.context())
 	if err != nil {
 		a.fail(a.storeError("open", err))
@@ -24,6 +31,10 @@ func (a *queue) open() {
 	a.safe, a.wanting = s.Next-1, false // a store that was opened has synced what it holds
 	for _, err := range a.origins.load(handle) {
 		a.config.Logger.Error("where a message came from cannot be read; it may be stored twice", "error", err)
+	}
+	if err := a.recordRemembered(); err != nil {
+		a.fail(a.storeError("write to", err))
+		return
 	}
 	a.short = nil
 	a.publishHandle()
@@ -51,8 +62,13 @@ func (a *queue) tellOpened() {
 
 // fail gives up the store: all who wait are answered with why, and until it was
 // opened again nothing is taken. If why is a trouble of the store, and not the
-// end of the role, that is tried after a while.
-func (a *queue) fail(why error) {
+// end of the role, that is tried after a while; what is stored is read meanwhile.
+func (a *queue) fail(why error) { a.giveUp(why, true) }
+
+// failRead gives up a store that cannot be read.
+func (a *queue) failRead(why error) { a.giveUp(why, false) }
+
+func (a *queue) giveUp(why error, readable bool) {
 	var trouble *types.StoreError
 	again := errors.As(why, &trouble)
 	if again {
@@ -66,14 +82,21 @@ func (a *queue) fail(why error) {
 	if handle := a.handle; handle != nil {
 		a.handle = nil
 		_ = a.awaitSyncs() // it makes no difference any more
-		a.publishClosed(handle.State())
-		if err := handle.Close(a.context()); err != nil && !again {
-			a.config.Logger.Error("closing the queue failed", "error", err)
+		if again && readable {
+			a.kept, a.uncertain = handle, a.doubts()
+			a.noteLeft()
+		} else {
+			a.publishClosed(a.queue.State())
+			if err := handle.Close(a.context()); err != nil && !again {
+				a.config.Logger.Error("closing the queue failed", "error", err)
+			}
 		}
+	} else if !again {
+		a.letGo()
 	}
-	a.dirty, a.overdue, a.marks, a.letters, a.short = false, false, nil, nil, nil
-	for i := range a.settled {
-		a.settled[i] = nil
+	a.dirty, a.overdue, a.short = false, false, nil
+	if a.kept == nil {
+		a.forgetSettled()
 	}
 	a.answerAll(why)
 	a.endClearing(why)

@@ -43,6 +43,9 @@ type Store interface {
 // later Write returns an error too, until it was closed and opened again. What
 // the failed call was to store may or may not be there then. Errors that Refused
 // knows are an exception: nothing was stored or changed, and the queue goes on.
+// Of a queue that takes nothing more Read, State and Marks go on, as far as what
+// is stored can be read; what the failed call was to settle or mark they may take
+// for done.
 type Queue interface {
 	// Write appends c as one entry: after a crash all of it is there or nothing.
 	// It returns the seq of the first message (later ones follow without gaps),
@@ -99,6 +102,15 @@ type Roomy interface {
 	// Room says whether messages can be written: else the error is a
 	// *types.StoreError that wraps types.ErrDiskFull. Same owner as Write.
 	Room(ctx context.Context) error
+}
+
+// Prober is a Queue that can tell whether one that takes nothing more should be
+// closed and opened again.
+type Prober interface {
+	// Probe returns nil if the place of the queue can be written. It may take as long as
+	// a large write and a sync. The error wraps types.ErrGone if that place is
+	// not there any more: opening it makes a new one. Same owner as Write.
+	Probe(ctx context.Context) error
 }
 
 // DeadReader is a Queue that keeps dead letters.

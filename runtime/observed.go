@@ -22,6 +22,7 @@ var (
 	_ persistence.Compacter  = (*observed)(nil)
 	_ persistence.DeadReader = (*observed)(nil)
 	_ persistence.Roomy      = (*observed)(nil)
+	_ persistence.Prober     = (*observed)(nil)
 	_ persistence.SentReader = (*observed)(nil)
 )
 
@@ -78,6 +79,14 @@ func (o *observed) Compact(ctx context.Context, maxBytes int64) (persistence.Com
 func (o *observed) Room(ctx context.Context) error {
 	if r, ok := o.Queue.(persistence.Roomy); ok {
 		return r.Room(ctx)
+	}
+	return nil
+}
+
+// Probe implements persistence.Prober.
+func (o *observed) Probe(ctx context.Context) error {
+	if p, ok := o.Queue.(persistence.Prober); ok {
+		return p.Probe(ctx)
 	}
 	return nil
 }

@@ -67,6 +67,10 @@ var (
 	// ErrCorrupt marks bytes that are not what was written.
 	ErrCorrupt = errors.New("corrupt")
 
+	// ErrGone says of a store that is in use that its place was removed, or replaced
+	// by another one.
+	ErrGone = errors.New("removed or replaced while it was in use")
+
 	// ErrNewerFormat is returned by opening a store that a newer version of
 	// mqttdb wrote. The store is left untouched.
 	ErrNewerFormat = errors.New("written by a newer version of mqttdb")

@@ -126,6 +126,21 @@ func (q *queue) Room(ctx context.Context) error {
 	return nil
 }
 
+// Probe implements persistence.Prober: a fault of Open, which would come next, shows
+// here already.
+func (q *queue) Probe(ctx context.Context) error {
+	q.store.mu.Lock()
+	fault := q.store.hit(Open)
+	q.store.mu.Unlock()
+	if fault != nil {
+		return fault.Err
+	}
+	if p, ok := q.Queue.(persistence.Prober); ok {
+		return p.Probe(ctx)
+	}
+	return nil
+}
+
 // Close implements persistence.Queue. The queue within is closed in any case.
 func (q *queue) Close(ctx context.Context) error {
 	closed := false

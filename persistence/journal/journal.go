@@ -86,6 +86,7 @@ var (
 	_ persistence.Compacter  = (*Queue)(nil)
 	_ persistence.DeadReader = (*Queue)(nil)
 	_ persistence.Roomy      = (*Queue)(nil)
+	_ persistence.Prober     = (*Queue)(nil)
 	_ persistence.SentReader = (*Queue)(nil)
 )
 
@@ -213,6 +214,18 @@ func (q *Queue) Room(context.Context) error {
 		return err
 	}
 	return q.reserve("write to", someRoom)
+}
+
+// Probe implements persistence.Prober.
+func (q *Queue) Probe(context.Context) error {
+	p, ok := q.medium.(Prober)
+	if !ok {
+		return nil
+	}
+	if err := p.Probe(); err != nil {
+		return q.wrap("open", err)
+	}
+	return nil
 }
 
 // someRoom is how much has to be free before messages are taken again, in bytes.

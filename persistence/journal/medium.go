@@ -70,6 +70,12 @@ type Reserver interface {
 	Reserve(bytes int) error
 }
 
+// Prober is a Medium that can be asked, after it has failed, whether its place can be
+// written: see persistence.Prober.
+type Prober interface {
+	Probe() error
+}
+
 // MaxValue is the largest value that a Medium must be able to hold, in bytes:
 // a message of 7 MiB and what surrounds it. A segment has 8 MiB.
 const MaxValue = 8<<20 - 4096

@@ -12,6 +12,9 @@ import (
 // it was rewritten from may still be there; the other messages of it are lost.
 // Its bytes stay where they are until their segment goes.
 func (q *Queue) giveUp(ctx context.Context, i int, why error) error {
+	if err := q.failed(); err != nil { // it may be found again when the queue was opened again
+		return err
+	}
 	bad := q.index.spans[i]
 	instead, err := q.uncover(bad)
 	if err != nil {

@@ -39,6 +39,8 @@ func (e readOnlyError) Unwrap() error { return e.error }
 
 func hint(dir string, err error) string {
 	switch {
+	case errors.Is(err, types.ErrGone):
+		return "put " + dir + " back as it was; if it is gone for good it is begun anew when nothing more can be sent of what was in it"
 	case errors.Is(err, types.ErrInUse):
 		return "stop that process, or set another data_dir"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):

@@ -21,6 +21,7 @@ const maxUnsynced = 4
 // medium implements journal.Medium on a NutsDB database.
 type medium struct {
 	dir     string
+	record  []byte // the content of STORE
 	db      *database
 	disk    disk
 	bad     *badSectors
@@ -56,6 +57,7 @@ type medium struct {
 // writing has failed; shared, it would tell only one of two syncs.
 type written struct {
 	id    uint64
+	info  os.FileInfo // what tells it from another file of that name
 	files [2]*os.File
 	idle  chan *os.File // those that are not being synced
 }
@@ -70,6 +72,10 @@ func openWritten(dir string, id uint64) (written, error) {
 		}
 		w.files[i] = f
 		w.idle <- f
+	}
+	var err error
+	if w.info, err = w.files[0].Stat(); err != nil {
+		return written{}, errors.Join(err, w.close())
 	}
 	return w, nil
 }
@@ -87,12 +93,13 @@ func (w *written) close() error {
 var (
 	_ journal.Medium   = (*medium)(nil)
 	_ journal.Reserver = (*medium)(nil)
+	_ journal.Prober   = (*medium)(nil)
 )
 
 // newMedium takes over what the source has.
-func newMedium(s *source, db *database, active written) *medium {
+func newMedium(s *source, db *database, active written, record []byte) *medium {
 	m := &medium{
-		dir: s.dir, db: db, disk: s.disk, bad: s.bad, closed: s.closed, lock: s.lock,
+		dir: s.dir, record: record, db: db, disk: s.disk, bad: s.bad, closed: s.closed, lock: s.lock,
 		max:     s.segmentSize - entryHeaderMax - keySize,
 		fullAt:  min(s.fullAt, s.segmentSize),
 		sealer:  sealer{dir: s.dir, logger: s.o.Logger},
@@ -117,6 +124,9 @@ func (m *medium) Append(key uint64, value []byte) (segment uint64, err error) {
 	}
 	if int64(len(value)) > m.max {
 		return 0, m.fail("append to", fmt.Errorf("%w: a value of %d bytes, a segment takes %d", types.ErrTooLarge, len(value), m.max))
+	}
+	if err := m.there(); err != nil {
+		return 0, m.fail("append to", err)
 	}
 	if err := m.makeRoom(entryHeaderMax + keySize + int64(len(value))); err != nil {
 		return 0, m.fail("append to", err)
@@ -306,10 +316,13 @@ func (m *medium) Load(key uint64) ([]byte, error) {
 
 // Forget implements journal.Medium.
 func (m *medium) Forget(keys []uint64) error {
+	if err := m.failure(); err != nil {
+		return err
+	}
+	if err := m.there(); err != nil {
+		return m.fail("remove from", err)
+	}
 	for _, key := range keys {
-		if err := m.failure(); err != nil {
-			return err
-		}
 		if err := m.makeRoom(entryHeaderMax + keySize); err != nil {
 			return m.fail("remove from", err)
 		}

@@ -87,7 +87,7 @@ func (s *source) open(active written, record []byte) (*medium, error) {
 	if got := db.active(); got != active.id {
 		return nil, errors.Join(errors.New("the database appends to another segment than it was given"), db.close())
 	}
-	return newMedium(s, db, active), nil
+	return newMedium(s, db, active, store.encode()), nil
 }
 
 // next is the number of the segment to be appended to, above each that was.

@@ -204,24 +204,3 @@ func validName(name string) bool {
 	return slices.Contains(queueNames, queue) && connection != "" && connection[0] != '.' &&
 		len(connection) <= 64 && !strings.ContainsAny(connection, "/\\:\x00")
 }
-
-// probe finds out whether a directory whose queue failed takes a segment again,
-// before everything in it is read once more for nothing.
-func probe(dir string) error {
-	path := filepath.Join(dir, probeName)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	piece := make([]byte, 256<<10)
-	for i := range piece {
-		piece[i] = 0xa5
-	}
-	for n := 0; n < SegmentSize && err == nil; n += len(piece) {
-		_, err = f.Write(piece)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close(), removeIfThere(path))
-}

@@ -1,0 +1,71 @@
+//go:build !js
+
+package nutsdb
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// probeSize is how much a probe writes, in bytes: more than opening a queue does.
+const probeSize = 512 << 10
+
+// probe finds out whether a directory whose queue failed can be written again, before
+// everything in it is read once more for nothing. For a full disk there is the reserve.
+func probe(dir string) error {
+	path := filepath.Join(dir, probeName)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return nil // it is made anew
+		}
+	}
+	if err == nil {
+		piece := bytes.Repeat([]byte{0xa5}, 64<<10)
+		for n := 0; n < probeSize && err == nil; n += len(piece) {
+			_, err = f.Write(piece)
+		}
+		if err == nil {
+			err = f.Sync()
+		}
+		err = errors.Join(err, f.Close(), removeIfThere(path))
+	}
+	if isFull(err) {
+		if info, there := os.Stat(filepath.Join(dir, reserveName)); there == nil && info.Size() > 0 {
+			return nil
+		}
+	}
+	return err
+}
+
+// there says whether the active segment is still what its name leads to: what is
+// written to one that was removed, or whose directory was replaced, nobody would
+// ever find.
+func (m *medium) there() error {
+	info, err := os.Stat(segmentFile(m.dir, m.active.id, dataSuffix))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && !os.SameFile(info, m.active.info):
+		return fmt.Errorf("%s was %w", m.dir, types.ErrGone)
+	}
+	return nil // what else is wrong the write will say
+}
+
+// Probe implements journal.Prober.
+func (m *medium) Probe() error {
+	b, err := os.ReadFile(filepath.Join(m.dir, storeName))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return explain("open", m.dir, fmt.Errorf("%s was %w", m.dir, types.ErrGone))
+	case err != nil:
+		return explain("open", m.dir, err)
+	case !bytes.Equal(b, m.record):
+		return explain("open", m.dir, fmt.Errorf("%s was %w: it is another store now", m.dir, types.ErrGone))
+	}
+	return explain("open", m.dir, probe(m.dir))
+}
