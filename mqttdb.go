@@ -177,5 +177,9 @@ func (db *DB) Reload(ctx context.Context, c Config) (Reloaded, error) {
 			db.policies.set(conn)
 		}
 	}
-	return db.Runtime.Reload(ctx, cfg)
+	done, err := db.Runtime.Reload(ctx, cfg)
+	if err == nil {
+		db.policies.setLeast(cfg)
+	}
+	return done, err
 }

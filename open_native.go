@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"strings"
 
 	"github.com/mqttdb/mqttdb/broker"
 	"github.com/mqttdb/mqttdb/broker/dial"
@@ -39,7 +38,7 @@ type Hooks struct {
 func options(c Config, cfg config.Config, p *policies) (runtime.Options, error) {
 	durable := c.Store
 	if durable == nil {
-		store, err := nutsdb.Open(cfg.DataDir, nutsdb.Options{Logger: c.Logger, Lazy: p.lazy})
+		store, err := nutsdb.Open(cfg.DataDir, nutsdb.Options{Logger: c.Logger, Lazy: p.lazy, MinFree: p.minFree})
 		if err != nil {
 			return runtime.Options{}, err
 		}
@@ -56,14 +55,6 @@ func options(c Config, cfg config.Config, p *policies) (runtime.Options, error) 
 		SystemName: c.SystemName,
 		Logger:     c.Logger,
 	}, nil
-}
-
-// lazy says whether the commits of a queue are not synced one by one.
-func (p *policies) lazy(queue string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	connection, _, _ := strings.Cut(queue, "/")
-	return p.sync[connection] != config.Always
 }
 
 // dialer makes what opens links to the broker of conn. What lies in files, or in

@@ -9,11 +9,28 @@ import (
 	"time"
 
 	"github.com/mqttdb/mqttdb"
+	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/internal/mosquitto"
 	"github.com/mqttdb/mqttdb/internal/smalldisk"
 )
 
 const patience = 2 * time.Minute
+
+// settings are of a gateway that leaves so much of the disk free.
+func settings(disk *smalldisk.Disk, upstream *mosquitto.Broker, leave int64) mqttdb.Config {
+	return mqttdb.Config{DataDir: disk.Path("data"), Connections: []mqttdb.ConnectionConfig{
+		{Name: "up", Broker: "mqtt://" + upstream.Addr(), Limits: config.Limits{Limit: config.Limit{MinFreeDisk: leave}}},
+	}}
+}
+
+func open(t *testing.T, disk *smalldisk.Disk, upstream *mosquitto.Broker, leave int64) *mqttdb.DB {
+	t.Helper()
+	db, err := mqttdb.Open(t.Context(), settings(disk, upstream, leave))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
 
 // await waits until the status of the connection is as wanted.
 func await(t *testing.T, db *mqttdb.DB, what string, is func(mqttdb.Status) bool) mqttdb.Status {
@@ -61,17 +78,11 @@ func TestDrainsWhileTheDiskIsFull(t *testing.T) {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
 			disk := smalldisk.Mount(t, 14<<20)
 			upstream := mosquitto.Start(t)
-			open := func() *mqttdb.DB {
-				db, err := mqttdb.Open(t.Context(), mqttdb.Config{DataDir: disk.Path("data"), Connections: []mqttdb.ConnectionConfig{
-					{Name: "up", Broker: "mqtt://" + upstream.Addr()},
-				}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				return db
+			begin := func() *mqttdb.DB {
+				return open(t, disk, upstream, config.None)
 			}
 			upstream.Kill()
-			db := open()
+			db := begin()
 			accepted := uint64(fill(t, db, qos))
 			disk.Fill()
 			if s := db.Connection("up").Status().Outgoing; s.Pending != accepted || !strings.Contains(s.Trouble, "disk full") {
@@ -82,7 +93,7 @@ func TestDrainsWhileTheDiskIsFull(t *testing.T) {
 			}
 			disk.Fill()
 
-			db = open()
+			db = begin()
 			upstream.Restart()
 			s := await(t, db, "all is sent", func(s mqttdb.Status) bool { return s.Outgoing.Pending == 0 }).Outgoing
 			if s.Sent != accepted || s.Accepted != accepted {
@@ -96,5 +107,42 @@ func TestDrainsWhileTheDiskIsFull(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// As much of the disk as min_free_disk says stays free: messages are refused before,
+// and taken when there is more, or when it is to be less.
+func TestLeavesSomeOfTheDisk(t *testing.T) {
+	if !smalldisk.Alone(t) {
+		return
+	}
+	const least, slack = 10 << 20, 1 << 20
+	disk := smalldisk.Mount(t, 24<<20)
+	upstream := mosquitto.Start(t)
+	upstream.Kill()
+	db := open(t, disk, upstream, least)
+	accepted := uint64(fill(t, db, 1))
+	if free := disk.Available(); free < least-slack || free > least+slack {
+		t.Errorf("%d bytes are free when it is full, want about %d", free, int64(least))
+	}
+	s := db.Connection("up").Status().Outgoing
+	if !strings.Contains(s.Trouble, "min_free_disk (10 MiB)") {
+		t.Errorf("the status does not say what to do: %q", s.Trouble)
+	}
+	if _, err := db.Reload(t.Context(), settings(disk, upstream, config.None)); err != nil {
+		t.Fatal(err)
+	}
+	await(t, db, "room, when less is to stay free", func(s mqttdb.Status) bool { return s.Outgoing.Trouble == "" })
+	accepted += uint64(fill(t, db, 1))
+	if _, err := db.Reload(t.Context(), settings(disk, upstream, least)); err != nil {
+		t.Fatal(err)
+	}
+	upstream.Restart()
+	s = await(t, db, "room, when all is sent", func(s mqttdb.Status) bool { return s.Outgoing.Pending == 0 && s.Outgoing.Trouble == "" }).Outgoing
+	if s.Sent != accepted || s.Accepted != accepted {
+		t.Errorf("%d accepted, and the books say %d, %d of them sent", accepted, s.Accepted, s.Sent)
+	}
+	if err := db.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

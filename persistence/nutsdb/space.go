@@ -19,7 +19,7 @@ const (
 	allocateStep = 256 << 10
 	// reserveSize is how large the reserve is, in bytes.
 	reserveSize = 2 << 20
-	// lookEvery is how often free space is asked for, at most.
+	// lookEvery is how often free space is asked for, at most, while we take none.
 	lookEvery = 100 * time.Millisecond
 )
 
@@ -111,6 +111,7 @@ func (s *space) extend(f *os.File, has, end int64) (int64, error) {
 	for _, upTo := range []int64{min(max(end, has+s.step()), max(s.segment, end)), end} {
 		switch err := allocate(f, has, upTo-has); {
 		case err == nil:
+			s.looked = time.Time{} // there is less now
 			return upTo, nil
 		case errors.Is(err, errors.ErrUnsupported):
 			return s.segment, nil // it is found out when writing
