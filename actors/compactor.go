@@ -8,8 +8,9 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// compactStep is how much one step of compaction rewrites, in bytes.
-const compactStep = 1 << 20
+// compactStep is how much one step of compaction rewrites, in bytes, about: what it
+// takes others have to wait.
+const compactStep = 256 << 10
 
 // CompactorConfig says how to run the compactor. The zero value does.
 type CompactorConfig struct {

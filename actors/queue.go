@@ -353,7 +353,9 @@ func (a *queue) fetch(m Fetch) {
 	m.Reply.answer(f, nil)
 }
 
-// compact does one step of it.
+// compact does one step of it. If there is to be another one, what this one has
+// written is synced before that is told, while the queue serves others: the next step
+// then need not wait for the disk.
 func (a *queue) compact(m Compact) {
 	if a.handle == nil {
 		m.Reply.answer(persistence.Compaction{}, a.trouble)
@@ -371,5 +373,13 @@ func (a *queue) compact(m Compact) {
 		return
 	}
 	a.compacted(did)
-	m.Reply.answer(did, nil)
+	if !did.More {
+		m.Reply.answer(did, nil)
+		return
+	}
+	handle, ctx := a.handle, a.context()
+	go func() {
+		_ = handle.Sync(ctx) // the next call of the store says what is wrong
+		m.Reply.answer(did, nil)
+	}()
 }

@@ -92,7 +92,9 @@ func Refused(err error) bool {
 // Compacter is a Queue that gives space back step by step.
 type Compacter interface {
 	// Compact does a part of the work: it rewrites at most about maxBytes, and
-	// removes what is no longer needed. Same owner as Write.
+	// removes what is no longer needed. What one call has written is synced before
+	// the next one relies on it: by the owner in between, or by that call. Same owner
+	// as Write.
 	Compact(ctx context.Context, maxBytes int64) (Compaction, error)
 }
 

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"math"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
@@ -13,50 +14,81 @@ const (
 	// without waiting for its interval: memory holds a little for each.
 	manyEntries = 4096
 	// stepEntries is how many entries one call of Compact reads, and how many it
-	// forgets, at most: so that it does not take long.
-	stepEntries = 1024
+	// forgets, and stepSegments how many segments it drops, at most: so that it does
+	// not take long.
+	stepEntries  = 256
+	stepSegments = 2
 )
 
 // Compact implements persistence.Compacter. The calls of it make up passes from
 // the oldest batch to the newest: see pass. More is false at the end of one.
+//
+// A call removes what the call before it has chosen, once all is synced that was
+// written by then (S7.2), and writes again what the next call can choose because of
+// it. If the owner syncs between two calls, none of them waits for the disk.
 func (q *Queue) Compact(ctx context.Context, maxBytes int64) (persistence.Compaction, error) {
 	var c persistence.Compaction
 	if err := q.failed(); err != nil {
 		return c, err
 	}
-	if !q.pass.active {
-		q.pass = q.plan()
-	}
-	for entries := 0; q.pass.active && c.Rewritten < maxBytes && entries < stepEntries; {
-		i, j := q.pass.next(&q.index, stepEntries)
-		if i == j {
-			q.pass.active = false
-			break
-		}
-		entries += j - i
-		if err := q.roomFor(i, j); errors.Is(err, types.ErrDiskFull) {
-			q.pass.active = false // what is needed for acknowledgements is not spent on this
-			break
-		} else if err != nil {
-			return c, err
-		}
-		n, err := q.rewrite(ctx, i, j)
-		if err != nil {
-			return c, err
-		}
-		c.Rewritten += n
-	}
-	// Nothing is removed on account of an entry that is not synced (S7.2).
-	if err := q.Sync(ctx); err != nil {
-		return c, err
-	}
-	more, err := q.forget()
+	more, err := q.remove(ctx, &c)
 	if err != nil {
 		return c, err
 	}
-	c.More = more || q.pass.active
-	c.Reclaimed, err = q.drop()
-	return c, err
+	if !q.pass.active && !q.pass.closing {
+		q.pass = q.plan()
+	}
+	if q.pass.active && c.Reclaimed == 0 {
+		if err := q.rewriteSome(ctx, maxBytes, &c); err != nil {
+			return c, err
+		}
+	}
+	closed := q.pass.closing // by an earlier call, so that what it chose is removed by now
+	if !q.pass.active && !closed {
+		if err := q.endPass(); err != nil {
+			return c, err
+		}
+	}
+	many := q.choose()
+	q.pass.closing = !q.pass.active && q.leaving.chosen && (!closed || many || more)
+	c.More = q.pass.active || q.pass.closing
+	return c, nil
+}
+
+// rewriteSome rewrites groups of batches until it has read or written enough.
+func (q *Queue) rewriteSome(ctx context.Context, maxBytes int64, c *persistence.Compaction) error {
+	for read, entries := uint64(0), 0; c.Rewritten < maxBytes && int64(read) < 2*maxBytes && entries < stepEntries; {
+		i, j := q.pass.next(&q.index, stepEntries)
+		if i == j {
+			q.pass.active = false
+			return nil
+		}
+		entries += j - i
+		for k := range q.index.spans[i:j] {
+			read += q.index.spans[i+k].toRead()
+		}
+		if err := q.roomFor(i, j); errors.Is(err, types.ErrDiskFull) {
+			q.pass.active = false // what is needed for acknowledgements is not spent on this
+			return nil
+		} else if err != nil {
+			return err
+		}
+		n, err := q.rewrite(ctx, i, j)
+		if err != nil {
+			return err
+		}
+		c.Rewritten += n
+	}
+	return nil
+}
+
+// endPass writes a state behind what was rewritten, if that was much: damage in
+// front of the newest state raises fewer doubts.
+func (q *Queue) endPass() error {
+	if q.disk.rewritten < uint64(q.o.SegmentSize) {
+		return nil
+	}
+	return q.writeState(false)
 }
 
 // roomFor says whether there is room for the live messages of these spans.
@@ -111,41 +143,85 @@ func (q *Queue) rewrite(ctx context.Context, i, j int) (int64, error) {
 	return int64(size), q.follow(segment)
 }
 
-// forget takes entries out of the memory of the medium: batches without live
-// messages and what else nobody needs. It says whether there are more of them.
-func (q *Queue) forget() (more bool, err error) {
+// leaving is what Compact is going to remove: nobody needs it once all entries up
+// to an LSN are on stable storage.
+type leaving struct {
+	chosen bool
+	lsn    uint64
+	keys   []uint64
+	from   uint64 // the lowest segment with one of them
+	needed uint64 // what needed said then
+}
+
+// choose notes what can be removed: batches without live messages and what else
+// nobody needs. It says whether there are many more of them.
+func (q *Queue) choose() (many bool) {
+	l := leaving{lsn: q.lsn, keys: q.leaving.keys[:0], from: math.MaxUint64, needed: q.disk.needed()}
 	q.mu.Lock()
 	q.disk.added = 0
 	if q.index.empty > 0 {
 		q.disk.garbage = q.index.bury(q.disk.garbage)
 	}
 	q.mu.Unlock()
-	var keys []uint64
 	take := func(e entry) bool {
 		if !q.disk.forgettable(e) {
 			return false
 		}
-		if len(keys) == stepEntries {
-			more = true
+		if len(l.keys) == stepEntries {
+			many = true
 			return false
 		}
-		keys = append(keys, e.key)
+		l.keys = append(l.keys, e.key)
+		l.from = min(l.from, e.segment)
 		return true
 	}
-	q.disk.garbage = remove(q.disk.garbage, take)
-	q.disk.covered = remove(q.disk.covered, func(s span) bool { return take(s.entry()) })
-	if len(keys) == 0 {
-		return false, nil
+	q.disk.garbage = without(q.disk.garbage, take)
+	q.disk.covered = without(q.disk.covered, func(s span) bool { return take(s.entry()) })
+	if len(l.keys) == 0 {
+		l.keys = nil // memory that is not needed any more
 	}
-	if err := q.medium.Forget(keys); err != nil {
-		return false, q.fail("compact", err)
-	}
-	return more, nil
+	q.leaving = l
+	q.leaving.chosen = len(l.keys) > 0 || len(q.droppable(l.needed)) > 0
+	return many
 }
 
-// drop removes the segments that hold nothing that is needed.
-func (q *Queue) drop() (int64, error) {
-	low := q.disk.needed()
+// remove removes what was chosen, and the segments that hold nothing that is needed
+// any more, as many as one call may. It says whether there are more of those.
+func (q *Queue) remove(ctx context.Context, c *persistence.Compaction) (more bool, err error) {
+	l := &q.leaving
+	if !l.chosen {
+		return false, nil
+	}
+	if q.synced.Load() < l.lsn {
+		if err := q.Sync(ctx); err != nil {
+			return false, err
+		}
+	}
+	l.chosen = false
+	if len(l.keys) > 0 {
+		if err := q.medium.Forget(l.keys); err != nil {
+			return false, q.fail("compact", err)
+		}
+		l.keys, l.from = l.keys[:0], math.MaxUint64
+	}
+	list := q.droppable(l.needed)
+	if len(list) == 0 {
+		return false, nil
+	}
+	n := min(len(list), stepSegments)
+	below := list[n-1].ID + 1
+	if c.Reclaimed, err = q.medium.Drop(below); err != nil {
+		return false, q.fail("compact", err)
+	}
+	q.mu.Lock()
+	q.disk.dropped(below)
+	q.mu.Unlock()
+	return len(list) > n, nil
+}
+
+// droppable lists the segments below needed that hold nothing that somebody needs.
+func (q *Queue) droppable(needed uint64) []Segment {
+	low := min(needed, q.leaving.from)
 	for i := range q.index.spans {
 		low = min(low, q.index.spans[i].segment)
 	}
@@ -155,22 +231,16 @@ func (q *Queue) drop() (int64, error) {
 	for _, s := range q.disk.covered {
 		low = min(low, s.segment)
 	}
-	if len(q.disk.segments) == 0 || q.disk.segments[0].ID >= low {
-		return 0, nil
+	n := 0
+	for n < len(q.disk.segments) && q.disk.segments[n].ID < low {
+		n++
 	}
-	n, err := q.medium.Drop(low)
-	if err != nil {
-		return n, q.fail("compact", err)
-	}
-	q.mu.Lock()
-	q.disk.dropped(low)
-	q.mu.Unlock()
-	return n, nil
+	return q.disk.segments[:n]
 }
 
-// remove takes those out of list that take says yes to, and gives back memory
+// without takes those out of list that take says yes to, and gives back memory
 // that the list does not need any more.
-func remove[T any](list []T, take func(T) bool) []T {
+func without[T any](list []T, take func(T) bool) []T {
 	kept := list[:0]
 	for _, v := range list {
 		if !take(v) {

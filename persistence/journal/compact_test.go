@@ -24,11 +24,11 @@ func TestCompactIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		more = did.More
-		if p.loads-loads > 2048 || p.forgotten-forgotten > 1024 || p.appended-appended > 2<<20 || p.calls-was > 16 {
+		if p.loads-loads > 512 || p.forgotten-forgotten > 256 || p.appended-appended > 2<<20 || p.calls-was > 16 {
 			t.Fatalf("call %d read %d entries, forgot %d and wrote %d bytes in %d calls", calls, p.loads-loads, p.forgotten-forgotten, p.appended-appended, p.calls-was)
 		}
 	}
-	if p.forgotten < n {
+	if p.forgotten < n*99/100 { // what is left goes with the next pass
 		t.Errorf("%d entries forgotten, want those of %d messages", p.forgotten, n)
 	}
 	if got := len(p.seqs()); got != n {
@@ -110,28 +110,43 @@ func TestLargeStateDoesNotKeepCompactionBusy(t *testing.T) {
 	p.close()
 }
 
-// Each segment that is full has a state, whoever filled it.
-func TestEachSegmentHasAState(t *testing.T) {
-	p := newPlace(t, 16<<10, false)
-	for range 100 {
-		first := p.write(persistence.Commit{Messages: messages(10, 200)})
-		p.done(first, first+6)
+// Where the state is large, for what is done is scattered, copies of it do not fill
+// the log: neither while messages come nor by compaction, behind which there is one.
+func TestFewCopiesOfALargeState(t *testing.T) {
+	const n, size = 200_000, 128 << 10
+	p := newPlace(t, size, false)
+	var c persistence.Commit
+	for first := types.Seq(1); first < n; first += 200 {
+		p.write(persistence.Commit{Messages: messages(200, 20)})
+		c.Done = nil
+		for s := first; s < first+200; s += 2 {
+			c.Done = append(c.Done, persistence.Done{Range: persistence.Range{First: s, Last: s}, Reason: types.Cleared})
+		}
+		p.write(c)
 	}
 	p.compact()
+	p.compact()
+	st := p.q.State()
+	if limit := st.Bytes*12/10 + 2*size; st.DiskBytes > limit {
+		t.Errorf("%d bytes for %d live ones and a state of %d, want at most %d", st.DiskBytes, st.Bytes, st.Done.Size(), limit)
+	}
 	p.sync()
 	p.kill()
 	tamper := p.store.Tamper(name)
-	states := map[uint64]bool{}
+	segments := tamper.Segments()
+	behind := false
 	for _, e := range tamper.Entries() {
-		if b, err := persistence.Decode(e.Value); err == nil && isState(b) {
-			states[e.Segment] = true
-		}
+		b, err := persistence.Decode(e.Value)
+		behind = behind || err == nil && isState(b) && e.Segment+1 >= segments[len(segments)-1]
 	}
-	for _, id := range tamper.Segments() {
-		if !states[id] {
-			t.Errorf("segment %d has no state", id)
-		}
+	if !behind {
+		t.Error("there is no state behind what was written again")
 	}
+	p.open()
+	if got := len(p.seqs()); got != n/2 {
+		t.Errorf("%d messages, want %d", got, n/2)
+	}
+	p.close()
 }
 
 // However what is done is scattered: the state stays small, nothing is slow, and

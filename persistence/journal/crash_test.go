@@ -53,11 +53,9 @@ func (h *stoppedHistory) run() (stopped bool) {
 			}
 			h.synced, h.ended = maps.Clone(h.now), next
 		case 1:
-			// It syncs before it rewrites.
 			if _, err := h.q.(persistence.Compacter).Compact(h.t.Context(), 1<<10); err != nil {
 				return true
 			}
-			h.synced, h.ended = maps.Clone(h.now), h.next
 		default:
 			c := persistence.Commit{Messages: messages(h.r.IntN(4), 60)}
 			if h.next > 1 && h.r.IntN(2) == 0 {

@@ -27,10 +27,13 @@ type disk struct {
 	garbage   []entry // entries that nobody needs, see forgettable
 	covered   []span  // likewise, but they may serve if what covers them cannot be read
 	added     int     // entries written since the last compaction
+
+	// Bytes appended since the newest state: what was written again, and the rest.
+	rewritten, fresh uint64
 }
 
-// wrote counts an entry of size bytes.
-func (d *disk) wrote(segment uint64, size int) {
+// wrote counts an entry of size bytes, whose messages were written again or not.
+func (d *disk) wrote(segment uint64, size int, again bool) {
 	n := len(d.segments)
 	if n == 0 || d.segments[n-1].ID != segment {
 		d.segments = append(d.segments, Segment{ID: segment})
@@ -39,6 +42,11 @@ func (d *disk) wrote(segment uint64, size int) {
 	d.segments[n-1].Bytes += int64(size) + around
 	d.written += uint64(size) + around
 	d.added++
+	if again {
+		d.rewritten += uint64(size) + around
+	} else {
+		d.fresh += uint64(size) + around
+	}
 }
 
 // total is how many bytes the log has.
@@ -56,7 +64,7 @@ func (d *disk) stateWritten(e entry) {
 	if d.newest.key != 0 {
 		d.states = slices.Insert(d.states, 0, d.newest)
 	}
-	d.newest, d.deltas = e, 0
+	d.newest, d.deltas, d.rewritten, d.fresh = e, 0, 0, 0
 	elsewhere := slices.IndexFunc(d.states, func(s entry) bool { return s.segment != e.segment })
 	kept := d.states[:0]
 	for i, s := range d.states {

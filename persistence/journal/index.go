@@ -40,6 +40,14 @@ func (s span) share(messages uint32) uint64 {
 // liveBytes is the part of the entry that is still needed, nearly.
 func (s span) liveBytes() uint64 { return s.share(s.live) }
 
+// toRead is how much is read to write s again, in bytes.
+func (s span) toRead() uint64 {
+	if s.live == 0 {
+		return 0
+	}
+	return uint64(s.size)
+}
+
 // look counts what b needs of the messages of s.
 func (s *span) look(b *books) {
 	left := uint64(s.count)

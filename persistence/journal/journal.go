@@ -75,6 +75,7 @@ type Queue struct {
 	enc      persistence.Encoder
 	cache    cache
 	pass     pass            // the compaction under way
+	leaving  leaving         // what it removes next
 	recorded persistence.Set // what recovery made done, until it is written
 	lsn      uint64          // of the last entry written
 	unsynced types.Seq       // numbers given out since Write itself synced
@@ -245,19 +246,27 @@ func (q *Queue) append(b *persistence.Batch) (segment uint64, size int, err erro
 	q.lsn = b.LSN
 	q.written.Store(b.LSN)
 	q.mu.Lock()
-	q.disk.wrote(segment, len(value))
+	q.disk.wrote(segment, len(value), b.Rewritten)
 	q.mu.Unlock()
 	return segment, len(value), nil
 }
 
-// follow writes a state entry when one is due after an entry in that segment:
-// each segment gets one, and the deltas behind the newest must not be too many.
+// follow writes a state entry when one is due after an entry in that segment: in
+// each segment, unless it is large beside what was written since the last one, and
+// when the deltas behind that are many. What compaction writes needs none, or the
+// log would not become smaller by it: an old state lies among it until it is
+// written again.
 func (q *Queue) follow(segment uint64) error {
-	if segment == q.disk.newest.segment && q.disk.deltas < maxDeltas {
+	enough := min(statesApart*uint64(q.disk.stateSize), q.index.live/statesApart)
+	if q.disk.deltas < maxDeltas && (segment == q.disk.newest.segment || q.disk.fresh < enough || q.disk.fresh == 0) {
 		return nil
 	}
 	return q.writeState(false)
 }
+
+// statesApart is how far states are apart: so many times the size of one, or of
+// what is live the part of one in so many, whichever is less.
+const statesApart = 16
 
 // keepUp syncs, once in a while, what nobody else may sync for long: it keeps
 // the numbers that a power cut could make unknown fewer than recovery leaves

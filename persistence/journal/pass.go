@@ -5,7 +5,7 @@ import "github.com/mqttdb/mqttdb/types"
 const (
 	// liveShare is the part of the log that is to be live, at least; below it
 	// the survivors of the oldest segments are moved behind the others (S7.3).
-	liveShare = 0.94
+	liveShare = 0.9
 	// segmentBytes is the size of a full segment where nothing else is said.
 	segmentBytes = 8 << 20
 	// manySmall is how many small batches are worth rolling up in any case.
@@ -21,12 +21,15 @@ const (
 // It writes no batch twice and comes to an end, however it is interrupted by
 // other writes.
 type pass struct {
-	active bool
+	active  bool
+	closing bool // nothing is to be written any more, and what it has freed is being removed
+
 	after  types.Seq // the numbers up to here were dealt with
 	vacate uint64    // the live messages of the segments below are to be moved
 
 	full  uint64 // bytes that batches are rolled up to
 	small uint64 // bytes up to which a batch is rolled up
+	most  uint64 // bytes that are read for one batch
 }
 
 // plan begins a pass.
@@ -39,6 +42,7 @@ func (q *Queue) plan() pass {
 		// worth the space that its old copy takes until its segment goes.
 		small: max(size/512, min(size/8, 1<<10)),
 	}
+	p.most = 2 * p.full
 	if q.disk.crowded(q.o.SegmentSize) {
 		p.vacate = q.disk.needed()
 		return p
@@ -65,11 +69,10 @@ func (q *Queue) plan() pass {
 }
 
 // goal is how large the log should be, in bytes: what is live by its share, and
-// what nobody can make smaller, the state that each segment begins with.
+// the states that are kept.
 func (q *Queue) goal() uint64 {
-	size, state := float64(q.o.SegmentSize), float64(q.disk.stateSize)
 	live := float64(q.index.live) + around*float64(len(q.index.spans))
-	return uint64(live/liveShare*size/(size-min(state, size/2)) + 3*state)
+	return uint64(live/liveShare) + 3*uint64(q.disk.stateSize)
 }
 
 // next finds neighbours, at most some many, that are to be written again as one.
@@ -78,7 +81,7 @@ func (p *pass) next(x *index, most int) (i, j int) {
 	for k := g.from; k < len(x.spans); k++ {
 		s := &x.spans[k]
 		size, move := s.liveBytes(), s.segment < p.vacate && s.live > 0
-		if !move && size > p.small || g.live > 0 && g.bytes+size > p.full || k-g.from == most {
+		if !move && size > p.small || g.live > 0 && (g.bytes+size > p.full || g.read+s.toRead() > p.most) || k-g.from == most {
 			if g.worth(p.full) {
 				return g.from, k
 			}
@@ -89,6 +92,7 @@ func (p *pass) next(x *index, most int) (i, j int) {
 			}
 		}
 		g.bytes += size
+		g.read += s.toRead()
 		g.move = g.move || move
 		if s.live > 0 {
 			g.live++
@@ -104,6 +108,7 @@ func (p *pass) next(x *index, most int) (i, j int) {
 type group struct {
 	from  int
 	bytes uint64 // of live messages
+	read  uint64 // bytes of the batches that have some
 	live  int    // spans that have some
 	move  bool   // one of them lies in a segment that is to be vacated
 }

@@ -131,8 +131,9 @@ func (d *disk) cutOff() {
 	d.open = nil
 }
 
-// crash returns a copy; with r, of what a power cut leaves: of what was not
-// synced a part is lost, and a part is torn; some of what was forgotten is back.
+// crash returns a copy, in which what was forgotten is back; with r, of what a power
+// cut leaves: of what was not synced a part is lost, and a part is torn; some of
+// what was forgotten is back.
 func (d *disk) crash(r *rand.Rand) *disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -154,8 +155,8 @@ func (d *disk) crash(r *rand.Rand) *disk {
 			}
 			if r != nil {
 				e.synced = true
-				e.forgotten = e.forgotten && r.IntN(2) == 0
 			}
+			e.forgotten = e.forgotten && r != nil && r.IntN(2) == 0
 			kept.entries = append(kept.entries, &e)
 			kept.bytes += len(e.value)
 		}

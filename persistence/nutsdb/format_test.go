@@ -104,7 +104,7 @@ func TestFormatDataFile(t *testing.T) {
 	dir := t.TempDir()
 	m := openDir(t, dir, minSegmentSize)
 	appendKeys(t, m, 1, 1)
-	if err := m.Forget([]uint64{1}); err != nil {
+	if err := m.db.delete(1); err != nil {
 		t.Fatal(err)
 	}
 	b := readFile(t, segmentFile(dir, 1, dataSuffix))
@@ -114,8 +114,17 @@ func TestFormatDataFile(t *testing.T) {
 	var w window
 	w.reset(bytes.NewReader(b), int64(len(b)))
 	c := scan(&w, &testStore)
-	if len(c.entries) != 2 || len(c.damage) > 0 || c.entries[0].size != len(value(1)) || !c.entries[1].delete || c.entries[1].key != 1 || c.used != m.used {
-		t.Errorf("read as %+v, used %d", c, m.used)
+	if len(c.entries) != 2 || len(c.damage) > 0 || c.entries[0].size != len(value(1)) || !c.entries[1].delete || c.entries[1].key != 1 || c.used != m.db.used() {
+		t.Errorf("read as %+v, used %d", c, m.db.used())
+	}
+}
+
+// Keys can be taken out of NutsDB's memory.
+func TestFormatIndex(t *testing.T) {
+	m := openDir(t, t.TempDir(), minSegmentSize)
+	appendKeys(t, m, 1, 1)
+	if index := indexOf(m.db.db); index == nil || !index.Delete(keyBytes(1)) || index.Delete(keyBytes(1)) {
+		t.Error("the index of NutsDB is not where it was")
 	}
 }
 

@@ -319,19 +319,8 @@ func (m *medium) Forget(keys []uint64) error {
 	if err := m.failure(); err != nil {
 		return err
 	}
-	if err := m.there(); err != nil {
+	if err := m.db.forget(keys); err != nil {
 		return m.fail("remove from", err)
-	}
-	for _, key := range keys {
-		if err := m.makeRoom(entryHeaderMax + keySize); err != nil {
-			return m.fail("remove from", err)
-		}
-		if err := m.db.delete(key); err != nil {
-			return m.fail("remove from", err)
-		}
-		if _, err := m.landed(); err != nil {
-			return m.fail("remove from", err)
-		}
 	}
 	return nil
 }

@@ -95,6 +95,7 @@ func TestMediumContentsAreInOrder(t *testing.T) {
 	}
 }
 
+// What is forgotten is out of memory, and not a byte is written for it.
 func TestMediumForget(t *testing.T) {
 	dir := t.TempDir()
 	m := openDir(t, dir, testSegment)
@@ -103,11 +104,41 @@ func TestMediumForget(t *testing.T) {
 	for key := uint64(1); key <= 50; key += 2 {
 		keys = append(keys, key)
 	}
+	used := m.db.used()
 	if err := m.Forget(append(keys, 999)); err != nil { // 999 never was
 		t.Fatal(err)
 	}
+	if m.db.used() != used {
+		t.Errorf("%d bytes were written", m.db.used()-used)
+	}
 	if _, err := m.Load(1); !errors.Is(err, types.ErrCorrupt) {
 		t.Errorf("load of a forgotten entry: %v", err)
+	}
+	for key := uint64(2); key <= 50; key += 2 {
+		if got, err := m.Load(key); err != nil || !bytes.Equal(got, value(key)) {
+			t.Errorf("load %d: %v", key, err)
+		}
+	}
+	m.Close()
+	m = openDir(t, dir, testSegment)
+	if n := len(m.keysOf(t)); n != 50 {
+		t.Errorf("%d entries after opening, want those that lie there", n)
+	}
+}
+
+// A NutsDB whose index is not to be found writes that keys are deleted, as earlier
+// versions of this package did.
+func TestMediumDeletes(t *testing.T) {
+	dir := t.TempDir()
+	m := openDir(t, dir, testSegment)
+	appendKeys(t, m, 1, 50)
+	for key := uint64(1); key <= 50; key += 2 {
+		if err := m.db.delete(key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.Load(1); !errors.Is(err, types.ErrCorrupt) {
+		t.Errorf("load of a deleted entry: %v", err)
 	}
 	m.Close()
 	m = openDir(t, dir, testSegment)
@@ -115,7 +146,7 @@ func TestMediumForget(t *testing.T) {
 		t.Errorf("%d entries, want 25", n)
 	}
 	if _, err := m.Load(1); !errors.Is(err, types.ErrCorrupt) {
-		t.Errorf("load of a forgotten entry after opening: %v", err)
+		t.Errorf("load of a deleted entry after opening: %v", err)
 	}
 }
 

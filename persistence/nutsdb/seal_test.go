@@ -142,10 +142,10 @@ func FuzzScan(f *testing.F) {
 			f.Fatal(err)
 		}
 	}
-	if err := m.Forget([]uint64{2}); err != nil {
+	if err := m.db.delete(2); err != nil {
 		f.Fatal(err)
 	}
-	used := m.used
+	used := m.db.used()
 	m.Close()
 	b, err := os.ReadFile(segmentFile(dir, 1, dataSuffix))
 	if err != nil {

@@ -31,6 +31,20 @@ func compact(t testing.TB, q persistence.Queue) int64 {
 	return 0
 }
 
+// compactSome makes so many steps of compaction, or less if there is nothing more
+// to do.
+func compactSome(t testing.TB, q persistence.Queue, steps int) {
+	t.Helper()
+	c, ok := q.(persistence.Compacter)
+	for more := ok; more && steps > 0; steps-- {
+		did, err := c.Compact(t.Context(), 4<<10)
+		if err != nil {
+			t.Fatalf("compact: %v", err)
+		}
+		more = did.More
+	}
+}
+
 // payload is how large so many messages must be to fill eight segments, at least
 // 200 bytes.
 func (h Harness) payload(messages int) int {
