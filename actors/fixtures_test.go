@@ -137,7 +137,7 @@ func (s *testStore) opener(name string) func(context.Context) (persistence.Queue
 		if err != nil {
 			return nil, err
 		}
-		return &testQueue{q, q.(persistence.Compacter), q.(persistence.DeadReader), q.(persistence.SentReader), s}, nil
+		return &testQueue{q, q.(persistence.Compacter), q.(persistence.DeadReader), q.(persistence.SentReader), q.(persistence.Expirer), s}, nil
 	}
 }
 
@@ -159,6 +159,7 @@ type testQueue struct {
 	persistence.Compacter
 	persistence.DeadReader
 	persistence.SentReader
+	persistence.Expirer
 	s *testStore
 }
 

@@ -34,6 +34,8 @@ import (
 //	24 withdrawn   runs: these are released no longer; since version 1.1
 //	26 kept        numbers: they were sent, and are kept; since version 1.1
 //	28 lapsed      runs: these are kept no longer; since version 1.1
+//	30 expiring    uvarint seq: none above it, and below next, has an expiry; since
+//	               version 1.1
 //
 // A number that is 0 and a set that is empty are left out.
 type Delta struct {
@@ -51,11 +53,12 @@ type Delta struct {
 	Withdrawn            Ranges  // of those released: no longer
 	Kept                 Set     // they were sent, and are kept
 	Lapsed               Ranges  // of those kept: no longer
+	Expiring             types.Seq
 }
 
 // minor is the minor version of the format that an entry with d needs.
 func (d *Delta) minor() uint8 {
-	if d.Dead.Count() > 0 || len(d.Freed) > 0 || d.Kept.Count() > 0 || len(d.Lapsed) > 0 || len(d.Withdrawn) > 0 {
+	if d.Dead.Count() > 0 || len(d.Freed) > 0 || d.Kept.Count() > 0 || len(d.Lapsed) > 0 || len(d.Withdrawn) > 0 || d.Expiring > 0 {
 		return 1
 	}
 	return 0
@@ -80,6 +83,7 @@ const (
 	fieldWithdrawn = 24
 	fieldKept      = 26
 	fieldLapsed    = 28
+	fieldExpiring  = 30
 )
 
 // fields writes the fields of a delta: each is put together in buf, so that its
@@ -136,6 +140,7 @@ func (d *Delta) encode(out, buf []byte) (encoded, room []byte) {
 	f.add(fieldWithdrawn, appendRuns(f.buf, d.Withdrawn))
 	f.add(fieldKept, appendSet(f.buf, d.Kept))
 	f.add(fieldLapsed, appendRuns(f.buf, d.Lapsed))
+	f.number(fieldExpiring, uint64(d.Expiring))
 	return f.out, f.buf
 }
 
@@ -230,6 +235,8 @@ func (d *Delta) field(tag uint64, f *reader) (known bool) {
 		d.Kept = f.set()
 	case fieldLapsed:
 		d.Lapsed = f.runs()
+	case fieldExpiring:
+		d.Expiring = f.seq()
 	default:
 		return false
 	}

@@ -75,6 +75,7 @@ func goldenEntries() map[string]*Batch {
 				{Seq: 15, Entry: Entry{Message: types.Message{Topic: "a"}, Enqueued: at(-3_600_000)}, Born: 3_000_000_010},
 			},
 		},
+		"expiring": {LSN: 29, Store: goldenStore, Kind: KindBatch, Delta: &Delta{Next: 1008, Floor: 10, Removal: 10, Age: 2_592_000_000, Expiring: 15}},
 		"delta": {
 			LSN: 19, Store: goldenStore, Kind: KindBatch,
 			Delta: &Delta{
@@ -235,6 +236,9 @@ func dump(b *Batch) string {
 			p("mark %q %x", m.Key, m.Value)
 		}
 		p("clean %t lazy %t suspect %d", d.Clean, d.Lazy, d.Suspect)
+		if d.Expiring > 0 {
+			p("expiring %d", d.Expiring)
+		}
 		for l := range d.Dead.All() {
 			p("dead %v %q", l.Range, l.Why)
 		}

@@ -129,6 +129,23 @@ type SentReader interface {
 	ReadSent(ctx context.Context, buf []Record, after types.Seq, max Limit) ([]Record, error)
 }
 
+// Expirer is a Queue that finds what is too old.
+type Expirer interface {
+	// Expired looks, above after, for pending messages that were not abandoned, and
+	// have been there for longer than their Expiry or, if that is not 0, than maxAge.
+	// It does not take long: when More is set there may be others above Through.
+	// Same owner as Write.
+	Expired(ctx context.Context, after types.Seq, maxAge time.Duration) (Expired, error)
+}
+
+// Expired says what is too old.
+type Expired struct {
+	Numbers Ranges
+	Through types.Seq // looked at up to here
+	More    bool
+	Next    time.Time // of what was looked at no more is too old before; zero: none ever is
+}
+
 // Compaction says what one call of Compact did.
 type Compaction struct {
 	Rewritten int64 // bytes of live messages that were written again

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"time"
 
 	"github.com/mqttdb/mqttdb/actors"
 	"github.com/mqttdb/mqttdb/config"
@@ -24,6 +25,7 @@ var (
 	_ persistence.Roomy      = (*observed)(nil)
 	_ persistence.Prober     = (*observed)(nil)
 	_ persistence.SentReader = (*observed)(nil)
+	_ persistence.Expirer    = (*observed)(nil)
 )
 
 // Write implements persistence.Queue.
@@ -63,6 +65,16 @@ func (o *observed) ReadSent(ctx context.Context, buf []persistence.Record, after
 	}
 	defer o.reading()()
 	return s.ReadSent(ctx, buf, after, limit)
+}
+
+// Expired implements persistence.Expirer.
+func (o *observed) Expired(ctx context.Context, after types.Seq, maxAge time.Duration) (persistence.Expired, error) {
+	x, ok := o.Queue.(persistence.Expirer)
+	if !ok {
+		return persistence.Expired{}, nil
+	}
+	defer o.reading()()
+	return x.Expired(ctx, after, maxAge)
 }
 
 // Compact implements persistence.Compacter.

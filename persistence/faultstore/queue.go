@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
@@ -25,6 +26,7 @@ var (
 	_ persistence.Compacter  = (*queue)(nil)
 	_ persistence.DeadReader = (*queue)(nil)
 	_ persistence.SentReader = (*queue)(nil)
+	_ persistence.Expirer    = (*queue)(nil)
 )
 
 // Write implements persistence.Queue.
@@ -101,6 +103,18 @@ func (q *queue) ReadSent(ctx context.Context, buf []persistence.Record, after ty
 		return err
 	})
 	return read, err
+}
+
+// Expired implements persistence.Expirer, as a Read. If the queue within does not,
+// nothing has.
+func (q *queue) Expired(ctx context.Context, after types.Seq, maxAge time.Duration) (found persistence.Expired, err error) {
+	err = q.store.do(ctx, Call{Op: Read, Queue: q.name}, func() (err error) {
+		if x, ok := q.Queue.(persistence.Expirer); ok {
+			found, err = x.Expired(ctx, after, maxAge)
+		}
+		return err
+	})
+	return found, err
 }
 
 // Compact implements persistence.Compacter. If the queue within does not, there

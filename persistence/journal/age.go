@@ -52,7 +52,7 @@ func (c *ageClock) shows(now time.Time) uint64 {
 // birth is what the clock showed at a time before now. Should there not be such a
 // time it is now.
 func (c *ageClock) birth(at, now time.Time) uint64 {
-	if waited := now.Sub(at); waited < 0 || waited > longestAbsence {
+	if c.waited(at, now) == 0 {
 		return c.shows(now)
 	}
 	// Both clocks are read to the nanosecond, and are stored in ms. Their difference
@@ -66,15 +66,26 @@ func (c *ageClock) birth(at, now time.Time) uint64 {
 	return uint64(max(1, at.UnixMilli()-c.epoch))
 }
 
-// since is when a message was accepted, as a time that now can be compared with.
-func (c *ageClock) since(r *persistence.Record, now time.Time) time.Time {
-	if age := c.shows(now); r.Born != 0 && r.Born <= age {
-		return c.origin.Add(time.Duration(int64(r.Born)-int64(c.base)) * time.Millisecond)
+// born is what the clock showed when a message was accepted. Should that not be known
+// it is what the wall clock says, if that can be.
+func (c *ageClock) born(r *persistence.Record, now time.Time) uint64 {
+	if r.Born != 0 && r.Born <= c.shows(now) {
+		return r.Born
 	}
-	if waited := now.Sub(r.Enqueued); waited < 0 || waited > longestAbsence {
-		return now // nothing better is known
+	return c.shows(now) - uint64(c.waited(r.Enqueued, now)/time.Millisecond)
+}
+
+// waited is how long it is since at, or nothing, if that cannot be.
+func (c *ageClock) waited(at, now time.Time) time.Duration {
+	if waited := now.Sub(at); waited >= 0 && waited <= longestAbsence {
+		return waited
 	}
-	return r.Enqueued
+	return 0
+}
+
+// time is when the clock showed that age, as a time that now can be compared with.
+func (c *ageClock) time(age uint64, now time.Time) time.Time {
+	return now.Add(time.Duration(int64(age)-int64(c.base))*time.Millisecond - now.Sub(c.origin))
 }
 
 // recoverAge starts the age clock with what was found: the newest state or delta,

@@ -38,6 +38,7 @@ type books struct {
 	suspect   types.Seq // up to here messages may have been delivered before
 	age       uint64    // what the age clock showed, and
 	clock     uint64    // the wall clock, in Unix ms, when that was noted
+	expiring  types.Seq // none above it has an expiry of its own
 }
 
 // check says whether the state has room for c. If not that may change: it is no
@@ -115,7 +116,7 @@ func (b *books) apply(c persistence.Commit) *persistence.Delta {
 // stamp fills in what is absolute in a delta.
 func (b *books) stamp(d *persistence.Delta) {
 	d.Next, d.Floor, d.Removal, d.Counters = b.next, b.floor, b.removal(), b.counters
-	d.Suspect, d.Age, d.Clock = b.suspect, b.age, b.clock
+	d.Suspect, d.Age, d.Clock, d.Expiring = b.suspect, b.age, b.clock, b.expiring
 }
 
 // given returns the part of r that was given out and lies above the floor; it
@@ -307,7 +308,7 @@ func markSize(key string, value []byte) int {
 // replay applies a delta that was read from the log.
 func (b *books) replay(d *persistence.Delta) {
 	b.next, b.floor = max(b.next, d.Next), max(b.floor, d.Floor)
-	b.counters, b.suspect, b.age, b.clock = d.Counters, d.Suspect, d.Age, d.Clock
+	b.counters, b.suspect, b.age, b.clock, b.expiring = d.Counters, d.Suspect, d.Age, d.Clock, d.Expiring
 	if b.floor > 0 {
 		b.forget(persistence.Range{First: 1, Last: b.floor})
 		b.done.RemoveTo(b.floor)

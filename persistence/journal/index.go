@@ -5,19 +5,19 @@ import (
 	"iter"
 	"slices"
 	"sort"
-	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
 
-// span is what memory knows of a batch: some 60 bytes for up to thousands of
+// span is what memory knows of a batch: some 80 bytes for up to thousands of
 // messages.
 type span struct {
 	first, last types.Seq // the run it speaks for
 	key         uint64
 	segment     uint64
-	since       int64  // Unix ms: when a message of it was accepted; 0: unknown
+	born        uint64 // on the age clock: none of its pending messages is older; 0: unknown
+	until       uint64 // on the age clock: none of them expires sooner of its own; 0: unknown
 	size        uint32 // of the entry, in bytes
 	count       uint32 // messages in it
 	live        uint32 // of them needed: pending, or dead letters, or kept
@@ -140,17 +140,23 @@ func (x *index) bury(garbage []entry) []entry {
 	return garbage
 }
 
-// oldest is when the oldest pending message was accepted, nearly.
-func (x *index) oldest() time.Time {
-	for i := range x.spans {
+// oldest is when the oldest pending message was accepted, on the age clock, nearly;
+// 0 if that is not known, or there is none.
+func (x *index) oldest(floor types.Seq) uint64 {
+	if s := x.front(floor); s != nil {
+		return s.born
+	}
+	return 0
+}
+
+// front is the first span with pending messages, nil if there is none.
+func (x *index) front(floor types.Seq) *span {
+	for i := x.search(floor + 1); i < len(x.spans); i++ {
 		if s := &x.spans[i]; s.pending() > 0 {
-			if s.since == 0 {
-				break
-			}
-			return time.UnixMilli(s.since)
+			return s
 		}
 	}
-	return time.Time{}
+	return nil
 }
 
 // layer sorts out batches that speak for the same numbers: of these the newest

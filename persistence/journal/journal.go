@@ -121,7 +121,12 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 	q.mu.Lock()
 	q.books.accept(n)
 	q.books.age, q.books.clock = q.age.shows(now), unixMilli(now)
+	born, until := q.extent(b.Records)
 	b.Delta = q.books.apply(c)
+	if b.Delta == nil && until != never { // so that it is known after a crash, too
+		b.Delta = &persistence.Delta{}
+		q.books.stamp(b.Delta)
+	}
 	q.mu.Unlock()
 	segment, size, err := q.append(&b)
 	if err != nil {
@@ -135,7 +140,7 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 		q.index.add(span{
 			first: b.First, last: b.Last, key: b.LSN, segment: segment,
 			size: uint32(size), count: uint32(n), live: uint32(n),
-			delta: b.Delta != nil, since: b.Records[0].Enqueued.UnixMilli(),
+			delta: b.Delta != nil, born: born, until: until,
 		})
 		q.cache.wrote(b.LSN, b.Records, size)
 	} else {
@@ -146,6 +151,7 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 		q.index.settle(b.Delta.Done.All(), &q.books)
 		q.index.settle(slices.Values(c.Freed), &q.books)
 		q.index.settle(slices.Values(c.Lapsed), &q.books)
+		q.lookAtFront()
 		q.cache.forget(q.books.floor)
 	}
 	q.mu.Unlock()
@@ -325,9 +331,13 @@ func (q *Queue) State() persistence.State {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.books.state()
-	s.Bytes, s.KeptBytes, s.Oldest = q.index.pending, q.index.kept, q.index.oldest()
+	s.Bytes, s.KeptBytes = q.index.pending, q.index.kept
+	now := q.o.Now()
+	if born := q.index.oldest(q.books.floor); born > 0 {
+		s.Oldest = q.age.time(born, now)
+	}
 	s.BytesWritten, s.DiskBytes = q.disk.written, q.disk.total()
-	s.Age = time.Duration(q.age.shows(q.o.Now())) * time.Millisecond
+	s.Age = time.Duration(q.age.shows(now)) * time.Millisecond
 	s.DowntimeUnknown = q.age.unsure
 	s.CompactionDue = q.disk.added >= manyEntries || q.disk.crowded(q.o.SegmentSize)
 	return s

@@ -143,25 +143,38 @@ func TestStateIsFull(t *testing.T) {
 	}
 }
 
-// The age of the oldest message is known after a start, too.
+// When the oldest message was accepted is known after a start, too, and when those
+// before it in its batch have left, whatever the wall clock was set to.
 func TestOldest(t *testing.T) {
-	p := newPlace(t, 64<<10, false)
-	for i := range 5 {
+	p := newClocked(t)
+	var since []time.Time
+	for range 5 {
 		m := messages(3, 10)
 		for k := range m {
-			m[k].Enqueued = time.UnixMilli(int64(1000 * (i + 1)))
+			p.clock.Advance(time.Second)
+			m[k].Enqueued = p.clock.Now()
+			since = append(since, p.clock.Now())
 		}
 		p.write(persistence.Commit{Messages: m})
 	}
-	p.done(1, 7)
-	for _, when := range []string{"before", "after a start"} {
-		if got := p.q.State().Oldest; !got.Equal(time.UnixMilli(3000)) {
-			t.Errorf("%s the oldest is of %v", when, got)
+	for _, step := range []struct {
+		name   string
+		do     func()
+		oldest int
+		set    time.Duration // the wall clock, since
+	}{
+		{"at first", func() {}, 1, 0},
+		{"some have left", func() { p.place.done(1, 7) }, 8, 0},
+		{"set", func() { p.clock.Set(-3 * time.Hour) }, 8, -3 * time.Hour},
+		{"opened again", func() { p.close(); p.open() }, 8, -3 * time.Hour},
+	} {
+		step.do()
+		want, got := since[step.oldest-1].Round(0).Add(step.set), p.q.State().Oldest.Round(0)
+		if off := want.Sub(got); off < 0 || off > 5*time.Millisecond {
+			t.Errorf("%s: the oldest is of %v, want %v", step.name, got, want)
 		}
-		p.close()
-		p.open()
 	}
-	p.done(8, 15)
+	p.place.done(8, 15)
 	if got := p.q.State().Oldest; !got.IsZero() {
 		t.Errorf("of none the oldest is of %v", got)
 	}

@@ -101,7 +101,7 @@ func (q *Queue) read(ctx context.Context, buf []persistence.Record, after types.
 			}
 			r.Why, r.Abandoned = q.books.whyAbandoned(r.Seq)
 			r.Released = q.books.released.Contains(r.Seq)
-			r.Since = q.age.since(&r, now)
+			r.Since = q.age.time(q.age.born(&r, now), now)
 			buf = append(buf, r)
 			bytes += size
 			n++
@@ -124,10 +124,8 @@ func (q *Queue) cached(s *span) ([]persistence.Record, error) {
 		return nil, err
 	}
 	q.cache.put(s.key, records, int(s.size))
-	if s.since == 0 {
-		q.mu.Lock()
-		s.since = q.since(records)
-		q.mu.Unlock()
+	if s.born == 0 || s.until == 0 {
+		q.measure(s, records)
 	}
 	return records, nil
 }
@@ -158,16 +156,6 @@ func (q *Queue) decode(key uint64) (*persistence.Batch, error) {
 		return nil, fmt.Errorf("%w: entry %d is number %d of another place", types.ErrCorrupt, key, b.LSN)
 	}
 	return b, nil
-}
-
-// since is when the first of the records that are pending was accepted.
-func (q *Queue) since(records []persistence.Record) int64 {
-	for _, r := range records {
-		if r.Seq > q.books.floor && !q.books.done.Contains(r.Seq) {
-			return r.Enqueued.UnixMilli()
-		}
-	}
-	return 0
 }
 
 // lookAtOldest reads the batch of the oldest message, which is the one that is

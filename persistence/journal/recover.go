@@ -184,9 +184,13 @@ func (q *Queue) recoverIndex(f found, stateless bool) (unknown uint64) {
 			q.disk.garbage = append(q.disk.garbage, h.entry)
 			continue
 		}
+		until := uint64(0)
+		if !stateless && h.First > q.books.expiring {
+			until = never
+		}
 		spans = append(spans, span{
 			first: h.First, last: h.Last, key: h.key, segment: h.segment,
-			size: uint32(h.size), count: h.Count, live: h.Count, delta: h.delta,
+			size: uint32(h.size), count: h.Count, live: h.Count, delta: h.delta, until: until,
 		})
 	}
 	spans, q.disk.covered = layer(spans)
