@@ -28,19 +28,23 @@ type model struct {
 	owed    [][]byte        // answers
 	prompt  bool            // it answers at once
 	limit   int             // ids that may be open; beyond that it hangs up; 0: no bound
+	lowered bool            // max_qos was, for a while
 
-	published int          // by the gateway's user
-	qos       []byte       // of each
-	cleared   map[int]bool // those that need not arrive
-	unsure    map[int]bool // those that may not be stored: the disk failed
-	arrived   []int        // as the broker sees it
-	excused   map[int]bool // those that may have arrived twice, since the session was lost
-	story     []string     // what happened
-	wrong     []string     // what should not have
+	published int            // by the gateway's user
+	qos       []byte         // of each
+	cleared   map[int]bool   // those that need not arrive
+	unsure    map[int]bool   // those that may not be stored: the disk failed
+	arrived   []int          // as the broker sees it
+	excused   map[int]bool   // those that may have arrived twice, since the session was lost
+	under     map[uint16]int // QoS 2: whose id it is
+	over      map[int]bool   // those that got PUBCOMP
+	unheard   []int          // over this link, which may not have carried it
+	story     []string       // what happened
+	wrong     []string       // what should not have
 }
 
 func newModel(t *testing.T) *model {
-	return &model{t: t, open: map[uint16]bool{}, cleared: map[int]bool{}, unsure: map[int]bool{}, excused: map[int]bool{}}
+	return &model{t: t, open: map[uint16]bool{}, cleared: map[int]bool{}, unsure: map[int]bool{}, excused: map[int]bool{}, under: map[uint16]int{}, over: map[int]bool{}}
 }
 
 // serve is the broker's end of a connection.
@@ -124,6 +128,7 @@ func (b *model) takesPublish(first byte, body []byte) {
 	switch qos {
 	case 1:
 		b.owe(0x40, id)
+		b.excused[n] = b.excused[n] || b.lowered
 	case 2:
 		number := binary.BigEndian.Uint16(id)
 		again := b.open[number]
@@ -141,6 +146,9 @@ func (b *model) takesPublish(first byte, body []byte) {
 			return
 		}
 	}
+	if qos == 2 {
+		b.under[binary.BigEndian.Uint16(id)] = n
+	}
 	b.arrived = append(b.arrived, n)
 }
 
@@ -148,10 +156,9 @@ func (b *model) takesPublish(first byte, body []byte) {
 func (b *model) forget() {
 	recent := make(map[int]bool)
 	for _, n := range slices.Backward(b.arrived) {
-		if recent[n] = true; len(recent) > 20 {
-			break
+		if recent[n] = true; len(recent) <= 20 || !b.over[n] {
+			b.excused[n] = true
 		}
-		b.excused[n] = true
 	}
 	clear(b.open)
 	b.known, b.forgets = false, false
@@ -177,6 +184,11 @@ func (b *model) say(p []byte) {
 	if b.conn != nil {
 		b.said <- p
 	}
+	if p[0] == 0x70 && len(p) >= 4 {
+		if n, known := b.under[binary.BigEndian.Uint16(p[2:])]; known {
+			b.over[n], b.unheard = true, append(b.unheard, n)
+		}
+	}
 }
 
 // hangUp ends the connection: what is owed nobody will hear of.
@@ -185,6 +197,10 @@ func (b *model) hangUp() {
 		b.conn.Close()
 	}
 	b.conn, b.owed = nil, nil
+	for _, n := range b.unheard {
+		delete(b.over, n)
+	}
+	b.unheard = nil
 }
 
 // orderly makes it answer everything at once.
@@ -251,7 +267,7 @@ func (b *model) step(s *story, step, salt byte) {
 }
 
 // changes is how many kinds of change there are.
-const changes = 8
+const changes = 10
 
 // change lets an operator, or the broker's, change something.
 func (b *model) change(s *story, op, salt byte) {
@@ -271,6 +287,11 @@ func (b *model) change(s *story, op, salt byte) {
 	case 6: // the disk fails
 		ops := []faultstore.Op{faultstore.Write, faultstore.Write, faultstore.Sync, faultstore.Read, faultstore.Open}
 		s.faults.Inject(faultstore.Fault{Op: ops[salt%5], After: int(salt % 4), Times: 1 + int(salt%3), Late: salt%2 == 0})
+	case 8:
+		b.lowered = true
+		b.reload(s, fmt.Sprintf("max_qos: %d", 1+salt%2))
+	case 9:
+		b.reload(s, fmt.Sprintf("broker: mqtt://broker%d", salt%2))
 	case 7: // the broker starts again with half of what it knew
 		b.hangUp()
 		for id := range b.open {
