@@ -121,6 +121,8 @@ func (a *queue) flush() {
 		if a.write() {
 			a.syncBeside()
 		}
+	case len(a.syncs) > 0 && a.gathers() && a.collected == 0: // nothing but Notes, which are small
+		a.write()
 	case len(a.syncs) > 0:
 		a.writeSettled()
 	case a.gathers() && a.awaitOthers():

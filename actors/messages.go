@@ -263,6 +263,8 @@ type (
 	// journaled says that what the connection had noted as released is committed.
 	journaled struct {
 		attempt uint64
+		try     int
+		count   int // so many of journaling, the first ones
 		err     error
 	}
 

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
@@ -10,13 +11,14 @@ import (
 // releasing is the part of a connection that finishes the handshakes of QoS 2: it
 // has each PUBREC journalled before PUBREL is sent, so that a message that the
 // broker has may never be published a second time [S3.2]. What arrives while the
-// journal is written waits for the next time: one commit for many PUBRECs, one
-// write for their PUBRELs.
+// journal is synced is written meanwhile, and waits for the next sync: one for many
+// PUBRECs, and one write for their PUBRELs.
 //
 //	PUBREC ─▶ taken ──Note{Released}──▶ queue … committed ─▶ PUBREL … PUBCOMP ─▶ Settle
 type releasing struct {
 	taken      []types.Seq // by the broker, in the order of its PUBRECs; not journalled
-	journaling []types.Seq // told to the queue
+	journaling []types.Seq // told to the queue, in the same order
+	try        int         // which one they are: after an error all are told again
 	unable     bool        // the queue could not; Opened, or the next link, ends that
 	confirm    confirmation
 
@@ -29,16 +31,16 @@ func (c *connection) take(seq types.Seq) { c.taken = append(c.taken, seq) }
 
 // journal has noted what the broker has.
 func (c *connection) journal() {
-	if len(c.taken) == 0 || len(c.journaling) > 0 || c.unable {
+	if len(c.taken) == 0 || c.unable {
 		return
 	}
-	c.journaling, c.taken = c.taken, c.journaling[:0]
 	var set persistence.Ranges
-	for _, seq := range c.journaling {
+	for _, seq := range c.taken {
 		set.Add(persistence.Range{First: seq, Last: seq})
 	}
+	self, done := c.self, journaled{attempt: c.attempt, try: c.try, count: len(c.taken)}
+	c.journaling, c.taken = append(c.journaling, c.taken...), c.taken[:0]
 	c.notes++
-	self, done := c.self, journaled{attempt: c.attempt}
 	c.config.Queue.Tell(Note{Released: set, Store: c.store, Reply: func(_ Noted, err error) {
 		done.err = err
 		self.Tell(done)
@@ -49,25 +51,25 @@ func (c *connection) journal() {
 // [MQTT-4.6.0-4].
 func (c *connection) journaled(m journaled) {
 	c.notes--
-	if m.attempt != c.attempt || c.link == nil {
+	if m.attempt != c.attempt || c.link == nil || m.try != c.try {
 		return // the next link begins with what is journalled
 	}
 	if m.err != nil {
 		c.taken = append(c.journaling, c.taken...)
 		c.journaling, c.unable = nil, !c.reopened(m.err)
+		c.try++
 		c.journal()
 		return
 	}
 	ids := c.ids[:0]
-	for _, seq := range c.journaling {
+	for _, seq := range c.journaling[:m.count] {
 		if c.window.releasing(seq) {
 			ids = append(ids, packetID(seq))
 		}
 	}
-	c.journaling = c.journaling[:0]
+	c.journaling = slices.Delete(c.journaling, 0, m.count)
 	c.release(ids)
 	c.ids = ids[:0]
-	c.journal()
 }
 
 // reopened says of the error of a Note that the queue has failed and has told Opened
