@@ -20,11 +20,12 @@ const (
 
 // course says what is to become of a message, and how it leaves then. To a
 // broker that has lost the session no packet id is taken: what was released is
-// either withdrawn by now, or taken for delivered. What has expired is not published.
+// either withdrawn by now, or taken for delivered. One of which that is not known is
+// told what one that has kept it needs. What has expired is not published.
 func (c *connection) course(r *persistence.Record, now time.Time) (course, types.Reason) {
 	known := r.Message.QoS == 2 && c.knows(r.Seq)
 	switch {
-	case r.Released && c.session.Present:
+	case r.Released && (c.session.Present || c.session.Unsure):
 		return finish, types.Sent
 	case r.Released:
 		return over, types.Sent

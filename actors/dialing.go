@@ -84,7 +84,7 @@ func (c *connection) dialed(m dialed) {
 		c.granted = m.granted
 		c.doubt.linked(m.before.all)
 	}
-	c.handshakes.linked(c.session.Present, m.before.exact)
+	c.handshakes.linked(c.session.Present || c.session.Unsure, m.before.exact)
 	c.renew = c.renew && !m.renewed
 	if c.apart() {
 		c.linkedApart(m.result)
@@ -100,7 +100,7 @@ func (c *connection) dialed(m dialed) {
 	c.elsewhere(m.failed)
 	c.lookLater()
 	c.tellFight()
-	c.config.Inbound.Tell(Linked{c.link, c.session.Present})
+	c.config.Inbound.Tell(Linked{c.link, c.session.Present, c.session.Unsure})
 	c.subscribe()
 	c.announce(c.config.Birth, birthID)
 	early := c.early

@@ -177,6 +177,9 @@ func (i *inbound) receive(m InboundMessage) {
 // of, if it has kept the session; else nobody does.
 func (i *inbound) linked(m Linked) {
 	i.holding = holding{link: m.Link}
+	if m.Unsure { // what has not gone through may come again, and may not
+		return
+	}
 	if !m.Present {
 		clear(i.open)
 		return

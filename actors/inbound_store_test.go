@@ -206,10 +206,10 @@ func TestInboundNewLink(t *testing.T) {
 			delivered := make(chan string, 10)
 			in := spawnInbound(t, InboundConfig{Store: s.store, Deliver: func(m types.Message) { delivered <- string(m.Payload) }})
 			old, next := newAckLink(), newAckLink()
-			in.Tell(Linked{old, false})
+			in.Tell(Linked{Link: old, Present: false})
 			in.Tell(Arrived{old, inboundMessages(2, "abc")})
 			a := s.take(t, "a")
-			in.Tell(Linked{next, present})
+			in.Tell(Linked{Link: next, Present: present})
 			again := inboundMessages(2, "abc")
 			for i := range again {
 				again[i].Dup = true
@@ -254,7 +254,7 @@ func TestInboundFailsWhileStoring(t *testing.T) {
 	receive(t, l.closed, "the end of the link")
 	a.done(nil)
 	again := newAckLink()
-	in.Tell(Linked{again, true})
+	in.Tell(Linked{Link: again, Present: true})
 	dup := inboundMessages(2, "a")
 	dup[0].Dup = true
 	in.Tell(Arrived{again, dup})

@@ -57,7 +57,7 @@ func TestInbound(t *testing.T) {
 				t.Fatal(err)
 			}
 			l := newAckLink()
-			in.Tell(Linked{l, false})
+			in.Tell(Linked{Link: l, Present: false})
 			in.Tell(Arrived{l, test.packets})
 			if acks := receive(t, l.acks, "acknowledgements"); !slices.Equal(acks, test.acks) {
 				t.Errorf("acknowledged %v, want %v", acks, test.acks)
@@ -83,9 +83,9 @@ func TestInboundSession(t *testing.T) {
 	in.Tell(Arrived{l, again})
 	receive(t, handled, "the first one")
 	in.Kill()
-	in.Tell(Linked{l, true})
+	in.Tell(Linked{Link: l, Present: true})
 	in.Tell(Arrived{l, again})
-	in.Tell(Linked{l, false})
+	in.Tell(Linked{Link: l, Present: false})
 	in.Tell(Arrived{l, again})
 	receive(t, handled, "the one of another session")
 	stop(t, in.Ref)

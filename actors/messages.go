@@ -392,6 +392,7 @@ type (
 	Linked struct {
 		Link    broker.Link
 		Present bool
+		Unsure  bool // it may be present: see broker.Session
 	}
 
 	// Arrived carries what came over a link. Nothing answers it but the link.

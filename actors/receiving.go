@@ -108,7 +108,8 @@ func (r *receiving) receive(m InboundMessage) {
 }
 
 // linked begins with a new link. The broker sends again what it has not heard of,
-// if it has kept the session.
+// if it has kept the session. Where that is not known nothing is given up that it may
+// not send again, nor what tells a repetition from a new message.
 func (r *receiving) linked(m Linked) {
 	r.holding = holding{link: m.Link}
 	if m.Present {
@@ -123,7 +124,7 @@ func (r *receiving) linked(m Linked) {
 		clear(r.line[len(kept):])
 		r.line = kept
 	}
-	r.line = append(r.line, &parcel{begins: true, present: m.Present, link: m.Link})
+	r.line = append(r.line, &parcel{begins: true, present: m.Present || m.Unsure, link: m.Link})
 	r.stale = true
 }
 

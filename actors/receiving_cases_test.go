@@ -54,7 +54,7 @@ func TestReceivingWhileTheStoreFails(t *testing.T) {
 			t.Run(fmt.Sprint(op, ", QoS ", qos), func(t *testing.T) {
 				h := newReceivingHouse(t)
 				l := newAckLink()
-				h.in.Tell(Linked{l, false})
+				h.in.Tell(Linked{Link: l, Present: false})
 				h.in.Tell(Arrived{l, inboundMessages(2, "ab")})
 				wantAcks(t, l, acksOf(broker.PubRec, 1, 2))
 				failed := make(chan struct{}, 100)
@@ -98,7 +98,7 @@ func TestReceivingWithoutRoom(t *testing.T) {
 	}
 	t.Cleanup(func() { stop(t, in.Ref) })
 	first, second := &holdLink{newAckLink(), make(chan bool, 10)}, &holdLink{newAckLink(), make(chan bool, 10)}
-	in.Tell(Linked{first, false})
+	in.Tell(Linked{Link: first, Present: false})
 	in.Tell(Arrived{first, inboundMessages(2, "a")})
 	wantAcks(t, first.ackLink, acksOf(broker.PubRec, 1))
 	all := Cost{Messages: 10, Bytes: 1000}
@@ -112,7 +112,7 @@ func TestReceivingWithoutRoom(t *testing.T) {
 	if on := receive(t, first.holds, "the link to be held up"); !on {
 		t.Error("the link was let go")
 	}
-	in.Tell(Linked{second, true})
+	in.Tell(Linked{Link: second, Present: true})
 	in.Tell(Arrived{second, dup(waiting)})
 	if on := receive(t, second.holds, "the other link to be held up"); !on {
 		t.Error("the other link was let go")
@@ -148,7 +148,7 @@ func TestReceivingWhatIsNotStored(t *testing.T) {
 	}
 	t.Cleanup(func() { stop(t, in.Ref) })
 	l := newAckLink()
-	in.Tell(Linked{l, false})
+	in.Tell(Linked{Link: l, Present: false})
 	large := func(qos types.QoS, id uint16, again bool) broker.Inbound {
 		return broker.Inbound{Kind: broker.Oversized, ID: id, Dup: again, Message: types.Message{Topic: "t", QoS: qos}, Size: 1 << 30}
 	}
@@ -174,7 +174,7 @@ func TestReceivingWhatIsNotStored(t *testing.T) {
 func TestReceivingCommitsTogether(t *testing.T) {
 	h := newReceivingHouse(t)
 	l := newAckLink()
-	h.in.Tell(Linked{l, false})
+	h.in.Tell(Linked{Link: l, Present: false})
 	describe(t, h.queue)
 	var list []broker.Inbound
 	var ids []uint16
@@ -199,7 +199,7 @@ func TestReceivingCommitsTogether(t *testing.T) {
 func TestReceivingStops(t *testing.T) {
 	h := newReceivingHouse(t)
 	l := newAckLink()
-	h.in.Tell(Linked{l, false})
+	h.in.Tell(Linked{Link: l, Present: false})
 	h.in.Tell(Arrived{l, inboundMessages(1, "a")})
 	wantAcks(t, l, acksOf(broker.PubAck, 1))
 	begun, goOn := make(chan struct{}), make(chan struct{})

@@ -65,7 +65,7 @@ func (s *sender) connect(in *Inbound, present bool) {
 	defer s.mu.Unlock()
 	s.number++
 	s.link = &senderLink{s: s, number: s.number, in: in}
-	in.Tell(Linked{s.link, present})
+	in.Tell(Linked{Link: s.link, Present: present})
 	var list []broker.Inbound
 	if s.forgets {
 		for _, f := range s.finished {

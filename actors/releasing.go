@@ -116,7 +116,11 @@ func (c *connection) lose() {
 		return
 	}
 	c.lost = true
-	c.config.Logger.Warn("the broker has lost the session: what it was about to deliver with QoS 2 is sent again, and may arrive twice", "broker", c.config.Brokers[c.at].Name)
+	why := "the broker has lost the session"
+	if c.session.Unsure {
+		why = "the broker does not say whether it has kept the session"
+	}
+	c.config.Logger.Warn(why+": what it was about to deliver with QoS 2 is sent again, and may arrive twice", "broker", c.config.Brokers[c.at].Name)
 }
 
 // withdraw notes what lose has found.

@@ -85,6 +85,7 @@ const (
 // Session is what CONNACK said.
 type Session struct {
 	Present   bool // the broker has kept our session [MQTT-3.2.2.2]
+	Unsure    bool // it may have: it speaks MQTT 3.1, and does not say
 	MaxQoS    types.QoS
 	Receive   uint16 // how many QoS 1 and 2 messages it takes at once; 0: not said
 	MaxPacket uint32 // largest packet it takes; 0: not said

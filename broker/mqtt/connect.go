@@ -107,7 +107,8 @@ func session(o broker.ConnectOptions, flags byte, p *packets.ConnackPacket) (bro
 	}
 	s := broker.Session{MaxQoS: 2}
 	if o.Protocol == broker.MQTT31 {
-		return s, nil // it has no flags: their byte is reserved, and a session is never announced
+		s.Unsure = !o.CleanSession // it has no flags: their byte is reserved
+		return s, nil
 	}
 	if flags&^0x01 != 0 {
 		return s, malformed("a CONNACK with flags %#02x [MQTT-3.2.2.1]", flags)
