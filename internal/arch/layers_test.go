@@ -94,7 +94,7 @@ var layers = []row{
 	{pattern: "internal/smalldisk", layer: vocabulary},
 	{pattern: "internal/diskfull", layer: top, imports: join(house, "", "internal/mosquitto", "internal/smalldisk")},
 	{pattern: "internal/links", layer: top, imports: join(house, "", "internal/mosquitto", "internal/tinyproxy")},
-	{pattern: "internal/crash", layer: top, imports: join(house, "", "internal/mosquitto")},
+	{pattern: "internal/crash", layer: top, imports: join(house, "", "internal/mosquitto", "internal/smalldisk")},
 	{pattern: "internal/golden", layer: top, tests: join(engine, "config/yaml", "persistence/memory", "persistence/faultstore", "broker/mqtt")},
 	{pattern: "internal/interop", layer: top, tests: only("types")},
 }

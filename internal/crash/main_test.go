@@ -20,6 +20,7 @@ type settings struct {
 	kills    int
 	messages int // of each cell of the matrix
 	faults   int // there
+	cycles   int // of a disk that becomes full
 	seed     uint64
 }
 
@@ -52,6 +53,11 @@ func prepared(m *testing.M) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	cycles, err := number("CYCLES", 5)
+	if err != nil {
+		return 0, err
+	}
+	run.cycles = int(cycles)
 	run.messages, run.faults = int(messages), int(faults)
 	// A cell of the matrix mostly waits for somebody to notice something.
 	if err := flag.Set("test.parallel", "8"); err != nil {

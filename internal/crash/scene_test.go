@@ -35,12 +35,20 @@ type scene struct {
 // that, nil: directly.
 func newScene(t testing.TB, seed uint64, sizes func(*rand.Rand) int, through func(*gateway) func(context.Context) (string, error)) *scene {
 	t.Helper()
+	return newSceneOn(t, seed, sizes, through, func(broker string) *gateway {
+		return newGateway(t, broker, "compaction_interval: 1s", fmt.Sprint("window: ", gatewayWindow))
+	})
+}
+
+// newSceneOn is newScene with a gateway of its own.
+func newSceneOn(t testing.TB, seed uint64, sizes func(*rand.Rand) int, through func(*gateway) func(context.Context) (string, error), made func(broker string) *gateway) *scene {
+	t.Helper()
 	s := &scene{t: t, ledger: newLedger(topicCount), up: true}
 	s.broker = mosquitto.Start(t, mosquitto.WithConfig(
 		"persistence true", "persistence_location "+t.TempDir()+"/", "autosave_interval 0",
 		"max_queued_messages 0", "max_inflight_messages 1000"))
 	s.subscriber = subscribe(t, s.ledger, s.broker.Addr())
-	s.gateway = newGateway(t, "mqtt://"+s.broker.Addr(), "compaction_interval: 1s", fmt.Sprint("window: ", gatewayWindow))
+	s.gateway = made("mqtt://" + s.broker.Addr())
 	target := s.gateway.target
 	if through != nil {
 		target = through(s.gateway)
@@ -90,19 +98,24 @@ func (s *scene) revive() {
 func (s *scene) audit(before counts) (types.QueueStatus, error) {
 	s.t.Helper()
 	q := s.gateway.status().Outgoing
+	return q, s.balanced(q, before)
+}
+
+// balanced is audit for what a status has said.
+func (s *scene) balanced(q types.QueueStatus, before counts) error {
 	sum := q.Sent + q.Dropped + q.Expired + q.Cleared + q.Dead + q.Quarantined + q.Pending
 	now := s.ledger.counts()
 	switch {
 	case q.Accepted != sum:
-		return q, fmt.Errorf("the books do not balance: accepted %d, all others together %d: %+v", q.Accepted, sum, q)
+		return fmt.Errorf("the books do not balance: accepted %d, all others together %d: %+v", q.Accepted, sum, q)
 	case q.Dropped+q.Expired+q.Cleared+q.Dead+q.Quarantined > 0 || q.DuplicatesPossible || q.Trouble != "":
-		return q, fmt.Errorf("the queue says that something went wrong: %+v", q)
+		return fmt.Errorf("the queue says that something went wrong: %+v", q)
 	case q.Accepted < uint64(before.acked+s.others):
-		return q, fmt.Errorf("%d messages were acknowledged, and %d are in the books: %+v", before.acked+s.others, q.Accepted, q)
+		return fmt.Errorf("%d messages were acknowledged, and %d are in the books: %+v", before.acked+s.others, q.Accepted, q)
 	case q.Accepted > uint64(now.sends+s.others):
-		return q, fmt.Errorf("%d messages were sent, and %d are in the books: %+v", now.sends+s.others, q.Accepted, q)
+		return fmt.Errorf("%d messages were sent, and %d are in the books: %+v", now.sends+s.others, q.Accepted, q)
 	}
-	return q, nil
+	return nil
 }
 
 // acked waits until so many more messages are acknowledged.

@@ -137,7 +137,7 @@ func (s *space) create(path string, bytes int64) (room int64, err error) {
 	return room, nil
 }
 
-// keepReserve makes the reserve, unless it is there.
+// keepReserve makes the reserve whole, or at least as large as there is room for.
 func (s *space) keepReserve() error {
 	want := s.wholeReserve()
 	if s.reserve >= want {
@@ -147,14 +147,27 @@ func (s *space) keepReserve() error {
 	if err != nil {
 		return err
 	}
-	if err = allocate(f, 0, want); errors.Is(err, errors.ErrUnsupported) {
-		err = fillZeros(f, want)
+	var short error
+	for size := want; size > s.reserve && size >= s.step()/4; size -= max(size/4, 1) {
+		if err = allocate(f, 0, size); errors.Is(err, errors.ErrUnsupported) {
+			err = fillZeros(f, size)
+		}
+		if err == nil {
+			s.reserve = size
+			break
+		}
+		short = err // and what a part of it took is given back
+		if err = f.Truncate(s.reserve); err != nil || !isFull(short) {
+			break
+		}
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, removeIfThere(s.reservePath()))
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = short
 	}
-	s.reserve = want
-	return nil
+	if s.reserve == 0 {
+		err = errors.Join(err, removeIfThere(s.reservePath()))
+	}
+	return err
 }
 
 // fillZeros makes f one of n zeros that take their space.
