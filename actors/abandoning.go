@@ -78,7 +78,7 @@ func (a *queue) setApart(set *persistence.Ranges) persistence.Ranges {
 // come back, it begins anew, and with it all packet ids are free.
 func (a *queue) endOfSession() []persistence.Mark {
 	m := a.clears[0]
-	if a.connection != (drainer{}) || m.Dead || m.Seq > 0 || m.Filter != "" || !m.Before.IsZero() || len(a.inFlight) == 0 {
+	if a.connection != (drainer{}) || m.kept() || m.Seq > 0 || m.Filter != "" || !m.Before.IsZero() || len(a.inFlight) == 0 {
 		return nil
 	}
 	var gone []persistence.Mark

@@ -51,8 +51,8 @@ func (a *queue) beginClear() {
 	}
 	a.recalling = true
 	a.recalls++
-	if a.connection == (drainer{}) || a.clears[0].Dead { // dead letters are never sent
-		a.recalled(recalled{token: a.recalls, unknown: !a.clears[0].Dead})
+	if a.connection == (drainer{}) || a.clears[0].kept() { // what is only kept is never sent
+		a.recalled(recalled{token: a.recalls, unknown: !a.clears[0].kept()})
 		return
 	}
 	a.connection.Tell(Recall{a.recalls})
@@ -140,11 +140,17 @@ func (a *queue) clearStep() {
 // readClearable reads the next stretch of what m is about.
 func (a *queue) readClearable(m Clear) ([]persistence.Record, error) {
 	limit := persistence.Limit{Records: clearRecords, Bytes: clearBytes}
-	if m.Dead {
+	switch {
+	case m.Dead:
 		return a.readDead(a.buf[:0], a.after, limit)
+	case m.Sent:
+		return a.readSent(a.after, limit)
 	}
 	return a.handle.Read(a.context(), a.buf[:0], a.after, limit)
 }
+
+// kept says that m is about what has left and is kept.
+func (m Clear) kept() bool { return m.Dead || m.Sent }
 
 // selects says whether m means r. How old that is says the clock which nobody sets.
 func (m Clear) selects(r persistence.Record) bool {
@@ -158,17 +164,19 @@ func (a *queue) remove(set, abandon persistence.Ranges, marks []persistence.Mark
 	for _, r := range abandon {
 		c.Abandoned = append(c.Abandoned, persistence.Done{Range: r, Reason: types.Cleared})
 	}
-	dead := a.clears[0].Dead
+	m := a.clears[0]
 	for _, r := range set {
 		switch {
 		case r.First > r.Last:
-		case dead:
+		case m.Dead:
 			c.Freed.Add(r)
+		case m.Sent:
+			c.Lapsed.Add(r)
 		default:
 			c.Done = append(c.Done, persistence.Done{Range: r, Reason: types.Cleared})
 		}
 	}
-	if len(c.Done) == 0 && len(c.Freed) == 0 && len(c.Abandoned) == 0 {
+	if len(c.Done) == 0 && len(c.Freed) == 0 && len(c.Lapsed) == 0 && len(c.Abandoned) == 0 {
 		return true
 	}
 	before := a.handle.State()
@@ -181,9 +189,12 @@ func (a *queue) remove(set, abandon persistence.Ranges, marks []persistence.Mark
 	}
 	after := a.handle.State()
 	a.count += after.Counters.Left[types.Cleared] - before.Counters.Left[types.Cleared]
-	if dead {
+	switch {
+	case m.Dead:
 		a.count += before.Dead - after.Dead
-	} else if a.connection.consumers != (Ref[ConsumersMessage]{}) {
+	case m.Sent:
+		a.count += before.Kept - after.Kept
+	case a.connection.consumers != (Ref[ConsumersMessage]{}):
 		a.connection.consumers.Tell(removed{slices.Clone(set)})
 	}
 	return true
@@ -215,20 +226,14 @@ func (a *queue) cleared(why error) {
 // answerCleared answers m, by which n messages have left, when that is synced: a
 // power cut must not bring back what somebody was told is gone.
 func (a *queue) answerCleared(m Clear, n uint64) {
-	a.waiting = append(a.waiting, request{Enqueue: Enqueue{
-		Note: &Note{Sync: true},
-		Done: CompletionFunc(func(_ types.Seq, err error) {
-			if err != nil {
-				m.Reply.answer(Cleared{}, err)
-				return
-			}
-			a.config.Logger.Info("cleared", "messages", n, "dead", m.Dead)
-			m.Reply.answer(Cleared{n}, nil)
-		}),
-	}})
-	if a.write() {
-		a.startSync()
-	}
+	a.answerWhenSynced(func(err error) {
+		if err != nil {
+			m.Reply.answer(Cleared{}, err)
+			return
+		}
+		a.config.Logger.Info("cleared", "messages", n, "dead", m.Dead, "sent", m.Sent)
+		m.Reply.answer(Cleared{n}, nil)
+	})
 }
 
 // endClearing answers all clearings, and those who wait for them, with why they

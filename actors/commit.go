@@ -178,6 +178,7 @@ func (a *queue) writeWaiting() error {
 		c := &a.scratch
 		a.beginCommit(c)
 		n, whole := a.gather(c, len(a.waiting))
+		a.keep(c)
 		first, err := a.handle.Write(a.context(), *c)
 		clear(c.Messages)
 		if persistence.Refused(err) {

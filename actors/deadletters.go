@@ -16,9 +16,15 @@ func (a *queue) readDead(buf []persistence.Record, after types.Seq, limit persis
 	return r.ReadDead(a.context(), buf, after, limit)
 }
 
-// fetchDead answers with dead letters.
-func (a *queue) fetchDead(m Fetch) {
-	records, err := a.readDead(nil, m.After, m.Limit)
+// fetchLeft answers with dead letters, or with what was sent.
+func (a *queue) fetchLeft(m Fetch) {
+	read := a.readSent
+	if m.Dead {
+		read = func(after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {
+			return a.readDead(nil, after, limit)
+		}
+	}
+	records, err := read(m.After, m.Limit)
 	if err != nil {
 		a.failRead(a.storeError("read", err))
 		m.Reply.answer(Fetched{}, a.trouble)
@@ -49,13 +55,9 @@ func (a *queue) requeue(m Requeue) {
 		m.Reply.answer(Requeued{}, fmt.Errorf("%w: no dead letter has number %d", types.ErrUnknownMessage, m.Seq))
 		return
 	}
-	e := persistence.Entry{Message: records[0].Message, Enqueued: a.config.Clock.Now()}
-	// It takes no share of the Admission: there is one at a time.
-	a.waiting = append(a.waiting, request{Enqueue: Enqueue{
-		Entries: []persistence.Entry{e},
-		Note:    &Note{Freed: persistence.Ranges{{First: m.Seq, Last: m.Seq}}},
-		Done:    CompletionFunc(func(first types.Seq, err error) { m.Reply.answer(Requeued{first}, err) }),
-	}})
+	e := persistence.Entry{Message: records[0].Message, Enqueued: a.config.Clock.Now(), Enveloped: records[0].Enveloped, Original: records[0].Original}
+	freed := &Note{Freed: persistence.Ranges{{First: m.Seq, Last: m.Seq}}}
+	a.expect([]persistence.Entry{e}, freed, func(first types.Seq, err error) { m.Reply.answer(Requeued{first}, err) })
 	if a.write() {
 		a.startSync()
 	}

@@ -12,14 +12,19 @@ import (
 //
 //	{"ts":"2026-01-02T03:04:05.678Z","seq":17,"replayed":true,"payload":"21.5"}
 //
-// ts is when the message was accepted, seq its number in the queue. replayed says
-// that it waited because there was no link, or may have been sent before. A
+// ts is when the message was accepted, of a replay when it first was, seq its number
+// in the queue. replayed says that it waited because there was no link, or was, or
+// may have been, sent before. A
 // payload that is not valid UTF-8 is "payload_base64" instead. Made when it is
 // sent, it never lies in a store.
 func envelope(r *persistence.Record, replayed bool) []byte {
 	b := make([]byte, 0, EnvelopeSize(r.Message.Payload))
 	b = append(b, `{"ts":"`...)
-	b = r.Enqueued.UTC().AppendFormat(b, envelopeTime)
+	accepted := r.Enqueued
+	if !r.Original.IsZero() {
+		accepted = r.Original
+	}
+	b = accepted.UTC().AppendFormat(b, envelopeTime)
 	b = append(b, `","seq":`...)
 	b = strconv.AppendUint(b, uint64(r.Seq), 10)
 	b = append(b, `,"replayed":`...)

@@ -47,6 +47,7 @@ type (
 		Released  persistence.Ranges
 		Abandoned []persistence.Done
 		Freed     persistence.Ranges
+		Lapsed    persistence.Ranges
 		Withdrawn bool // what is released, and not abandoned, is so no longer
 
 		Closed     []types.Origin // exchanges that are over, see types.Open
@@ -70,6 +71,7 @@ type (
 		After types.Seq
 		Limit persistence.Limit
 		Dead  bool // the dead letters, instead of what is pending
+		Sent  bool // what was sent and is kept, instead of what is pending
 		Reply Reply[Fetched]
 		drain bool // by the attached connection, which wants to know when there is more
 		safe  bool // nothing that has QoS 2 and is not synced, nor what follows it
@@ -93,6 +95,7 @@ type (
 		Filter string    // only topics that it selects; "": all
 		Before time.Time // only what was accepted before; zero: all
 		Dead   bool      // dead letters, instead of what is pending
+		Sent   bool      // what was sent and is kept, instead of what is pending
 		Reply  Reply[Cleared]
 	}
 
@@ -102,6 +105,20 @@ type (
 	Requeue struct {
 		Seq   types.Seq
 		Reply Reply[Requeued]
+	}
+
+	// Replay puts back what was sent and is kept, as new messages behind all others,
+	// which are kept no longer as what they were. Answer, when all are synced:
+	// Replayed. After an error a part may have been put back, which another Replay
+	// leaves out.
+	Replay struct {
+		From   types.Seq     // from this number on
+		Since  time.Duration // only what was sent within this time, nearly; 0: whenever
+		Filter string        // only topics that it selects; "": all
+		Again  bool          // also what was replayed before
+		Retain bool          // retain flags are kept; else they are taken off
+		Count  bool          // only say how many these are
+		Reply  Reply[Replayed]
 	}
 
 	// Compact gives back disk space, one step. Answer: Compacted.
@@ -120,7 +137,7 @@ type (
 
 	// Configure changes what of a QueueConfig can change while the queue runs:
 	// the fields of the same names.
-	Configure struct{ CommitDelay, CompactionInterval, MaxAge time.Duration }
+	Configure struct{ CommitDelay, CompactionInterval, MaxAge, KeepSent time.Duration }
 
 	// Describe asks how the queue does, behind all that it was told before.
 	// Answer: its status, with the error that keeps it from storing, if any.
@@ -141,33 +158,40 @@ type (
 	// failed for the so many-th time.
 	caughtUp struct{ failure uint64 }
 
-	flush     struct{}
-	synced    struct{ sync *syncing }
-	syncDue   struct{ life uint64 }
-	reopen    struct{ life uint64 }
-	roomDue   struct{ life uint64 }
-	clearNext struct{ life uint64 }
+	flush   struct{}
+	synced  struct{ sync *syncing }
+	syncDue struct{ life uint64 }
+	reopen  struct{ life uint64 }
+
+	// lapseDue says that it is time to look for what need not be kept any longer.
+	lapseDue   struct{ life uint64 }
+	replayNext struct{ life uint64 }
+	roomDue    struct{ life uint64 }
+	clearNext  struct{ life uint64 }
 )
 
-func (Enqueue) queueMessage()   {}
-func (Note) queueMessage()      {}
-func (ReadMarks) queueMessage() {}
-func (Fetch) queueMessage()     {}
-func (Settle) queueMessage()    {}
-func (Clear) queueMessage()     {}
-func (Requeue) queueMessage()   {}
-func (Compact) queueMessage()   {}
-func (Attach) queueMessage()    {}
-func (Configure) queueMessage() {}
-func (Describe) queueMessage()  {}
-func (recalled) queueMessage()  {}
-func (caughtUp) queueMessage()  {}
-func (flush) queueMessage()     {}
-func (synced) queueMessage()    {}
-func (syncDue) queueMessage()   {}
-func (reopen) queueMessage()    {}
-func (roomDue) queueMessage()   {}
-func (clearNext) queueMessage() {}
+func (Enqueue) queueMessage()    {}
+func (Note) queueMessage()       {}
+func (ReadMarks) queueMessage()  {}
+func (Fetch) queueMessage()      {}
+func (Settle) queueMessage()     {}
+func (Clear) queueMessage()      {}
+func (Requeue) queueMessage()    {}
+func (Replay) queueMessage()     {}
+func (lapseDue) queueMessage()   {}
+func (replayNext) queueMessage() {}
+func (Compact) queueMessage()    {}
+func (Attach) queueMessage()     {}
+func (Configure) queueMessage()  {}
+func (Describe) queueMessage()   {}
+func (recalled) queueMessage()   {}
+func (caughtUp) queueMessage()   {}
+func (flush) queueMessage()      {}
+func (synced) queueMessage()     {}
+func (syncDue) queueMessage()    {}
+func (reopen) queueMessage()     {}
+func (roomDue) queueMessage()    {}
+func (clearNext) queueMessage()  {}
 
 // Answers of a queue.
 type (
@@ -184,6 +208,10 @@ type (
 
 	// Requeued says which number a dead letter got that is pending again.
 	Requeued struct{ Seq types.Seq }
+
+	// Replayed says how many messages a Replay has put back, and how many of those
+	// that were meant it has left out because they were replayed before.
+	Replayed struct{ Count, Left uint64 }
 
 	// Noted says that a Note was recorded.
 	Noted struct{}

@@ -17,13 +17,29 @@ func (a *queue) note(m Note) {
 	a.enqueue(Enqueue{Note: &m, Done: CompletionFunc(func(_ types.Seq, err error) { reply.answer(Noted{}, err) })}, nil)
 }
 
+// expect takes a request of the queue itself, with a Note, into the next commit. It
+// takes no share of the Admission.
+func (a *queue) expect(entries []persistence.Entry, n *Note, done func(first types.Seq, err error)) {
+	a.notes++
+	a.waiting = append(a.waiting, request{Enqueue: Enqueue{Entries: entries, Note: n, Done: CompletionFunc(done)}})
+}
+
+// answerWhenSynced calls answer when all that is written is synced, whatever the
+// policy, or with why it may not be.
+func (a *queue) answerWhenSynced(answer func(error)) {
+	a.expect(nil, &Note{Sync: true}, func(_ types.Seq, err error) { answer(err) })
+	if a.write() {
+		a.startSync()
+	}
+}
+
 // size is about how many bytes n takes in a commit.
 func (n *Note) size() int {
 	if n == nil {
 		return 0
 	}
 	const run = 32
-	size := run * (len(n.Done) + len(n.Released) + len(n.Abandoned) + len(n.Freed))
+	size := run * (len(n.Done) + len(n.Released) + len(n.Abandoned) + len(n.Freed) + len(n.Lapsed))
 	size += run * (len(n.Closed) + 8*len(n.Ended))
 	for _, m := range n.Marks {
 		size += run + len(m.Key) + len(m.Value)
@@ -45,6 +61,9 @@ func (n *Note) join(c *persistence.Commit) {
 	for _, r := range n.Freed {
 		c.Freed.Add(r)
 	}
+	for _, r := range n.Lapsed {
+		c.Lapsed.Add(r)
+	}
 	if n.Withdrawn {
 		c.Withdrawn.Add(persistence.Range{First: 1, Last: 1<<63 - 1})
 	}
@@ -56,7 +75,7 @@ func (a *queue) beginCommit(c *persistence.Commit) {
 	*c = persistence.Commit{
 		Messages: c.Messages[:0], Done: a.settledDone(c.Done[:0]), Released: c.Released[:0],
 		Abandoned: c.Abandoned[:0], Marks: append(c.Marks[:0], a.marks...),
-		Freed: c.Freed[:0],
+		Freed: c.Freed[:0], Lapsed: c.Lapsed[:0],
 	}
 }
 

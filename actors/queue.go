@@ -22,6 +22,10 @@ type QueueConfig struct {
 
 	CommitDelay time.Duration // wait so long for more messages before a commit
 
+	// KeepSent is how long what was sent is kept, so that a Replay finds it; 0: not
+	// at all.
+	KeepSent time.Duration
+
 	// MaxAge is how long after its acceptance a message may leave; what is older
 	// has expired. 0: for ever.
 	MaxAge time.Duration
@@ -160,6 +164,8 @@ func (k *queueKeeper) giveBack(m QueueMessage, err error) {
 		m.Reply.answer(Cleared{}, err)
 	case Requeue:
 		m.Reply.answer(Requeued{}, err)
+	case Replay:
+		m.Reply.answer(Replayed{}, err)
 	case Compact:
 		m.Reply.answer(persistence.Compaction{}, err)
 	case Describe:
@@ -179,6 +185,8 @@ type queue struct {
 	clearing
 	shortage
 	pendingSettled
+	keeping
+	replaying
 
 	store     persistence.StoreID // of handle
 	committed types.Seq           // what Fetch may see
@@ -233,6 +241,12 @@ func (a *queue) receive(m QueueMessage) {
 		a.clear(m)
 	case Requeue:
 		a.requeue(m)
+	case Replay:
+		a.replay(m)
+	case replayNext:
+		a.replayNext(m)
+	case lapseDue:
+		a.lapseDue(m)
 	case recalled:
 		a.recalled(m)
 	case clearNext:
@@ -242,6 +256,7 @@ func (a *queue) receive(m QueueMessage) {
 	case Configure:
 		a.config.CommitDelay = m.CommitDelay
 		a.config.CompactionInterval = m.CompactionInterval
+		a.setKeepSent(m.KeepSent)
 		a.queue.maxAge.Store(int64(m.MaxAge))
 		a.config.Compactor.Tell(Watch{a.queue, m.CompactionInterval})
 	case Describe:
@@ -318,8 +333,8 @@ func (a *queue) fetch(m Fetch) {
 	case a.clearing.busy():
 		a.parked = append(a.parked, m)
 		return
-	case m.Dead:
-		a.fetchDead(m)
+	case m.Dead || m.Sent:
+		a.fetchLeft(m)
 		return
 	case a.settledAbove(m.After) && !a.writeSettled():
 		m.Reply.answer(Fetched{}, a.trouble)

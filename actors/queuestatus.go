@@ -92,6 +92,7 @@ func QueueStatusOf(s persistence.State) types.QueueStatus {
 		Cleared:            left[types.Cleared],
 		Dead:               left[types.Dead],
 		DeadPending:        s.Dead,
+		Kept:               s.Kept,
 		Quarantined:        left[types.Quarantined],
 		BytesWritten:       s.BytesWritten,
 		DuplicatesPossible: s.DuplicatesPossible,

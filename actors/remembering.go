@@ -131,7 +131,9 @@ func (a *queue) recordRemembered() error {
 	}
 	for len(list) > 0 || len(marks) > 0 {
 		n, m := min(len(list), most), min(len(marks), most)
-		_, err := a.handle.Write(a.context(), persistence.Commit{Done: list[:n], Marks: marks[:m]})
+		c := persistence.Commit{Done: list[:n], Marks: marks[:m:m]}
+		a.keep(&c)
+		_, err := a.handle.Write(a.context(), c)
 		if persistence.Refused(err) {
 			a.config.Logger.Error("what has left the queue cannot be recorded", "error", err)
 		} else if err != nil {
@@ -180,7 +182,7 @@ func (a *queue) readKept(m ReadMarks) {
 
 // fetchKept answers from a store that cannot be written.
 func (a *queue) fetchKept(m Fetch) {
-	if m.Dead {
+	if m.Dead || m.Sent {
 		m.Reply.answer(Fetched{}, a.trouble)
 		return
 	}

@@ -222,7 +222,7 @@ func (c *connection) publish(r *persistence.Record, m types.Message, known bool)
 		c.handle.resent.Add(1)
 	}
 	if r.Enveloped {
-		p.Message.Payload = envelope(r, p.Dup || r.Enqueued.Before(c.up))
+		p.Message.Payload = envelope(r, p.Dup || r.Enqueued.Before(c.up) || !r.Original.IsZero())
 	}
 	return p
 }

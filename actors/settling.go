@@ -107,6 +107,7 @@ func (a *queue) writeSettled() bool {
 func (a *queue) recordSettled() error {
 	c := &a.scratch
 	a.beginCommit(c)
+	a.keep(c)
 	_, err := a.handle.Write(a.context(), *c)
 	if persistence.Refused(err) {
 		a.config.Logger.Error("what has left the queue cannot be recorded", "error", err)

@@ -30,6 +30,8 @@ func (a *queue) runShort(why error) {
 		a.refused = 0
 		a.config.Logger.Error("no room for messages: what is stored is sent on", "error", a.short)
 		a.lookLater()
+		a.forgetLapses()
+		a.self.Tell(lapseDue{a.life}) // what is only kept makes room first
 	}
 	var turned []request
 	a.waiting = slices.DeleteFunc(a.waiting, func(r request) bool {

@@ -32,11 +32,12 @@ func (a *queue) open() {
 	for _, err := range a.origins.load(handle) {
 		a.config.Logger.Error("where a message came from cannot be read; it may be stored twice", "error", err)
 	}
+	a.short = nil
+	a.loadKept()
 	if err := a.recordRemembered(); err != nil {
 		a.fail(a.storeError("write to", err))
 		return
 	}
-	a.short = nil
 	a.publishHandle()
 	if a.attempts > 0 {
 		a.config.Logger.Info("the queue can store again")
@@ -98,8 +99,10 @@ func (a *queue) giveUp(why error, readable bool) {
 	if a.kept == nil {
 		a.forgetSettled()
 	}
+	a.forgetLapses()
 	a.answerAll(why)
 	a.endClearing(why)
+	a.endReplaying(why)
 	if !again {
 		return
 	}

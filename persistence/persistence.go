@@ -250,7 +250,8 @@ type State struct {
 	Done     Set           // done above Floor
 	Released Ranges        // above Floor, not done
 	Dead     uint64        // dead letters: done, and kept
-	Kept     uint64        // messages that were sent: done, and kept
+	Sent     Set           // done, and kept
+	Kept     uint64        // how many these are
 	Counters Counters
 
 	Bytes         uint64    // stored size of the pending messages, nearly

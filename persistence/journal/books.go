@@ -378,7 +378,7 @@ func (b *books) state() persistence.State {
 	return persistence.State{
 		StoreID: b.store, Next: b.next, Floor: b.floor,
 		Done: b.done.Snapshot(), Released: slices.Clone(b.released),
-		Dead: b.dead.Count(), Kept: b.kept.Count(), Counters: b.counters, DuplicatesPossible: b.suspect != 0,
+		Dead: b.dead.Count(), Sent: b.kept.Snapshot(), Kept: b.kept.Count(), Counters: b.counters, DuplicatesPossible: b.suspect != 0,
 	}
 }
 
