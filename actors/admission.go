@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -29,18 +30,18 @@ func (c Cost) plus(o Cost) Cost  { return Cost{c.Messages + o.Messages, c.Bytes 
 func (c Cost) minus(o Cost) Cost { return Cost{c.Messages - o.Messages, c.Bytes - o.Bytes} }
 
 // Admission bounds what is on its way into a queue and not committed yet.
-// Mailboxes have no bound, so whoever sends takes its share here first. It may
-// also bound what is stored. Those
-// who wait are served in the order in which they came. A single request larger
+// Mailboxes have no bound, so whoever sends takes its share here first. It also
+// keeps out what a limit of the store has no room for. Those who wait are served in the order in which they came. A single request larger
 // than everything is admitted when nothing else is. It may be used
 // concurrently.
 type Admission struct {
 	limit Cost
-	most  int64 // bytes that may be stored and on their way; 0: no bound
 
 	mu      sync.Mutex
 	used    Cost
-	stored  int64 // bytes
+	most    Limits // of what is stored and on its way
+	stored  Cost
+	barred  error // why nothing is to be stored at all
 	closed  error
 	waiting []*applicant
 	kept    []*promise
@@ -93,25 +94,60 @@ func (a *Admission) tryAcquire(c Cost) error {
 
 // fits says whether there is room for c.
 func (a *Admission) fits(c Cost) bool {
+	if a.why(c) != nil {
+		return false
+	}
 	if a.used == (Cost{}) {
-		return a.leaves(c.Bytes)
+		return true
 	}
 	after := a.used.plus(c)
-	return a.leaves(after.Bytes) && (a.limit.Messages <= 0 || after.Messages <= a.limit.Messages) &&
+	return (a.limit.Messages <= 0 || after.Messages <= a.limit.Messages) &&
 		(a.limit.Bytes <= 0 || after.Bytes <= a.limit.Bytes)
 }
 
-// leaves says whether there is room to store so many bytes more; a single message
-// is stored if nothing else is.
-func (a *Admission) leaves(bytes int64) bool {
-	return a.most <= 0 || a.stored == 0 && a.used == (Cost{}) || a.stored+bytes <= a.most
+// why says why c cannot be stored beside what is, and what is on its way; a single
+// message is stored if nothing else is.
+func (a *Admission) why(c Cost) error {
+	switch {
+	case a.barred != nil:
+		return a.barred
+	case !a.most.bounded() || a.stored == (Cost{}) && a.used == (Cost{}):
+		return nil
+	}
+	if limit := a.most.reached(a.stored, a.used.plus(c)); limit != "" {
+		return fullError(limit)
+	}
+	return nil
 }
 
-// setStored says how many bytes are stored, and admits those for whom there is
-// room now.
-func (a *Admission) setStored(bytes int64) {
+// full says why not even a small message could be stored now.
+func (a *Admission) full() error {
 	a.mu.Lock()
-	a.stored = bytes
+	defer a.mu.Unlock()
+	return a.why(Cost{Messages: 1, Bytes: 1})
+}
+
+// counts says whether setStored matters.
+func (a *Admission) counts() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.most.bounded()
+}
+
+// setLimits says how much may be stored.
+func (a *Admission) setLimits(l Limits) { a.change(func() { a.most = l }) }
+
+// setStored says how much is stored.
+func (a *Admission) setStored(c Cost) { a.change(func() { a.stored = c }) }
+
+// Bar keeps everything out that is not on its way yet, because of why, until it
+// is called with nil. Those who wait go on waiting.
+func (a *Admission) Bar(why error) { a.change(func() { a.barred = why }) }
+
+// change changes what decides, and admits those for whom there is room then.
+func (a *Admission) change(how func()) {
+	a.mu.Lock()
+	how()
 	admitted := a.admit()
 	a.mu.Unlock()
 	for _, w := range admitted {
@@ -120,7 +156,8 @@ func (a *Admission) setStored(bytes int64) {
 }
 
 // Acquire takes c, waiting for its turn. It returns the error of ctx if that
-// ends first, or types.ErrClosed.
+// ends first, beside one that wraps types.ErrQueueFull if it was for want of room in
+// the store, or types.ErrClosed.
 func (a *Admission) Acquire(ctx context.Context, c Cost) error {
 	a.mu.Lock()
 	if err := a.tryAcquire(c); err != types.ErrBusy {
@@ -136,11 +173,16 @@ func (a *Admission) Acquire(ctx context.Context, c Cost) error {
 		return err
 	case <-ctx.Done():
 	}
-	if a.withdraw(me) {
-		return ctx.Err()
+	a.mu.Lock()
+	why := a.why(c)
+	a.mu.Unlock()
+	if !a.withdraw(me) {
+		if err := <-done; err == nil { // it was granted in the same moment
+			a.Release(c)
+		}
 	}
-	if err := <-done; err == nil { // it was granted in the same moment
-		a.Release(c)
+	if why != nil {
+		return fmt.Errorf("%w: %w", why, ctx.Err())
 	}
 	return ctx.Err()
 }
@@ -193,14 +235,11 @@ func (a *Admission) keep(c Cost) {
 }
 
 // Release gives back what was acquired and admits those who wait.
-func (a *Admission) Release(c Cost) {
-	a.mu.Lock()
-	a.used = a.used.minus(c)
-	admitted := a.admit()
-	a.mu.Unlock()
-	for _, w := range admitted {
-		w.granted(nil)
-	}
+func (a *Admission) Release(c Cost) { a.change(func() { a.used = a.used.minus(c) }) }
+
+// settle gives back what was acquired, and now counts as stored.
+func (a *Admission) settle(c, stored Cost) {
+	a.change(func() { a.used, a.stored = a.used.minus(c), stored })
 }
 
 // admit takes from the front of the line those for whom there is room now.

@@ -195,7 +195,7 @@ func TestAPromiseIsKept(t *testing.T) {
 // until there is room again.
 func TestWhatIsStoredIsBounded(t *testing.T) {
 	const most = 64 << 10
-	q, _ := startQueue(t, newTestSystem(t), newTestStore(), func(c *QueueConfig) { c.MaxStored = most })
+	q, _ := startQueue(t, newTestSystem(t), newTestStore(), func(c *QueueConfig) { c.Limits.MaxBytes = most })
 	one := entry("t", string(make([]byte, 1000)))
 	n := types.Seq(0)
 	for {

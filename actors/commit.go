@@ -179,6 +179,7 @@ func (a *queue) writeWaiting() error {
 		a.beginCommit(c)
 		n, whole := a.gather(c, len(a.waiting))
 		a.keep(c)
+		a.overflow(c)
 		first, err := a.handle.Write(a.context(), *c)
 		clear(c.Messages)
 		if persistence.Refused(err) {
@@ -196,6 +197,7 @@ func (a *queue) writeWaiting() error {
 		}
 		a.wrote(first, n, whole)
 		a.tellSettled()
+		a.noteDrops()
 	}
 	if len(a.waiting) == 0 {
 		a.collected, a.notes = 0, 0
@@ -309,7 +311,11 @@ func (a *queue) answer(list *[]request, n int, err error) {
 		r := &(*list)[i]
 		cost, r.cost = cost.plus(r.cost), Cost{}
 	}
-	if cost != (Cost{}) {
+	switch {
+	case cost == (Cost{}):
+	case a.queue.admission.counts():
+		a.queue.admission.settle(cost, a.queue.stored())
+	default:
 		a.queue.admission.Release(cost)
 	}
 	for range n {

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -83,6 +84,7 @@ func (g *gateway) connect() {
 func (g *gateway) die(power *rand.Rand) {
 	g.t.Helper()
 	after := newTestStore()
+	g.store.set(func(s *testStore) { s.onOpen = func() error { return errors.New("the process has died") } })
 	if power != nil {
 		after.Store = g.store.PowerCut(power)
 	} else {

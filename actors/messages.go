@@ -137,7 +137,10 @@ type (
 
 	// Configure changes what of a QueueConfig can change while the queue runs:
 	// the fields of the same names.
-	Configure struct{ CommitDelay, CompactionInterval, MaxAge, KeepSent time.Duration }
+	Configure struct {
+		CommitDelay, CompactionInterval, MaxAge, KeepSent time.Duration
+		Limits                                            Limits
+	}
 
 	// Describe asks how the queue does, behind all that it was told before.
 	// Answer: its status, with the error that keeps it from storing, if any.
@@ -167,6 +170,7 @@ type (
 	lapseDue   struct{ life uint64 }
 	replayNext struct{ life uint64 }
 	roomDue    struct{ life uint64 }
+	burstDue   struct{ life uint64 }
 	clearNext  struct{ life uint64 }
 )
 
@@ -191,6 +195,7 @@ func (synced) queueMessage()     {}
 func (syncDue) queueMessage()    {}
 func (reopen) queueMessage()     {}
 func (roomDue) queueMessage()    {}
+func (burstDue) queueMessage()   {}
 func (clearNext) queueMessage()  {}
 
 // Answers of a queue.

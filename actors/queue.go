@@ -35,9 +35,7 @@ type QueueConfig struct {
 	MaxMessages int
 	MaxBytes    int64
 
-	// MaxStored is how many bytes of messages may be pending: nothing more is
-	// admitted until there is room again. 0: no bound.
-	MaxStored int64
+	Limits Limits
 
 	// MaxOpen is how many exchanges at QoS 2 of one client are remembered, see
 	// types.Open; of more the oldest are forgotten. 1,000 if 0.
@@ -95,6 +93,8 @@ type Queue struct {
 	status    atomic.Pointer[queueStatus]
 	syncs     atomic.Uint64 // that went well
 	maxAge    atomic.Int64  // see QueueConfig
+	dropped   drops
+	claims    claims
 	origins   origins
 }
 
@@ -109,13 +109,10 @@ func SpawnQueue(s *System, c QueueConfig) (*Queue, error) {
 	q := &Queue{admission: NewAdmission(Cost{c.MaxMessages, c.MaxBytes})}
 	q.status.Store(&queueStatus{})
 	q.maxAge.Store(int64(c.MaxAge))
-	if c.MaxStored > 0 {
-		q.admission.most = c.MaxStored
-		changed := c.Changed
-		c.Changed = func() {
-			q.admission.setStored(int64(q.State().Bytes))
-			changed()
-		}
+	changed := c.Changed
+	c.Changed = func() {
+		q.account()
+		changed()
 	}
 	k := &queueKeeper{config: c, queue: q, watched: make(chan struct{})}
 	ref, err := spawn(s, c.Name, func(self Ref[QueueMessage]) role[QueueMessage] {
@@ -187,6 +184,7 @@ type queue struct {
 	pendingSettled
 	keeping
 	replaying
+	overflowing
 
 	store     persistence.StoreID // of handle
 	committed types.Seq           // what Fetch may see
@@ -199,7 +197,10 @@ var _ role[QueueMessage] = (*queue)(nil)
 // context is for calls of the store: they end when they end.
 func (a *queue) context() context.Context { return context.Background() }
 
-func (a *queue) started() { a.open() }
+func (a *queue) started() {
+	a.setLimits(a.config.Limits)
+	a.open()
+}
 
 func (a *queue) receive(m QueueMessage) {
 	switch m := m.(type) {
@@ -254,6 +255,7 @@ func (a *queue) receive(m QueueMessage) {
 	case Compact:
 		a.compact(m)
 	case Configure:
+		a.setLimits(m.Limits)
 		a.config.CommitDelay = m.CommitDelay
 		a.config.CompactionInterval = m.CompactionInterval
 		a.setKeepSent(m.KeepSent)
@@ -263,6 +265,8 @@ func (a *queue) receive(m QueueMessage) {
 		m.Reply.answer(a.queue.Status(), a.trouble)
 	case roomDue:
 		a.roomDue(m)
+	case burstDue:
+		a.burstDue(m)
 	case reopen:
 		if m.life == a.life && a.handle == nil {
 			a.open()
@@ -307,6 +311,7 @@ func (a *queue) stopping() {
 			a.answer(&a.strict, len(a.strict), nil)
 		}
 	}
+	a.endBurst()
 	a.fail(types.ErrClosed)
 	a.queue.admission.close(types.ErrClosed)
 	a.config.Changed()

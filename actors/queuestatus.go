@@ -67,6 +67,10 @@ func (q *Queue) Trouble() error {
 func (q *Queue) Status() types.QueueStatus {
 	pub := q.status.Load()
 	status := QueueStatusOf(q.State())
+	q.dropped.fill(&status)
+	if why := q.Full(); why != nil {
+		status.Full = why.Error()
+	}
 	status.ReclaimedBytes, status.Syncs = pub.reclaimed, q.syncs.Load()
 	status.Unread = pub.handle == nil && pub.last.Next == 0
 	if !pub.compaction.IsZero() {

@@ -184,6 +184,9 @@ func (c *connection) hand(r *persistence.Record, course course, reason types.Rea
 		c.window.leave(r.Seq, size, reason)
 		return true
 	}
+	if course != finish && !c.config.Queue.claims.claim(r.Seq) {
+		return true // it was dropped meanwhile
+	}
 	if course != finish && c.pace.limited() {
 		if c.keepPace() {
 			return false

@@ -16,25 +16,13 @@ type gap struct {
 // gaps lists what is not built yet. Building it takes its line away.
 func gaps() []gap {
 	return []gap{
-		{"local.limits.max_messages", "", "0"},
-		{"local.limits.max_bytes", "", "0"},
 		{"local.limits.max_age", "", "0s"},
-		{"local.limits.overflow", "", "reject"},
 		{"http.token_file", "", "none"},
 		{"http.allowed_hosts", "", "none"},
 		{"http.tls", "", "none"},
 		{"connections.*.protocol", "5", "3.1.1"},
-		{"connections.*.limits.max_messages", "", "0"},
-		{"connections.*.limits.max_bytes", "", "0"},
 		{"connections.*.limits.max_age", "", "0s"},
-		{"connections.*.limits.overflow", "", "reject"},
-		{"connections.*.limits.outgoing.max_messages", "", "0"},
-		{"connections.*.limits.outgoing.max_bytes", "", "0"},
-		{"connections.*.limits.outgoing.overflow", "", "reject"},
-		{"connections.*.limits.incoming.max_messages", "", "0"},
-		{"connections.*.limits.incoming.max_bytes", "", "0"},
 		{"connections.*.limits.incoming.max_age", "", "0s"},
-		{"connections.*.limits.incoming.overflow", "", "reject"},
 		{"connections.*.keep_sent", "", "0s"},
 	}
 }

@@ -41,11 +41,6 @@ type settings struct {
 
 func newSettings(cfg config.Connection) *settings { return &settings{cfg, cfg.Routes()} }
 
-// forQueue is what a queue that runs can be told.
-func (s *settings) forQueue() actors.Configure {
-	return actors.Configure{CommitDelay: s.CommitDelay, CompactionInterval: s.CompactionInterval, MaxAge: s.Limits.Outgoing.MaxAge}
-}
-
 // config is how c is configured at present; it must not be modified.
 func (c *Connection) config() *config.Connection { return &c.current.Load().Connection }
 
@@ -75,9 +70,9 @@ func (c *Connection) startQueues(ctx context.Context, s *settings, all []config.
 func (c *Connection) startQueue(ctx context.Context, s *settings) error {
 	c.current.Store(s)
 	rt, cfg := c.rt, &s.Connection
-	store, most := rt.o.Durable, int64(0)
+	store := rt.o.Durable
 	if cfg.Persist.Outgoing == config.Off {
-		store, most = rt.o.Volatile, mostInMemory
+		store = rt.o.Volatile
 	}
 	name := cfg.Name + "/outgoing"
 	var err error
@@ -86,8 +81,8 @@ func (c *Connection) startQueue(ctx context.Context, s *settings) error {
 		Open:               func(ctx context.Context) (persistence.Queue, error) { return c.open(ctx, store, name) },
 		SyncWithin:         syncWithin(cfg.Sync),
 		CommitDelay:        cfg.CommitDelay,
-		MaxAge:             cfg.Limits.Outgoing.MaxAge,
-		MaxStored:          most,
+		MaxAge:             s.outgoing().MaxAge,
+		Limits:             s.outgoing().Limits,
 		MaxOpen:            rt.maxOpen(),
 		Fatal:              fatal,
 		Compactor:          rt.compactor,
@@ -106,10 +101,6 @@ func (c *Connection) startQueue(ctx context.Context, s *settings) error {
 	}
 	return ctx.Err()
 }
-
-// mostInMemory is how many bytes of messages a queue in memory holds: then
-// whoever publishes has to wait (S2.4).
-const mostInMemory = 64 << 20
 
 // fatal says whether it is of no use to try again.
 func fatal(trouble error) bool {

@@ -30,6 +30,7 @@ func (c *Connection) startIncoming(ctx context.Context, s *settings, all []confi
 		Open:               func(ctx context.Context) (persistence.Queue, error) { return c.openIncoming(ctx, name) },
 		SyncWithin:         syncWithin(s.Sync),
 		CommitDelay:        s.CommitDelay,
+		Limits:             s.incoming().Limits,
 		Fatal:              fatal,
 		Compactor:          rt.compactor,
 		CompactionInterval: s.CompactionInterval,

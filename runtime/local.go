@@ -99,6 +99,7 @@ func (rt *Runtime) startLocalQueue(ctx context.Context, name string) (*actors.Qu
 		Open:               func(ctx context.Context) (persistence.Queue, error) { return rt.o.Durable.Open(ctx, name) },
 		SyncWithin:         syncWithin(cfg.Sync),
 		MaxOpen:            rt.maxOpen(),
+		Limits:             limitsOf(cfg.Limits, false),
 		Fatal:              fatal,
 		Compactor:          rt.compactor,
 		CompactionInterval: cfg.CompactionInterval,

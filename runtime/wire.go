@@ -163,8 +163,9 @@ func rateOf(r config.Rate) actors.Rate { return actors.Rate{Messages: r.Messages
 
 // tell tells the actors that stay what they can learn while they run.
 func (c *Connection) tell(s *settings) {
-	for _, q := range c.queues() {
-		q.Tell(s.forQueue())
+	c.queue.Tell(s.outgoing())
+	if q := c.incoming.queue; q != nil {
+		q.Tell(s.incoming())
 	}
 	if link := c.wire.present().link; link != nil {
 		link.Tell(actors.SetRate{Rate: rateOf(s.Rate)})

@@ -68,12 +68,16 @@ type QueueStatus struct {
 
 	DeadPending        uint64            `json:"dead_pending"`
 	Kept               uint64            `json:"kept"`
-	DroppedBy          map[string]uint64 `json:"dropped_by"`
+	DroppedBy          map[string]uint64 `json:"dropped_by"`    // dropped, by drop_oldest, drop_newest, unclaimed (nobody wanted it any more)
 	BytesWritten       uint64            `json:"bytes_written"` // since the start
 	Syncs              uint64            `json:"syncs"`         // since the start: how often messages were synced
 	ReclaimedBytes     uint64            `json:"reclaimed_bytes"`
 	LastCompaction     *time.Time        `json:"last_compaction"`
 	DuplicatesPossible bool              `json:"duplicates_possible"`
+
+	// Full says which limit keeps the queue from taking more at present; "" if
+	// none does. Nothing is lost by that: whoever publishes has to wait.
+	Full string `json:"full,omitempty"`
 
 	// Trouble says why the queue cannot store at present; "" when it can.
 	Trouble string `json:"trouble,omitempty"`

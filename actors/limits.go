@@ -1,0 +1,70 @@
+package actors
+
+import (
+	"fmt"
+
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// Overflow says what a queue does at its limits.
+type Overflow uint8
+
+const (
+	Reject     Overflow = iota // take nothing until there is room
+	DropOldest                 // drop what has waited longest and is not in flight
+	DropNewest                 // take and drop what comes
+)
+
+// Limits bound what is stored in a queue. 0 means no bound. A message that is
+// larger than MaxBytes is taken while nothing else is stored.
+type Limits struct {
+	MaxMessages int
+	MaxBytes    int64 // stored size, nearly
+	Overflow    Overflow
+}
+
+// bounded says whether there is a limit at all.
+func (l Limits) bounded() bool { return l.MaxMessages > 0 || l.MaxBytes > 0 }
+
+// reached says which limit keeps c from being stored beside what is; "" if none
+// does.
+func (l Limits) reached(stored, c Cost) string {
+	switch after := stored.plus(c); {
+	case l.MaxMessages > 0 && after.Messages > l.MaxMessages:
+		return fmt.Sprintf("max_messages %d", l.MaxMessages)
+	case l.MaxBytes > 0 && after.Bytes > l.MaxBytes:
+		return fmt.Sprintf("max_bytes %d", l.MaxBytes)
+	}
+	return ""
+}
+
+// setLimits is for a queue that is to keep to other limits from now on.
+func (a *queue) setLimits(l Limits) {
+	a.config.Limits = l
+	admitted := l
+	if l.Overflow != Reject { // what comes makes room itself
+		admitted = Limits{}
+	}
+	a.queue.admission.setLimits(admitted)
+	a.queue.account()
+}
+
+// account tells the admission what is stored.
+func (q *Queue) account() {
+	if q.admission.counts() {
+		q.admission.setStored(q.stored())
+	}
+}
+
+// stored is what counts for the limits.
+func (q *Queue) stored() Cost {
+	s := q.State()
+	return Cost{int(s.Pending()), int64(s.Bytes)}
+}
+
+// Full says why the queue takes nothing at present, as an error that wraps
+// types.ErrQueueFull; nil when it does.
+func (q *Queue) Full() error { return q.admission.full() }
+
+// fullError says which limit is reached.
+func fullError(limit string) error { return fmt.Errorf("%w (%s)", types.ErrQueueFull, limit) }

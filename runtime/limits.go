@@ -1,0 +1,42 @@
+package runtime
+
+import (
+	"github.com/mqttdb/mqttdb/actors"
+	"github.com/mqttdb/mqttdb/config"
+)
+
+// mostInMemory is how many bytes of messages a queue in memory holds where
+// max_bytes is not set (S2.4).
+const mostInMemory = 64 << 20
+
+// limitsOf is what a queue is told of its limits; volatile says that it is in
+// memory.
+func limitsOf(l config.Limit, volatile bool) actors.Limits {
+	limits := actors.Limits{MaxMessages: l.MaxMessages, MaxBytes: l.MaxBytes}
+	if volatile && limits.MaxBytes == 0 {
+		limits.MaxBytes = mostInMemory
+	}
+	switch l.Overflow {
+	case config.DropOldest:
+		limits.Overflow = actors.DropOldest
+	case config.DropNewest:
+		limits.Overflow = actors.DropNewest
+	}
+	return limits
+}
+
+// outgoing is what the outgoing queue can be told while it runs.
+func (s *settings) outgoing() actors.Configure {
+	told := s.forQueue(limitsOf(s.Limits.Outgoing, s.Persist.Outgoing == config.Off))
+	told.MaxAge = s.Limits.Outgoing.MaxAge
+	return told
+}
+
+// incoming is what the incoming queue can be told while it runs.
+func (s *settings) incoming() actors.Configure {
+	return s.forQueue(limitsOf(s.Limits.Incoming, false))
+}
+
+func (s *settings) forQueue(l actors.Limits) actors.Configure {
+	return actors.Configure{CommitDelay: s.CommitDelay, CompactionInterval: s.CompactionInterval, Limits: l}
+}
