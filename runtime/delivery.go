@@ -11,7 +11,8 @@ import (
 )
 
 // Delivery is a message for a Subscription. That of a named one is to be answered,
-// with Ack, Nak or Term: it is delivered again until then. Its methods may be called
+// with Ack, Nak or Term: it is delivered again until then, or until an operator clears
+// it. Its methods may be called
 // concurrently; after the first answer that is an end they do nothing.
 type Delivery struct {
 	Message  types.Message // with its local topic; not to be modified

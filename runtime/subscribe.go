@@ -167,7 +167,8 @@ func (s *Subscription) All(ctx context.Context) iter.Seq[*Delivery] {
 func (s *Subscription) Missed() uint64 { return s.inbox.missedSoFar() }
 
 // Close leaves the subscription. A named one stays, and gets what comes until somebody
-// subscribes with its name; what was not acknowledged is delivered again then.
+// subscribes with its name; what was not acknowledged is delivered again then. Answers
+// to deliveries fail from now on: wait for handlers that are at work first.
 func (s *Subscription) Close() {
 	s.cancel()
 	token, last, joined := s.inbox.end(types.ErrClosed)
