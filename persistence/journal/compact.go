@@ -52,6 +52,13 @@ func (q *Queue) Compact(ctx context.Context, maxBytes int64) (persistence.Compac
 	many := q.choose()
 	q.pass.closing = !q.pass.active && q.leaving.chosen && (!closed || many || more)
 	c.More = q.pass.active || q.pass.closing
+	if !c.More {
+		if c.More, err = q.verify(ctx, maxBytes); err != nil {
+			return c, err
+		}
+		q.pass.closing = c.More // the pass goes on
+		q.verification.due = c.More
+	}
 	return c, nil
 }
 

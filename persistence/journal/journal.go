@@ -72,14 +72,16 @@ type Queue struct {
 	failure atomic.Pointer[error] // the answer to every call after one that failed
 
 	// What only the owner knows.
-	enc      persistence.Encoder
-	cache    cache
-	pass     pass            // the compaction under way
-	leaving  leaving         // what it removes next
-	recorded persistence.Set // what recovery made done, until it is written
-	lsn      uint64          // of the last entry written
-	unsynced types.Seq       // numbers given out since Write itself synced
-	closed   bool
+	enc     persistence.Encoder
+	cache   cache
+	pass    pass    // the compaction under way
+	leaving leaving // what it removes next
+
+	verification verification
+	recorded     persistence.Set // what recovery made done, until it is written
+	lsn          uint64          // of the last entry written
+	unsynced     types.Seq       // numbers given out since Write itself synced
+	closed       bool
 }
 
 var (

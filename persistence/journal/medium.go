@@ -76,6 +76,14 @@ type Prober interface {
 	Probe() error
 }
 
+// Quarantiner is a Medium that can keep copies of what is damaged.
+type Quarantiner interface {
+	// Quarantine keeps a copy of the bytes of an entry that is damaged, or is not
+	// ours, as far as that is possible: their segment may be dropped. Same owner as
+	// Append.
+	Quarantine(segment, key uint64)
+}
+
 // MaxValue is the largest value that a Medium must be able to hold, in bytes:
 // a message of 7 MiB and what surrounds it. A segment has 8 MiB.
 const MaxValue = 8<<20 - 4096

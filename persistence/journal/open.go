@@ -61,9 +61,9 @@ type found struct {
 	batches []head // in the order in which they lie
 	states  []head
 	deltas  []head
-	foreign []uint64 // the segments of entries that are not ours, or that we cannot read
-	lsn     uint64   // the highest of ours
-	key     uint64   // the highest of all, among those that may come up
+	foreign []entry // that are not ours, or that we cannot read
+	lsn     uint64  // the highest of ours
+	key     uint64  // the highest of all, among those that may come up
 }
 
 // head is the header of an entry and its place.
@@ -97,9 +97,9 @@ func identify(c Contents) (found, error) {
 		switch {
 		case errors.Is(err, types.ErrNewerFormat):
 			newer = err
-			f.foreign = append(f.foreign, e.Segment)
+			f.foreign = append(f.foreign, entry{key: e.Key, segment: e.Segment})
 		case err != nil || h.LSN != e.Key:
-			f.foreign = append(f.foreign, e.Segment)
+			f.foreign = append(f.foreign, entry{key: e.Key, segment: e.Segment})
 		default:
 			delta := h.Flags&persistence.FlagDelta != 0
 			heads = append(heads, head{h, entry{e.Key, e.Segment, delta}, e.Size})
@@ -136,7 +136,7 @@ func (f *found) sort(heads []head) {
 	for _, h := range heads {
 		switch {
 		case h.Store != f.store:
-			f.foreign = append(f.foreign, h.segment)
+			f.foreign = append(f.foreign, h.entry)
 			continue
 		case h.LSN == f.lsn:
 			continue

@@ -16,6 +16,7 @@ func (q *Queue) giveUp(ctx context.Context, i int, why error) error {
 		return err
 	}
 	bad := q.index.spans[i]
+	q.quarantine(bad.entry())
 	instead, err := q.uncover(bad)
 	if err != nil {
 		return q.wrap("read", err)
@@ -44,6 +45,13 @@ func (q *Queue) giveUp(ctx context.Context, i int, why error) error {
 		"first", bad.first, "last", bad.last, "messages_lost", lost, "older_copies", len(instead), "error", why)
 	_, err = q.Write(ctx, c)
 	return err
+}
+
+// quarantine has the medium keep a copy of a damaged entry.
+func (q *Queue) quarantine(e entry) {
+	if k, ok := q.medium.(Quarantiner); ok {
+		k.Quarantine(e.segment, e.key)
+	}
 }
 
 // uncover takes what s covers out of the garbage, as far as it is readable, and

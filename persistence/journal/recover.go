@@ -34,6 +34,9 @@ func (q *Queue) recover(f found, c Contents) error {
 	}
 	unreadable += bad
 	hit := f.hitSince(state, head, c)
+	for _, e := range f.foreign {
+		q.quarantine(e)
+	}
 	damaged := stateless || unreadable > 0 || hit.damaged
 	unclean := state != nil && state.Lazy && !(state.Clean && f.lsn == head.LSN)
 	accepted := q.books.counters.Accepted + q.recoverIndex(f, stateless)
@@ -102,7 +105,7 @@ func (f found) hitSince(state *persistence.Delta, head head, c Contents) (h hit)
 			h.damaged = true
 		}
 	}
-	h.damaged = h.damaged || slices.ContainsFunc(f.foreign, func(segment uint64) bool { return segment >= from })
+	h.damaged = h.damaged || slices.ContainsFunc(f.foreign, func(e entry) bool { return e.segment >= from })
 	return h
 }
 
@@ -131,6 +134,7 @@ func (q *Queue) recoverState(states []head) (state *persistence.Delta, at head, 
 		if isUnreadable(err) {
 			q.o.Logger.Error("a state entry is unreadable", "queue", q.o.Name, "lsn", h.LSN, "error", err)
 			q.disk.garbage = append(q.disk.garbage, h.entry)
+			q.quarantine(h.entry)
 			unreadable++
 			continue
 		} else if err != nil {
@@ -157,6 +161,7 @@ func (q *Queue) replay(deltas []head, above uint64) (unreadable int, err error) 
 		}
 		b, err := q.decode(h.key)
 		if isUnreadable(err) {
+			q.quarantine(h.entry)
 			unreadable++
 			continue
 		} else if err != nil {

@@ -30,6 +30,7 @@ type database struct {
 	db     *nutsdb.DB
 	dir    string
 	size   int64 // of a segment
+	writes bool  // in tests: it writes what it forgets, as earlier versions did
 	buffer lending
 }
 
@@ -53,7 +54,7 @@ func openDatabase(dir string, segmentSize int64, from *buffers) (d *database, er
 	if err != nil {
 		return nil, fmt.Errorf("open the database in %s: %w", dir, err)
 	}
-	return &database{db, dir, segmentSize, newLending(from, db)}, nil
+	return &database{db: db, dir: dir, size: segmentSize, buffer: newLending(from, db)}, nil
 }
 
 // put stores one entry.

@@ -49,7 +49,7 @@ func indexOf(db *nutsdb.DB) keyIndex {
 func (d *database) forget(keys []uint64) (err error) {
 	defer recoverInto(&err)
 	index := indexOf(d.db)
-	if index == nil {
+	if index == nil || d.writes {
 		for _, key := range keys {
 			if err := d.delete(key); err != nil {
 				return err

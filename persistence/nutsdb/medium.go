@@ -332,6 +332,9 @@ func (m *medium) Drop(below uint64) (reclaimed int64, err error) {
 	if err := m.failure(); err != nil {
 		return 0, err
 	}
+	if err := m.there(); err != nil { // what lies there now is not ours to remove
+		return 0, m.fail("compact", err)
+	}
 	for len(m.older) > 0 && m.older[0].ID < below {
 		oldest := m.older[0]
 		if err := m.drop(oldest.ID); err != nil {

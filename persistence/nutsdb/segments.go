@@ -3,6 +3,7 @@
 package nutsdb
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -42,6 +43,9 @@ func (s *source) readSegments(ctx context.Context, record []byte) error {
 		s.segments = append(s.segments, seg)
 	}
 	s.window = window{}
+	if store != nil {
+		s.disown(*store)
+	}
 	s.leaveOutEmpty()
 	s.findUnused()
 	s.findGaps()
@@ -166,17 +170,68 @@ func (s *source) lastID() uint64 {
 }
 
 // findShort finds what a scan of one segment cannot: all segments but the last
-// one were full, so that one of them which is empty or short was more.
+// one were full, so that one of them which is empty was more; and each is made with
+// its full length, so that one which is short was cut off by somebody, and not by
+// the end of a process.
 func (s *source) findShort() {
-	for i := range len(s.segments) - 1 {
+	for i := range s.segments {
 		switch seg := &s.segments[i]; {
 		case seg.known:
 		case seg.empty():
 			seg.damage = []extent{{0, max(seg.length, s.segmentSize)}}
 		case seg.length < s.segmentSize:
-			seg.damage = append(seg.damage, extent{seg.length, s.segmentSize - seg.length})
+			seg.damage = joined(append(seg.damage, extent{seg.length, s.segmentSize - seg.length}))
+			seg.torn = false
 		}
 	}
+}
+
+// disown makes damage of the entries of other stores, as in a file that somebody put
+// in the place of one of ours: they must not hide entries of ours with the same keys.
+// If there is none of ours, it is for the owner to say whose place this is.
+func (s *source) disown(store persistence.StoreID) {
+	ours := func(e stored) bool { return e.delete || len(e.head) < 24 || persistence.StoreID(e.head[8:24]) == store }
+	some := slices.ContainsFunc(s.segments, func(seg segment) bool {
+		return slices.ContainsFunc(seg.entries, func(e stored) bool { return !e.delete && ours(e) })
+	})
+	if !some {
+		return
+	}
+	for i := range s.segments {
+		seg := &s.segments[i]
+		var kept []stored
+		for k, e := range seg.entries {
+			if ours(e) {
+				kept = append(kept, e)
+				continue
+			}
+			end := seg.used
+			if k+1 < len(seg.entries) {
+				end = seg.entries[k+1].offset
+			}
+			seg.damage = append(seg.damage, extent{e.offset, end - e.offset})
+		}
+		if len(kept) == len(seg.entries) {
+			continue
+		}
+		seg.entries, seg.stale = kept, true
+		slices.SortFunc(seg.damage, func(a, b extent) int { return cmp.Compare(a.offset, b.offset) })
+		seg.damage = joined(seg.damage)
+	}
+}
+
+// joined makes one of extents that touch or overlap; they are in order.
+func joined(list []extent) []extent {
+	out := list[:1]
+	for _, x := range list[1:] {
+		last := &out[len(out)-1]
+		if x.offset > last.end() {
+			out = append(out, x)
+			continue
+		}
+		last.bytes = max(last.end(), x.end()) - last.offset
+	}
+	return out
 }
 
 // report fills c with what was found.

@@ -34,6 +34,7 @@ type source struct {
 	dir     string
 	o       Options
 	disk    disk
+	deletes bool // see database
 	bad     *badSectors
 	buffers *buffers
 	closed  func(failed bool) // told when the medium was closed

@@ -30,6 +30,7 @@ func (s *source) start(ctx context.Context, record []byte) (*medium, error) {
 	s.lock.sign()
 	active := s.next()
 	s.space = newSpace(s.dir, s.segmentSize, s.minFree)
+	s.keepDamage()
 	s.trim()
 	if err := s.space.somehow(s.removeLeftovers); err != nil {
 		return nil, err
@@ -81,6 +82,7 @@ func (s *source) open(active written, record []byte) (*medium, error) {
 	if err != nil {
 		return nil, err
 	}
+	db.writes = s.deletes
 	if err := removeIfThere(hint); err != nil {
 		return nil, errors.Join(err, db.close())
 	}

@@ -74,6 +74,7 @@ type Store struct {
 
 	fullAt  int64 // see source
 	disk    disk
+	deletes bool // in tests, see database
 	bad     badSectors
 	buffers buffers
 
@@ -118,6 +119,7 @@ func (s *Store) Open(ctx context.Context, name string) (persistence.Queue, error
 	src := newSource(dir, s.o)
 	src.fullAt, src.disk, src.bad, src.buffers = s.fullAt, s.disk, &s.bad, &s.buffers
 	src.minFree = func() int64 { return s.o.MinFree(name) }
+	src.deletes = s.deletes
 	src.closed = func(failed bool) { s.forget(name, failed) }
 	q, err := journal.Open(ctx, src, journal.Options{
 		Name: name, Logger: s.o.Logger, Lazy: s.o.Lazy(name), SegmentSize: min(s.fullAt, s.o.SegmentSize),
