@@ -55,7 +55,7 @@ func (a *queue) beginClear() {
 		a.recalled(recalled{token: a.recalls, unknown: !a.clears[0].kept()})
 		return
 	}
-	a.connection.Tell(Recall{a.recalls})
+	a.connection.Tell(Recall{token: a.recalls})
 }
 
 // forgetRecall is for a new connection: it has nothing in flight.

@@ -232,6 +232,7 @@ func (a *queue) gather(c *persistence.Commit, most int) (entries, whole int) {
 				return len(c.Messages), i
 			}
 			bytes += size
+			a.expires(r.Entries[j].Message.Expiry)
 			c.Messages = append(c.Messages, r.Entries[j])
 			if r.once != nil {
 				a.remember(c, &r.Entries[j], r.once.of(j))

@@ -180,6 +180,7 @@ type connectionKeeper struct {
 	ended   bool // by Finish
 
 	store   persistence.StoreID  // of the queue
+	maxAge  time.Duration        // see QueueConfig
 	sent    types.Seq            // the highest seq that a link was ever given by this process
 	granted map[string]types.QoS // what the broker has granted to the session: filter → QoS that was asked for
 	doubt   doubt
@@ -257,6 +258,7 @@ func (c *connection) receive(m ConnectionMessage) {
 		c.fetched(m)
 	case Settled:
 		c.window.settled(m.Done)
+		c.dropAhead(m.Done)
 		c.handshakes.done(m.Done)
 		c.risen = true
 		c.forgetCauses(m.Done)
@@ -276,9 +278,13 @@ func (c *connection) receive(m ConnectionMessage) {
 		c.last = max(c.last, m.Last)
 	case Opened:
 		c.opened(m)
+	case SetMaxAge:
+		c.maxAge = m.MaxAge
 	case Recall:
-		c.forgetFetched()
-		c.confirm = notAsked // more may be abandoned now
+		if !m.keep {
+			c.forgetFetched()
+			c.confirm = notAsked // more may be abandoned now
+		}
 		c.config.Queue.Tell(c.recalled(m.token))
 	case dialed:
 		c.dialed(m)
@@ -375,7 +381,7 @@ func (c *connection) opened(m Opened) {
 		c.emptyWindow()
 		c.askGivenUp()
 	}
-	c.last, c.unreadable = m.Last, false
+	c.last, c.unreadable, c.maxAge = m.Last, false, m.MaxAge
 	c.forgetFetched()
 	c.floor = max(c.floor, m.Floor)
 	if done := c.window.unsettled(); len(done) > 0 {

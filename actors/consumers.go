@@ -139,6 +139,7 @@ type consumers struct {
 	self Ref[ConsumersMessage]
 
 	store  persistence.StoreID
+	maxAge time.Duration // see QueueConfig
 	loaded bool
 	early  []ConsumersMessage // until it is loaded
 	byName map[string]*consumer
@@ -192,6 +193,8 @@ func (a *consumers) receive(m ConsumersMessage) {
 		a.opened(m)
 	case Settled:
 		a.settled(m)
+	case SetMaxAge:
+		a.maxAge = m.MaxAge
 	case Recall:
 		a.recall(m)
 	case removed:
@@ -244,7 +247,7 @@ func (a *consumers) handleLate(m ConsumersMessage) {
 // opened begins with a store, or goes on with it once the queue has opened it
 // anew: then everything that may not have been recorded is told again.
 func (a *consumers) opened(m Opened) {
-	a.last = m.Last
+	a.last, a.maxAge = m.Last, m.MaxAge
 	if !a.loaded || a.store != m.Store {
 		a.read(m)
 		return

@@ -176,6 +176,7 @@ func (Available) consumersMessage()       {}
 func (Opened) consumersMessage()          {}
 func (Settled) consumersMessage()         {}
 func (Recall) consumersMessage()          {}
+func (SetMaxAge) consumersMessage()       {}
 func (removed) consumersMessage()         {}
 func (consumerFetched) consumersMessage() {}
 func (consumersRead) consumersMessage()   {}

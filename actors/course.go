@@ -33,9 +33,9 @@ func (c *connection) course(r *persistence.Record, now time.Time) (course, types
 		return finish, r.Why
 	case r.Abandoned:
 		return over, r.Why
-	case c.config.Queue.expired(r, now) && known:
+	case past(until(r, c.maxAge), now) && known:
 		return giveUp, types.Expired
-	case c.config.Queue.expired(r, now):
+	case past(until(r, c.maxAge), now):
 		return over, types.Expired
 	case known:
 		return publishKnown, types.Sent

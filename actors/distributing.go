@@ -212,10 +212,24 @@ func (a *consumers) deliver() {
 	a.touched = a.touched[:0]
 }
 
+// handedOut is what was given and is not acknowledged.
+func (a *consumers) handedOut() (set persistence.Ranges) {
+	for _, c := range a.byName {
+		for seq := range c.given {
+			set.Add(rangeOf(seq))
+		}
+	}
+	return set
+}
+
 // recall is told before messages are removed from the queue: what has not left
 // must not leave any more. What has is removed, too; its receiver finishes it
 // [S3.5].
 func (a *consumers) recall(m Recall) {
+	if m.keep {
+		a.config.Queue.Tell(recalled{token: m.token, sent: a.handedOut()})
+		return
+	}
 	for _, c := range a.byName {
 		if c.receiver == nil || len(c.given) == 0 {
 			continue

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"slices"
 	"time"
 
 	"github.com/mqttdb/mqttdb/broker"
@@ -8,24 +9,26 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
+// sooner is the shorter one of two times, of which 0 means for ever.
+func sooner(a, b time.Duration) time.Duration {
+	if a <= 0 || b > 0 && b < a {
+		return max(b, 0)
+	}
+	return a
+}
+
 // until is when a message is not worth sending any more: its own expiry after it was
 // accepted, or the most that the queue allows; zero: never.
-func (q *Queue) until(r *persistence.Record) time.Time {
-	most := r.Message.Expiry
-	if age := time.Duration(q.maxAge.Load()); age > 0 && (most <= 0 || age < most) {
-		most = age
-	}
+func until(r *persistence.Record, maxAge time.Duration) time.Time {
+	most := sooner(r.Message.Expiry, maxAge)
 	if most <= 0 {
 		return time.Time{}
 	}
 	return r.Since.Add(most)
 }
 
-// expired says whether a message is not worth sending any more.
-func (q *Queue) expired(r *persistence.Record, now time.Time) bool {
-	until := q.until(r)
-	return !until.IsZero() && !now.Before(until)
-}
+// past says whether a time that until returned is over.
+func past(until, now time.Time) bool { return !until.IsZero() && !now.Before(until) }
 
 // withheld takes what the link has not written, for it had expired. It is fetched
 // again: then its course is another one.
@@ -91,4 +94,18 @@ func (c *connection) expiredNoted(m expiredNoted) {
 			}
 		}
 	}
+}
+
+// dropAhead takes out of what was fetched what has left meanwhile: it has expired.
+func (c *connection) dropAhead(set persistence.Ranges) {
+	if len(c.ahead) == 0 || len(set) == 0 || set[len(set)-1].Last < c.ahead[0].Seq {
+		return
+	}
+	c.ahead = slices.DeleteFunc(c.ahead, func(r persistence.Record) bool {
+		gone := set.Contains(r.Seq)
+		if gone {
+			c.aheadBytes -= int64(r.Message.Size())
+		}
+		return gone
+	})
 }

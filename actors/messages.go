@@ -170,8 +170,12 @@ type (
 	lapseDue   struct{ life uint64 }
 	replayNext struct{ life uint64 }
 	roomDue    struct{ life uint64 }
-	burstDue   struct{ life uint64 }
-	clearNext  struct{ life uint64 }
+	burstDue   struct {
+		life uint64
+		why  types.Reason
+	}
+	clearNext struct{ life uint64 }
+	ageDue    struct{ life, turn uint64 }
 )
 
 func (Enqueue) queueMessage()    {}
@@ -197,6 +201,7 @@ func (reopen) queueMessage()     {}
 func (roomDue) queueMessage()    {}
 func (burstDue) queueMessage()   {}
 func (clearNext) queueMessage()  {}
+func (ageDue) queueMessage()     {}
 
 // Answers of a queue.
 type (
@@ -261,14 +266,23 @@ type (
 		Store persistence.StoreID
 		Last  types.Seq // the newest that is committed
 		Floor types.Seq // a durable ack floor
+
+		MaxAge time.Duration // see QueueConfig
 	}
 
 	// Settled says that these were recorded as having left.
 	Settled struct{ Done persistence.Ranges }
 
-	// Recall asks the connection to forget what it fetched and has not sent.
-	// Answer, to the queue: recalled.
-	Recall struct{ token uint64 }
+	// Recall asks whoever drains the queue to forget what it fetched and has not sent;
+	// unless that may be kept. Answer, to the queue: recalled.
+	Recall struct {
+		token uint64
+		keep  bool
+	}
+
+	// SetMaxAge changes how long after its acceptance a message may be sent: see
+	// QueueConfig.
+	SetMaxAge struct{ MaxAge time.Duration }
 
 	// Pause stops sending, lets what is in flight finish for some seconds, and
 	// closes the link properly until Resume. The state is then Paused.
@@ -390,6 +404,7 @@ func (Available) connectionMessage()     {}
 func (Opened) connectionMessage()        {}
 func (Settled) connectionMessage()       {}
 func (Recall) connectionMessage()        {}
+func (SetMaxAge) connectionMessage()     {}
 func (Pause) connectionMessage()         {}
 func (Resume) connectionMessage()        {}
 func (Retry) connectionMessage()         {}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
@@ -23,18 +22,7 @@ type overflowing struct {
 	fresh    uint64              // drops of the commit that is being written
 	first    types.Seq           // the first of them
 	last     types.Seq
-	burst    burst
 }
-
-// burst is one time of dropping: it ends when nothing was dropped for a while.
-type burst struct {
-	count, before uint64 // drops; those when its timer was set
-	first, last   types.Seq
-	stop          func() // the timer; nil: there is no burst
-}
-
-// burstQuiet is how long after the last drop a burst is over.
-const burstQuiet = 10 * time.Second
 
 // dropsMark is the key of what drops counts.
 const dropsMark = "dropped"
@@ -282,40 +270,9 @@ func (a *queue) noteDrops() {
 		return
 	}
 	a.queue.dropped.add(a.config.Limits.Overflow, a.fresh)
-	b := &a.burst
-	if b.stop == nil {
-		*b = burst{first: a.first}
+	if a.noteLost(types.Dropped, a.fresh, a.first, a.last) {
 		a.config.Logger.Warn("the queue is full: messages are dropped", "overflow", policyNames[a.config.Limits.Overflow],
 			"max_messages", a.config.Limits.MaxMessages, "max_bytes", a.config.Limits.MaxBytes, "first", a.first)
-		a.awaitQuiet()
 	}
-	b.count, b.last = b.count+a.fresh, max(b.last, a.last)
 	a.fresh = 0
-}
-
-func (a *queue) awaitQuiet() {
-	due := burstDue{a.life}
-	a.burst.before = a.burst.count
-	a.burst.stop = a.config.Clock.AfterFunc(burstQuiet, func() { a.self.Tell(due) })
-}
-
-func (a *queue) burstDue(m burstDue) {
-	switch {
-	case m.life != a.life || a.burst.stop == nil:
-	case a.burst.count > a.burst.before:
-		a.awaitQuiet()
-	default:
-		a.endBurst()
-	}
-}
-
-// endBurst logs what was dropped.
-func (a *queue) endBurst() {
-	b := &a.burst
-	if b.stop == nil {
-		return
-	}
-	b.stop()
-	a.config.Logger.Warn("messages were dropped, for the queue was full", "messages", b.count, "first", b.first, "last", b.last)
-	*b = burst{}
 }

@@ -92,7 +92,6 @@ type Queue struct {
 	admission *Admission
 	status    atomic.Pointer[queueStatus]
 	syncs     atomic.Uint64 // that went well
-	maxAge    atomic.Int64  // see QueueConfig
 	dropped   drops
 	claims    claims
 	origins   origins
@@ -108,7 +107,6 @@ func SpawnQueue(s *System, c QueueConfig) (*Queue, error) {
 	c.setDefaults()
 	q := &Queue{admission: NewAdmission(Cost{c.MaxMessages, c.MaxBytes})}
 	q.status.Store(&queueStatus{})
-	q.maxAge.Store(int64(c.MaxAge))
 	changed := c.Changed
 	c.Changed = func() {
 		q.account()
@@ -181,6 +179,8 @@ type queue struct {
 	deciding
 	clearing
 	shortage
+	aging
+	bursts
 	pendingSettled
 	keeping
 	replaying
@@ -249,9 +249,15 @@ func (a *queue) receive(m QueueMessage) {
 	case lapseDue:
 		a.lapseDue(m)
 	case recalled:
+		if m.token == a.token {
+			a.age(m)
+			return
+		}
 		a.recalled(m)
 	case clearNext:
 		a.clearNext(m)
+	case ageDue:
+		a.ageDue(m)
 	case Compact:
 		a.compact(m)
 	case Configure:
@@ -259,7 +265,7 @@ func (a *queue) receive(m QueueMessage) {
 		a.config.CommitDelay = m.CommitDelay
 		a.config.CompactionInterval = m.CompactionInterval
 		a.setKeepSent(m.KeepSent)
-		a.queue.maxAge.Store(int64(m.MaxAge))
+		a.setMaxAge(m.MaxAge)
 		a.config.Compactor.Tell(Watch{a.queue, m.CompactionInterval})
 	case Describe:
 		m.Reply.answer(a.queue.Status(), a.trouble)
@@ -311,7 +317,8 @@ func (a *queue) stopping() {
 			a.answer(&a.strict, len(a.strict), nil)
 		}
 	}
-	a.endBurst()
+	a.endBursts()
+	a.stopAging()
 	a.fail(types.ErrClosed)
 	a.queue.admission.close(types.ErrClosed)
 	a.config.Changed()
@@ -320,6 +327,9 @@ func (a *queue) stopping() {
 func (a *queue) attach(m Attach) {
 	a.connection = drainer{m.Connection, m.Consumers}
 	a.forgetRecall()
+	if a.token != 0 { // it was asked of the one before
+		a.age(recalled{unknown: true})
+	}
 	if a.handle != nil {
 		a.tellOpened()
 	}

@@ -213,7 +213,7 @@ func (c *connection) hand(r *persistence.Record, course course, reason types.Rea
 // publish makes the packet of a stored message, as m; known says that it has QoS 2
 // and the session may know of it.
 func (c *connection) publish(r *persistence.Record, m types.Message, known bool) broker.Publish {
-	p := broker.Publish{Tag: uint64(r.Seq), Message: m, Until: c.config.Queue.until(r)}
+	p := broker.Publish{Tag: uint64(r.Seq), Message: m, Until: until(r, c.maxAge)}
 	if m.QoS > 0 {
 		p.ID = packetID(r.Seq)
 		p.Dup = r.Seq <= c.sent || c.doubt.about(r.Seq) // [MQTT-3.3.1-1]

@@ -50,7 +50,11 @@ func (a *queue) settle(m Settle) {
 			a.letters = append(a.letters, d)
 			continue
 		}
-		a.sinceCheck += a.settled[d.Reason].Add(d.Range)
+		n := a.settled[d.Reason].Add(d.Range)
+		a.sinceCheck += n
+		if d.Reason == types.Expired {
+			a.noteLost(d.Reason, n, d.Range.First, d.Range.Last)
+		}
 	}
 	a.arm()
 }
@@ -137,6 +141,12 @@ func (a *queue) tellSettled() {
 		return
 	}
 	a.connection.Tell(Settled{all})
+	a.checkCompaction()
+}
+
+// checkCompaction has the store compacted, if it wants to be after so many messages
+// have left.
+func (a *queue) checkCompaction() {
 	if a.sinceCheck >= compactionCheck && a.handle != nil {
 		a.sinceCheck = 0
 		if a.handle.State().CompactionDue {

@@ -46,6 +46,7 @@ func (a *queue) open() {
 	}
 	a.attempts = 0
 	a.tellOpened()
+	a.beginAging()
 	if s.CompactionDue { // each start adds to what is there
 		<-a.watched // which takes no time
 		a.config.Compactor.Tell(CompactNow{Queue: a.queue})
@@ -60,7 +61,7 @@ func (a *queue) open() {
 
 func (a *queue) tellOpened() {
 	a.hungry = true
-	a.connection.Tell(Opened{Store: a.handle.State().StoreID, Last: a.committed, Floor: a.floor})
+	a.connection.Tell(Opened{Store: a.handle.State().StoreID, Last: a.committed, Floor: a.floor, MaxAge: a.config.MaxAge})
 }
 
 // fail gives up the store: all who wait are answered with why, and until it was
@@ -98,6 +99,8 @@ func (a *queue) giveUp(why error, readable bool) {
 		a.letGo()
 	}
 	a.dirty, a.overdue, a.short = false, false, nil
+	a.stopAging()
+	a.aging = aging{turn: a.turn}
 	if a.kept == nil {
 		a.forgetSettled()
 	}

@@ -143,6 +143,7 @@ type Expired struct {
 	Numbers Ranges
 	Through types.Seq // looked at up to here
 	More    bool
+	Loaded  bool      // for that something was read from the medium
 	Next    time.Time // of what was looked at no more is too old before; zero: none ever is
 }
 

@@ -41,6 +41,8 @@ func (q *Queue) Expired(ctx context.Context, after types.Seq, maxAge time.Durati
 			break
 		}
 		read = true
+		_, cached := q.cache.get(s.key)
+		x.Loaded = !cached
 		records, err := q.cached(s)
 		if isUnreadable(err) {
 			if err := q.giveUp(ctx, i, err); err != nil {
