@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -39,6 +40,18 @@ func (p *progress) show(now prove.Progress) {
 	p.bar.ChangeMax(now.Of)
 	p.bar.Describe(text)
 	_ = p.bar.Set(now.Done) // an error is one of the terminal
+}
+
+// bytes shows how much of something was done, in bytes.
+func (p *progress) bytes(what string, done, all int64) {
+	if p.out == nil {
+		return
+	}
+	if p.bar == nil {
+		p.bar = progressbar.NewOptions64(all, progressbar.OptionSetWriter(p.out), progressbar.OptionFullWidth(), progressbar.OptionSetDescription(what),
+			progressbar.OptionShowBytes(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+	}
+	_ = p.bar.Set64(done) // an error is one of the terminal
 }
 
 // end takes the bar away.

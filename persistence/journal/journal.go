@@ -79,6 +79,7 @@ type Queue struct {
 
 	verification verification
 	recorded     persistence.Set // what recovery made done, until it is written
+	missing      uint64          // messages that recovery did not find
 	lsn          uint64          // of the last entry written
 	unsynced     types.Seq       // numbers given out since Write itself synced
 	closed       bool

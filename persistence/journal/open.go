@@ -21,13 +21,7 @@ const maxKey = 1 << 62
 // Open opens the queue that lies in src, or makes one there. A place that is
 // not ours, or that a newer version wrote, is left untouched.
 func Open(ctx context.Context, src Source, o Options) (persistence.Queue, error) {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	o.SegmentSize = cmp.Or(o.SegmentSize, segmentBytes)
+	o.setDefaults()
 	contents, err := src.Inspect(ctx)
 	if err != nil {
 		return nil, wrap("open", o.Name, err)
@@ -41,16 +35,35 @@ func Open(ctx context.Context, src Source, o Options) (persistence.Queue, error)
 	if err != nil {
 		return nil, wrap("open", o.Name, errors.Join(err, src.Release()))
 	}
-	q := &Queue{o: o, medium: medium}
-	q.books.store, q.books.next, q.books.marks = found.store, 1, make(map[string][]byte)
-	q.disk.segments = contents.Segments
-	if err := q.recover(found, contents); err != nil {
-		return nil, errors.Join(q.wrap("recover", err), medium.Close())
+	q, err := reconstruct(o, medium, found, contents)
+	if err != nil {
+		return nil, errors.Join(err, medium.Close())
 	}
 	// The first entries of this life: from here on the queue counts as open, and
 	// what recovery found out is not found out again.
 	if err := q.begin(ctx); err != nil {
 		return nil, errors.Join(err, medium.Close())
+	}
+	return q, nil
+}
+
+func (o *Options) setDefaults() {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.SegmentSize = cmp.Or(o.SegmentSize, segmentBytes)
+}
+
+// reconstruct makes the queue of what was found; it writes nothing.
+func reconstruct(o Options, medium Medium, f found, c Contents) (*Queue, error) {
+	q := &Queue{o: o, medium: medium}
+	q.books.store, q.books.next, q.books.marks = f.store, 1, make(map[string][]byte)
+	q.disk.segments = c.Segments
+	if err := q.recover(f, c); err != nil {
+		return nil, q.wrap("recover", err)
 	}
 	return q, nil
 }

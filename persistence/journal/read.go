@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
@@ -94,14 +95,11 @@ func (q *Queue) read(ctx context.Context, buf []persistence.Record, after types.
 			if !has {
 				continue
 			}
-			r.Cause = cause
 			size := int64(r.Message.Size())
 			if n > 0 && (limit.Records > 0 && n >= limit.Records || limit.Bytes > 0 && bytes+size > limit.Bytes) {
 				return buf, nil
 			}
-			r.Why, r.Abandoned = q.books.whyAbandoned(r.Seq)
-			r.Released = q.books.released.Contains(r.Seq)
-			r.Since = q.age.time(q.age.born(&r, now), now)
+			q.complete(&r, cause, now)
 			buf = append(buf, r)
 			bytes += size
 			n++
@@ -112,6 +110,14 @@ func (q *Queue) read(ctx context.Context, buf []persistence.Record, after types.
 		q.cache.caughtUp()
 	}
 	return buf, nil
+}
+
+// complete fills in what the batch of r does not know.
+func (q *Queue) complete(r *persistence.Record, cause string, now time.Time) {
+	r.Cause = cause
+	r.Why, r.Abandoned = q.books.whyAbandoned(r.Seq)
+	r.Released = q.books.released.Contains(r.Seq)
+	r.Since = q.age.time(q.age.born(r, now), now)
 }
 
 // cached returns the records of a batch, from the cache if it has them.

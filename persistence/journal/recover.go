@@ -70,7 +70,7 @@ func (q *Queue) recover(f found, c Contents) error {
 	case hit.torn:
 		q.o.Logger.Warn("the last write is cut off, as happens when the process is killed: it had not been acknowledged", "queue", q.o.Name)
 	}
-	q.recorded = r.found
+	q.recorded, q.missing = r.found, r.lost
 	return nil
 }
 

@@ -50,6 +50,7 @@ type source struct {
 	unused      []uint64  // numbers of segments that never did, in order
 	gaps        []gap     // that were not known yet
 	window      window
+	distrust    bool // manifests are not believed: everything is read
 }
 
 var _ journal.Source = (*source)(nil)
