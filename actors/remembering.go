@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
@@ -24,7 +25,10 @@ type remembering struct {
 	// uncertain: the write that failed had marks, so that what the store says of
 	// them may be what nobody will find there again.
 	uncertain bool
-	before    uint64 // what had left when the store was last found to be gone
+
+	unread bool      // what is there could not be read, lately
+	before uint64    // what had left when the store was last found to be gone
+	since  time.Time // when it was first found to be, with no more having left since
 }
 
 // mostRemembered is how much is remembered of what is scattered, in bytes: beyond
@@ -191,8 +195,8 @@ func (a *queue) fetchKept(m Fetch) {
 	for after := a.past(m.After); after < a.committed; after = a.past(after) {
 		records, err := a.kept.Read(a.context(), nil, after, m.Limit)
 		if err != nil {
-			a.config.Logger.Error("the queue can be read no longer", "error", err)
-			a.letGo()
+			a.config.Logger.Error("what is stored cannot be read", "error", err)
+			a.unread = true
 			m.Reply.answer(Fetched{}, a.trouble)
 			return
 		}
@@ -237,6 +241,10 @@ func (a *queue) letGo() {
 	_ = kept.Close(a.context()) // it has failed already
 }
 
+// goneFor is how long a store that is gone is waited for when nothing comes out of
+// it: somebody may put it back.
+const goneFor = 30 * time.Second
+
 // mayReopen says whether the store that cannot be written should be closed, and
 // opened anew: its place can be written. A place that is gone is begun anew when
 // nothing more comes out of what is left of it.
@@ -246,12 +254,21 @@ func (a *queue) mayReopen() error {
 		return nil
 	}
 	err := p.Probe(a.context())
+	if err == nil {
+		return nil
+	}
+	if a.unread { // that may be better now
+		a.unread = false
+		a.tellOpened()
+	}
 	if !errors.Is(err, types.ErrGone) {
 		return err
 	}
-	left, pending := a.remembering.count(), a.queue.State().Pending()
-	if pending > 0 && left != a.before {
-		a.before = left
+	left, pending, now := a.remembering.count(), a.queue.State().Pending(), a.config.Clock.Now()
+	if a.since.IsZero() || left != a.before {
+		a.before, a.since = left, now
+	}
+	if pending > 0 && now.Sub(a.since) < goneFor {
 		return err
 	}
 	a.config.Logger.Error("the store was removed while it was in use, and is begun anew", "messages_lost", pending, "error", err)

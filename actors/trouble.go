@@ -8,7 +8,12 @@ import (
 	"github.com/mqttdb/mqttdb/types"
 )
 
-const longestReopen = time.Minute
+const (
+	longestReopen = time.Minute
+	// longestProbe is the wait before it is looked again whether a store that can be
+	// read can be written, too, which costs next to nothing while it cannot.
+	longestProbe = 15 * time.Second
+)
 
 // open opens the store; if that fails it is tried again later.
 func (a *queue) open() {
@@ -61,7 +66,7 @@ func (a *queue) open() {
 
 func (a *queue) tellOpened() {
 	a.hungry = true
-	a.connection.Tell(Opened{Store: a.handle.State().StoreID, Last: a.committed, Floor: a.floor, MaxAge: a.config.MaxAge})
+	a.connection.Tell(Opened{Store: a.store, Last: a.committed, Floor: a.floor, MaxAge: a.config.MaxAge})
 }
 
 // fail gives up the store: all who wait are answered with why, and until it was
@@ -115,7 +120,11 @@ func (a *queue) giveUp(why error, readable bool) {
 	if !a.opened && a.config.Fatal(trouble) {
 		return
 	}
-	wait := min(a.config.ReopenAfter<<min(a.attempts, 10), max(longestReopen, a.config.ReopenAfter))
+	longest := longestReopen
+	if a.kept != nil {
+		longest = longestProbe
+	}
+	wait := min(a.config.ReopenAfter<<min(a.attempts, 10), max(longest, a.config.ReopenAfter))
 	a.attempts++
 	a.config.Logger.Error("the queue cannot store", "error", trouble, "again_in", wait)
 	due := reopen{a.life}

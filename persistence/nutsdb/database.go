@@ -3,11 +3,13 @@
 package nutsdb
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"reflect"
+	"syscall"
 	"unsafe"
 
 	"github.com/mqttdb/mqttdb/types"
@@ -91,6 +93,9 @@ func (d *database) get(key uint64) (value []byte, err error) {
 		value, err = tx.Get(bucket, keyBytes(key))
 		return err
 	})
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return d.getReadOnly(key)
+	}
 	var path *fs.PathError
 	if errors.As(err, &path) && !errors.Is(err, fs.ErrNotExist) || errors.Is(err, nutsdb.ErrDBClosed) {
 		return nil, err // such as too many open files: the value may be well
@@ -98,6 +103,39 @@ func (d *database) get(key uint64) (value []byte, err error) {
 		return nil, fmt.Errorf("%w: %v", types.ErrCorrupt, err)
 	}
 	return value, nil
+}
+
+// getReadOnly is get where files cannot be opened for writing, as NutsDB does for
+// reading, too.
+func (d *database) getReadOnly(key uint64) (value []byte, err error) {
+	var id, offset uint64
+	err = d.db.View(func(tx *nutsdb.Tx) (err error) {
+		defer recoverInto(&err)
+		it := nutsdb.NewIterator(tx, bucket, nutsdb.IteratorOptions{})
+		if it == nil || !it.Seek(keyBytes(key)) || !bytes.Equal(it.Key(), keyBytes(key)) {
+			return fmt.Errorf("%w: no such entry", types.ErrCorrupt)
+		}
+		id, offset = uint64(it.Item().Record.FileID), it.Item().Record.DataPos
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(segmentFile(d.dir, id, dataSuffix))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var w window
+	w.reset(f, d.size)
+	e, n, ok := entryAt(&w, int64(offset))
+	if !ok || e.key != key {
+		if len(w.unreadable) > 0 {
+			return nil, &fs.PathError{Op: "read", Path: f.Name(), Err: syscall.EIO}
+		}
+		return nil, fmt.Errorf("%w: no entry at its place", types.ErrCorrupt)
+	}
+	return bytes.Clone(w.at(int64(offset)+n-int64(e.size), e.size)), nil
 }
 
 // active is the segment that was appended to last.

@@ -1,56 +1,16 @@
 package diskfull
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/mqttdb/mqttdb"
 	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/internal/mosquitto"
 	"github.com/mqttdb/mqttdb/internal/smalldisk"
 )
-
-const patience = 2 * time.Minute
-
-// settings are of a gateway that leaves so much of the disk free.
-func settings(disk *smalldisk.Disk, upstream *mosquitto.Broker, leave int64) mqttdb.Config {
-	return mqttdb.Config{DataDir: disk.Path("data"), Connections: []mqttdb.ConnectionConfig{
-		{Name: "up", Broker: "mqtt://" + upstream.Addr(), Limits: config.Limits{Limit: config.Limit{MinFreeDisk: leave}}},
-	}}
-}
-
-func open(t *testing.T, disk *smalldisk.Disk, upstream *mosquitto.Broker, leave int64) *mqttdb.DB {
-	t.Helper()
-	db, err := mqttdb.Open(t.Context(), settings(disk, upstream, leave))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return db
-}
-
-// await waits until the status of the connection is as wanted.
-func await(t *testing.T, db *mqttdb.DB, what string, is func(mqttdb.Status) bool) mqttdb.Status {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		s := db.Connection("up").Status()
-		if is(s) {
-			return s
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited in vain for: %s; the status is %+v", what, s)
-		}
-	}
-}
 
 // fill publishes until the disk is full, and returns how many were taken.
 func fill(t *testing.T, db *mqttdb.DB, qos mqttdb.QoS) (n int) {
@@ -79,7 +39,7 @@ func TestDrainsWhileTheDiskIsFull(t *testing.T) {
 			disk := smalldisk.Mount(t, 14<<20)
 			upstream := mosquitto.Start(t)
 			begin := func() *mqttdb.DB {
-				return open(t, disk, upstream, config.None)
+				return open(t, disk.Path("data"), upstream, config.None)
 			}
 			upstream.Kill()
 			db := begin()
@@ -120,7 +80,7 @@ func TestLeavesSomeOfTheDisk(t *testing.T) {
 	disk := smalldisk.Mount(t, 24<<20)
 	upstream := mosquitto.Start(t)
 	upstream.Kill()
-	db := open(t, disk, upstream, least)
+	db := open(t, disk.Path("data"), upstream, least)
 	accepted := uint64(fill(t, db, 1))
 	if free := disk.Available(); free < least-slack || free > least+slack {
 		t.Errorf("%d bytes are free when it is full, want about %d", free, int64(least))
@@ -129,12 +89,12 @@ func TestLeavesSomeOfTheDisk(t *testing.T) {
 	if !strings.Contains(s.Trouble, "min_free_disk (10 MiB)") {
 		t.Errorf("the status does not say what to do: %q", s.Trouble)
 	}
-	if _, err := db.Reload(t.Context(), settings(disk, upstream, config.None)); err != nil {
+	if _, err := db.Reload(t.Context(), settings(disk.Path("data"), upstream, config.None)); err != nil {
 		t.Fatal(err)
 	}
 	await(t, db, "room, when less is to stay free", func(s mqttdb.Status) bool { return s.Outgoing.Trouble == "" })
 	accepted += uint64(fill(t, db, 1))
-	if _, err := db.Reload(t.Context(), settings(disk, upstream, least)); err != nil {
+	if _, err := db.Reload(t.Context(), settings(disk.Path("data"), upstream, least)); err != nil {
 		t.Fatal(err)
 	}
 	upstream.Restart()
