@@ -31,9 +31,9 @@ func (c Cost) minus(o Cost) Cost { return Cost{c.Messages - o.Messages, c.Bytes 
 
 // Admission bounds what is on its way into a queue and not committed yet.
 // Mailboxes have no bound, so whoever sends takes its share here first. It also
-// keeps out what a limit of the store has no room for. Those who wait are served in the order in which they came. A single request larger
-// than everything is admitted when nothing else is. It may be used
-// concurrently.
+// keeps out what a limit of the store has no room for. Those who wait are served in
+// the order in which they came. A single request larger than everything is admitted
+// when nothing else is. It may be used concurrently.
 type Admission struct {
 	limit Cost
 
@@ -41,7 +41,7 @@ type Admission struct {
 	used    Cost
 	most    Limits // of what is stored and on its way
 	stored  Cost
-	barred  error // why nothing is to be stored at all
+	both    Cost // what counts as used as well as stored
 	closed  error
 	waiting []*applicant
 	kept    []*promise
@@ -55,8 +55,21 @@ const promiseTime = 100 * time.Millisecond
 
 // applicant waits for admission.
 type applicant struct {
-	cost    Cost
-	granted func(error)
+	cost      Cost
+	impatient bool // to be refused while there is no room in the store
+	granted   func(error)
+}
+
+// decision is what an applicant is to be told.
+type decision struct {
+	*applicant
+	err error
+}
+
+func tell(list []decision) {
+	for _, d := range list {
+		d.granted(d.err)
+	}
 }
 
 // NewAdmission makes an Admission; a limit of 0 means none.
@@ -108,13 +121,10 @@ func (a *Admission) fits(c Cost) bool {
 // why says why c cannot be stored beside what is, and what is on its way; a single
 // message is stored if nothing else is.
 func (a *Admission) why(c Cost) error {
-	switch {
-	case a.barred != nil:
-		return a.barred
-	case !a.most.bounded() || a.stored == (Cost{}) && a.used == (Cost{}):
+	if !a.most.bounded() || a.stored.Messages == 0 && a.used == (Cost{}) {
 		return nil
 	}
-	if limit := a.most.reached(a.stored, a.used.plus(c)); limit != "" {
+	if limit := a.most.reached(a.stored.minus(a.both), a.used.plus(c)); limit != "" {
 		return fullError(limit)
 	}
 	return nil
@@ -137,37 +147,41 @@ func (a *Admission) counts() bool {
 // setLimits says how much may be stored.
 func (a *Admission) setLimits(l Limits) { a.change(func() { a.most = l }) }
 
-// setStored says how much is stored.
-func (a *Admission) setStored(c Cost) { a.change(func() { a.stored = c }) }
+// setStored says how much is stored, and how much of that is still admitted.
+func (a *Admission) setStored(c, both Cost) { a.change(func() { a.stored, a.both = c, both }) }
 
-// Bar keeps everything out that is not on its way yet, because of why, until it
-// is called with nil. Those who wait go on waiting.
-func (a *Admission) Bar(why error) { a.change(func() { a.barred = why }) }
-
-// change changes what decides, and admits those for whom there is room then.
+// change changes what decides, and answers those for whom that makes a difference.
 func (a *Admission) change(how func()) {
 	a.mu.Lock()
 	how()
-	admitted := a.admit()
+	decided := a.decide()
 	a.mu.Unlock()
-	for _, w := range admitted {
-		w.granted(nil)
-	}
+	tell(decided)
 }
 
 // Acquire takes c, waiting for its turn. It returns the error of ctx if that
 // ends first, beside one that wraps types.ErrQueueFull if it was for want of room in
 // the store, or types.ErrClosed.
-func (a *Admission) Acquire(ctx context.Context, c Cost) error {
+func (a *Admission) Acquire(ctx context.Context, c Cost) error { return a.acquire(ctx, c, false) }
+
+// AcquireUnlessFull is Acquire, but waits only for what is on its way: as soon as the
+// store has no room it returns an error that wraps types.ErrQueueFull.
+func (a *Admission) AcquireUnlessFull(ctx context.Context, c Cost) error {
+	return a.acquire(ctx, c, true)
+}
+
+func (a *Admission) acquire(ctx context.Context, c Cost, impatient bool) error {
 	a.mu.Lock()
 	if err := a.tryAcquire(c); err != types.ErrBusy {
 		a.mu.Unlock()
 		return err
 	}
 	done := make(chan error, 1)
-	me := &applicant{c, func(err error) { done <- err }}
+	me := &applicant{c, impatient, func(err error) { done <- err }}
 	a.waiting = append(a.waiting, me)
+	decided := a.decide()
 	a.mu.Unlock()
+	tell(decided)
 	select {
 	case err := <-done:
 		return err
@@ -194,7 +208,7 @@ func (a *Admission) Notify(c Cost, room func(error)) {
 	a.mu.Lock()
 	err := a.tryAcquire(c)
 	if err == types.ErrBusy {
-		a.waiting = append(a.waiting, &applicant{c, room})
+		a.waiting = append(a.waiting, &applicant{cost: c, granted: room})
 	}
 	a.mu.Unlock()
 	if err != types.ErrBusy {
@@ -237,45 +251,50 @@ func (a *Admission) keep(c Cost) {
 // Release gives back what was acquired and admits those who wait.
 func (a *Admission) Release(c Cost) { a.change(func() { a.used = a.used.minus(c) }) }
 
-// settle gives back what was acquired, and now counts as stored.
-func (a *Admission) settle(c, stored Cost) {
-	a.change(func() { a.used, a.stored = a.used.minus(c), stored })
+// settle gives back what was acquired; for the rest see setStored.
+func (a *Admission) settle(c, stored, both Cost) {
+	a.change(func() { a.used, a.stored, a.both = a.used.minus(c), stored, both })
 }
 
-// admit takes from the front of the line those for whom there is room now.
-func (a *Admission) admit() []*applicant {
+// decide takes from the front of the line those for whom there is room now, and
+// out of it those who do not wait for room in the store.
+func (a *Admission) decide() (list []decision) {
 	n := 0
-	for n < len(a.waiting) && a.fits(a.waiting[n].cost) {
+	for ; n < len(a.waiting) && a.fits(a.waiting[n].cost); n++ {
 		a.used = a.used.plus(a.waiting[n].cost)
-		n++
+		list = append(list, decision{a.waiting[n], nil})
 	}
-	if n == 0 {
-		return nil
-	}
-	admitted := append([]*applicant(nil), a.waiting[:n]...)
 	clear(a.waiting[:n])
 	a.waiting = a.waiting[n:]
-	return admitted
+	if len(a.waiting) == 0 {
+		return list
+	}
+	if why := a.why(a.waiting[0].cost); why != nil {
+		a.waiting = slices.DeleteFunc(a.waiting, func(w *applicant) bool {
+			if w.impatient {
+				list = append(list, decision{w, why})
+			}
+			return w.impatient
+		})
+	}
+	if len(list) > n { // those behind them may fit
+		list = append(list, a.decide()...)
+	}
+	return list
 }
 
 // withdraw takes w out of the line and says whether it was still in it. Others
 // behind it may fit then.
 func (a *Admission) withdraw(w *applicant) bool {
 	a.mu.Lock()
-	found := false
-	for i := range a.waiting {
-		if a.waiting[i] == w {
-			a.waiting = append(a.waiting[:i:i], a.waiting[i+1:]...)
-			found = true
-			break
-		}
+	i := slices.Index(a.waiting, w)
+	if i >= 0 {
+		a.waiting = slices.Delete(a.waiting, i, i+1)
 	}
-	admitted := a.admit()
+	decided := a.decide()
 	a.mu.Unlock()
-	for _, w := range admitted {
-		w.granted(nil)
-	}
-	return found
+	tell(decided)
+	return i >= 0
 }
 
 // close answers all who wait, now and later, with err.

@@ -27,6 +27,7 @@ type request struct {
 	written int          // how many of its entries were
 	first   types.Seq    // of the first one
 	write   uint64       // number of the Write that finished it
+	whole   bool         // all of it is written
 }
 
 // committing is the part of a queue that makes messages durable, many at a
@@ -174,7 +175,7 @@ func (a *queue) write() bool {
 
 // writeWaiting writes all that waits, in as few commits as their size allows.
 func (a *queue) writeWaiting() error {
-	for len(a.waiting) > 0 || a.anySettled() {
+	for len(a.waiting) > 0 || a.anySettled() || a.dropsDue() {
 		c := &a.scratch
 		a.beginCommit(c)
 		n, whole := a.gather(c, len(a.waiting))
@@ -183,6 +184,7 @@ func (a *queue) writeWaiting() error {
 		first, err := a.handle.Write(a.context(), *c)
 		clear(c.Messages)
 		if persistence.Refused(err) {
+			a.stuck = true
 			a.takeBack()
 			if errors.Is(err, types.ErrDiskFull) {
 				a.runShort(err)
@@ -270,6 +272,10 @@ func (a *queue) wrote(first types.Seq, n, whole int) {
 		first += types.Seq(take)
 		n -= take
 	}
+	for i := range a.waiting[:whole] {
+		a.waiting[i].whole = true
+		a.unanswered = a.unanswered.plus(a.waiting[i].cost)
+	}
 	whole = a.keepStrict(whole)
 	if len(a.unsynced) == 0 {
 		a.unsynced = append(a.spare[:0], a.waiting[:whole]...)
@@ -307,15 +313,20 @@ func covered(list []request, write uint64) int {
 // answer takes the first n requests out of list and answers them. Should an
 // answer fail, the others are still in the list.
 func (a *queue) answer(list *[]request, n int, err error) {
-	var cost Cost
+	var cost, written Cost
 	for i := range (*list)[:n] {
 		r := &(*list)[i]
-		cost, r.cost = cost.plus(r.cost), Cost{}
+		cost = cost.plus(r.cost)
+		if r.whole {
+			written = written.plus(r.cost)
+		}
+		r.cost = Cost{}
 	}
+	a.unanswered = a.unanswered.minus(written)
 	switch {
 	case cost == (Cost{}):
 	case a.queue.admission.counts():
-		a.queue.admission.settle(cost, a.queue.stored())
+		a.queue.admission.settle(cost, a.queue.stored(), a.unanswered)
 	default:
 		a.queue.admission.Release(cost)
 	}

@@ -56,6 +56,11 @@ func (a *queue) requeue(m Requeue) {
 		return
 	}
 	e := persistence.Entry{Message: records[0].Message, Enqueued: a.config.Clock.Now(), Enveloped: records[0].Enveloped, Original: records[0].Original}
+	if err := a.roomFor([]persistence.Entry{e}); err != nil {
+		a.startSync()
+		m.Reply.answer(Requeued{}, fmt.Errorf("requeue number %d: %w", m.Seq, err))
+		return
+	}
 	freed := &Note{Freed: persistence.Ranges{{First: m.Seq, Last: m.Seq}}}
 	a.expect([]persistence.Entry{e}, freed, func(first types.Seq, err error) { m.Reply.answer(Requeued{first}, err) })
 	if a.write() {

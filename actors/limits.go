@@ -3,6 +3,7 @@ package actors
 import (
 	"fmt"
 
+	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -14,6 +15,11 @@ const (
 	DropOldest                 // drop what has waited longest and is not in flight
 	DropNewest                 // take and drop what comes
 )
+
+var overflowNames = [DropNewest + 1]string{"reject", "drop_oldest", "drop_newest"}
+
+// String names it as the configuration does.
+func (o Overflow) String() string { return overflowNames[o] }
 
 // Limits bound what is stored in a queue. 0 means no bound. A message that is
 // larger than MaxBytes is taken while nothing else is stored.
@@ -41,25 +47,37 @@ func (l Limits) reached(stored, c Cost) string {
 // setLimits is for a queue that is to keep to other limits from now on.
 func (a *queue) setLimits(l Limits) {
 	a.config.Limits = l
-	admitted := l
 	if l.Overflow != Reject { // what comes makes room itself
-		admitted = Limits{}
+		l = Limits{}
 	}
-	a.queue.admission.setLimits(admitted)
-	a.queue.account()
+	a.queue.admission.setLimits(l)
+	a.account()
 }
 
 // account tells the admission what is stored.
-func (q *Queue) account() {
-	if q.admission.counts() {
-		q.admission.setStored(q.stored())
+func (k *queueKeeper) account() {
+	if k.queue.admission.counts() {
+		k.queue.admission.setStored(k.queue.stored(), k.unanswered)
 	}
 }
 
-// stored is what counts for the limits.
+// stored is what counts for the limits. What is only kept does not: it makes room.
 func (q *Queue) stored() Cost {
 	s := q.State()
 	return Cost{int(s.Pending()), int64(s.Bytes)}
+}
+
+// roomFor says why entries that nobody has admitted would not be stored, or not for
+// long.
+func (a *queue) roomFor(entries []persistence.Entry) error {
+	l := a.config.Limits
+	if l.Overflow == DropOldest || !l.bounded() {
+		return nil
+	}
+	if limit := l.reached(a.queue.stored(), CostOf(entries)); limit != "" {
+		return fullError(limit)
+	}
+	return nil
 }
 
 // Full says why the queue takes nothing at present, as an error that wraps

@@ -114,7 +114,7 @@ func TestDropAtTheLimit(t *testing.T) {
 			dropped := uint64(total - len(tt.want))
 			want := map[string]uint64{}
 			if dropped > 0 {
-				want[policyNames[tt.limits.Overflow]] = dropped
+				want[tt.limits.Overflow.String()] = dropped
 			}
 			if s := balanced(t, q); s.Accepted != uint64(total) || s.Dropped != dropped || !maps.Equal(s.DroppedBy, want) {
 				t.Errorf("status: %+v, want %v dropped", s, want)
@@ -128,7 +128,7 @@ func TestDropAtTheLimit(t *testing.T) {
 func TestDropOldestByBytes(t *testing.T) {
 	const most = 64 << 10
 	for _, overflow := range []Overflow{DropOldest, DropNewest} {
-		t.Run(policyNames[overflow], func(t *testing.T) {
+		t.Run(overflow.String(), func(t *testing.T) {
 			q, _ := startQueue(t, newTestSystem(t), newTestStore(), func(c *QueueConfig) { c.Limits = Limits{MaxBytes: most, Overflow: overflow} })
 			rng := rand.New(rand.NewPCG(1, 2))
 			for range 400 {

@@ -1,251 +1,216 @@
 package actors
 
 import (
-	"encoding/binary"
-	"fmt"
-	"maps"
 	"slices"
-	"sync"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
 
 // overflowing is the part of a queue that drops messages to stay within its
-// limits, in the commit that stores what comes. What is in flight is never
-// dropped [S3.5]; if all is, what comes is.
+// limits, in the commit that stores what comes. What a connection has in flight is
+// never dropped [S3.5]; if all is, what comes is. What is only kept goes first.
 type overflowing struct {
-	chosen   persistence.Ranges  // to be dropped, taken from the connection, and not recorded as such
-	doubted  persistence.Ranges  // a session of an earlier process may know of these
-	looked   bool                // doubted is known
-	chosenOf persistence.StoreID // the store of chosen
-	fresh    uint64              // drops of the commit that is being written
-	first    types.Seq           // the first of them
-	last     types.Seq
+	doubted persistence.Ranges // a session of an earlier process may know of these
+	looked  bool               // doubted is known
+
+	now   dropping
+	stuck bool // what was chosen could not be recorded, and waits for the next commit
 }
 
-// dropsMark is the key of what drops counts.
-const dropsMark = "dropped"
-
-// drops counts what was dropped at the limits, by policy, over the life of the
-// store.
-type drops struct {
-	mu sync.Mutex
-	by [DropNewest + 1]uint64
+// dropping is what the commit that is being written drops.
+type dropping struct {
+	old persistence.Ranges // of what was stored before
+	new persistence.Ranges // of its own messages
+	by  dropCounts
 }
 
-var policyNames = [DropNewest + 1]string{DropOldest: "drop_oldest", DropNewest: "drop_newest"}
-
-// unclaimed is why a message was dropped that belongs to nobody any more.
-const unclaimed = "unclaimed"
-
-// fill adds to status by what reasons so many messages were dropped.
-func (d *drops) fill(status *types.QueueStatus) {
-	d.mu.Lock()
-	by := d.by
-	d.mu.Unlock()
-	left := status.Dropped
-	for policy, n := range by {
-		if n = min(n, left); n > 0 {
-			status.DroppedBy[policyNames[policy]] = n
-			left -= n
-		}
-	}
-	if left > 0 {
-		status.DroppedBy[unclaimed] = left
-	}
-}
-
-// mark is what is stored when n more are dropped by a policy: 1, the version, and
-// for each policy its number, all uvarints.
-func (d *drops) mark(policy Overflow, n uint64) persistence.Mark {
-	d.mu.Lock()
-	by := d.by
-	d.mu.Unlock()
-	by[policy] += n
-	value := []byte{1}
-	for _, n := range by[DropOldest:] {
-		value = binary.AppendUvarint(value, n)
-	}
-	return persistence.Mark{Key: dropsMark, Value: value}
-}
-
-func (d *drops) add(policy Overflow, n uint64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.by[policy] += n
-}
-
-// load takes what a mark says.
-func (d *drops) load(value []byte) error {
-	if len(value) == 0 || value[0] != 1 {
-		return fmt.Errorf("%w: the counts of what was dropped, version %x", types.ErrCorrupt, value[:min(len(value), 1)])
-	}
-	var by [DropNewest + 1]uint64
-	value = value[1:]
-	for policy := DropOldest; policy <= DropNewest; policy++ {
-		n, size := binary.Uvarint(value)
-		if size <= 0 {
-			return fmt.Errorf("%w: the counts of what was dropped", types.ErrCorrupt)
-		}
-		by[policy], value = n, value[size:]
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.by = by
-	return nil
-}
-
-// loadDrops is for a store that was opened.
-func (a *queue) loadDrops() {
-	a.looked, a.doubted = false, nil
-	if a.chosenOf != a.store { // else what was chosen is still to be dropped
-		a.chosen, a.chosenOf = nil, a.store
-	}
-	marks := maps.Collect(a.handle.Marks(dropsMark))
-	value, ok := marks[dropsMark]
-	if !ok {
-		value = []byte{1, 0, 0}
-	}
-	if err := a.queue.dropped.load(value); err != nil {
-		a.config.Logger.Error("a part of the status cannot be read", "error", err)
-	}
-}
-
-// overflow drops as much as the commit c, which is complete but for that, would go
-// beyond the limits.
+// overflow makes c, which is complete but for that, drop as much as it would go beyond
+// the limits.
 func (a *queue) overflow(c *persistence.Commit) {
-	a.fresh = 0
-	limits := a.config.Limits
-	if limits.Overflow != Reject && limits.bounded() && len(c.Messages) > 0 {
-		o := a.excess(c)
-		if limits.Overflow == DropOldest {
-			a.chooseOldest(&o)
-			o.dropNew(c, 0, +1)
-		} else {
-			o.dropNew(c, len(c.Messages)-1, -1)
-		}
-		a.fresh = o.droppedNew
-		a.first, a.last = o.first, o.last
+	a.now = dropping{}
+	limits, chosen := a.config.Limits, a.queue.claims.undropped()
+	if len(chosen) == 0 && (len(c.Messages) == 0 || !limits.bounded()) {
+		return
 	}
-	for _, r := range a.chosen {
-		c.Done = append(c.Done, persistence.Done{Range: r, Reason: types.Dropped})
-		a.first, a.last = min(r.First, a.first), max(r.Last, a.last)
-		if a.fresh == 0 {
-			a.first, a.last = r.First, r.Last
-		}
-		a.fresh += r.Count()
-	}
-	if a.fresh > 0 {
-		c.Marks = append(c.Marks, a.queue.dropped.mark(limits.Overflow, a.fresh))
-	}
-}
-
-// excess is by how much a commit goes beyond the limits.
-type excess struct {
-	messages int64
-	bytes    int64
-	each     int64 // bytes that a stored message takes, on average
-	alone    bool  // nothing else is stored: then one message is taken, however large
-
-	state   persistence.State
-	leaving persistence.Ranges // what the commit removes anyway
-
-	droppedNew  uint64 // messages of the commit
-	first, last types.Seq
-}
-
-func (a *queue) excess(c *persistence.Commit) excess {
-	o := excess{state: a.handle.State(), leaving: slices.Clone(a.chosen)}
+	o := overflow{state: a.handle.State(), limits: limits, commit: c}
 	for _, d := range c.Done {
 		o.leaving.Add(d.Range)
 	}
-	pending := int64(o.state.Pending())
-	if pending > 0 {
-		o.each = int64(o.state.Bytes) / pending
+	for _, r := range chosen { // when a commit failed
+		for _, r := range o.staying(r) {
+			a.now.old.Add(r)
+		}
+	}
+	for _, r := range a.now.old {
+		o.leaving.Add(r)
+	}
+	if len(c.Messages) > 0 && limits.bounded() {
+		o.measure()
+		a.giveUpKept(c, o.state, o.keptTooMany())
+		switch limits.Overflow {
+		case DropOldest:
+			for _, r := range a.chooseOldest(&o) {
+				a.now.old.Add(r)
+			}
+			a.now.new = o.dropNew(0, +1)
+		case DropNewest:
+			a.now.new = o.dropNew(len(c.Messages)-1, -1)
+		}
+	}
+	a.now.by[DropOldest] = a.now.old.Count()
+	a.now.by[limits.Overflow] += a.now.new.Count()
+	for _, list := range []persistence.Ranges{a.now.old, a.now.new} {
+		for _, r := range list {
+			c.Done = append(c.Done, persistence.Done{Range: r, Reason: types.Dropped})
+		}
+	}
+	if a.now.by != (dropCounts{}) {
+		c.Marks = append(c.Marks, a.queue.dropped.counts().plus(a.now.by).mark())
+	}
+}
+
+// noteDrops is for a commit that was written.
+func (a *queue) noteDrops() {
+	a.stuck = false
+	consumers := a.connection.consumers
+	a.queue.claims.dropped(consumers == (Ref[ConsumersMessage]{}))
+	if a.now.by == (dropCounts{}) {
+		return
+	}
+	a.queue.dropped.set(a.queue.dropped.counts().plus(a.now.by))
+	count, first, last := uint64(0), ^types.Seq(0), types.Seq(0)
+	for _, list := range []persistence.Ranges{a.now.old, a.now.new} {
+		if n := len(list); n > 0 {
+			count, first, last = count+list.Count(), min(first, list[0].First), max(last, list[n-1].Last)
+		}
+	}
+	if limits := a.config.Limits; a.noteLost(types.Dropped, count, first, last) {
+		a.config.Logger.Warn("the queue is full: messages are dropped", "overflow", limits.Overflow,
+			"max_messages", limits.MaxMessages, "max_bytes", limits.MaxBytes, "first", first)
+	}
+	if len(a.now.old) > 0 {
+		consumers.Tell(removed{a.now.old})
+	}
+	a.now = dropping{}
+}
+
+// dropsDue says whether something is to be dropped that no commit has recorded yet.
+func (a *queue) dropsDue() bool { return !a.stuck && len(a.queue.claims.undropped()) > 0 }
+
+// overflow is by how much a commit goes beyond the limits.
+type overflow struct {
+	state   persistence.State
+	limits  Limits
+	commit  *persistence.Commit
+	leaving persistence.Ranges // what it removes anyway
+
+	stored   int64 // messages that stay
+	each     int64 // bytes that one of them takes, on average
+	messages int64 // too many
+	bytes    int64
+}
+
+// staying returns what of r is pending, and not removed by the commit.
+func (o *overflow) staying(r persistence.Range) (list persistence.Ranges) {
+	for r := range o.state.Done.Missing(persistence.Range{First: max(r.First, o.state.Floor+1), Last: min(r.Last, o.state.Next-1)}) {
+		list = append(list, o.leaving.Missing(r)...)
+	}
+	return list
+}
+
+// measure finds out how much is too much.
+func (o *overflow) measure() {
+	o.stored = int64(o.state.Pending())
+	if o.stored > 0 {
+		o.each = int64(o.state.Bytes) / o.stored
 	}
 	for _, r := range o.leaving {
-		for r := range o.state.Done.Missing(persistence.Range{First: max(r.First, o.state.Floor+1), Last: min(r.Last, o.state.Next-1)}) {
-			pending -= int64(r.Count())
+		r.First, r.Last = max(r.First, o.state.Floor+1), min(r.Last, o.state.Next-1)
+		if r.First <= r.Last {
+			o.stored -= int64(r.Count() - o.state.Done.Within(r))
 		}
 	}
-	o.alone = pending <= 0
-	limits := a.config.Limits
-	if limits.MaxMessages > 0 {
-		o.messages = pending + int64(len(c.Messages)) - int64(limits.MaxMessages)
+	o.messages, o.bytes = -1<<62, -1<<62
+	if most := int64(o.limits.MaxMessages); most > 0 {
+		o.messages = o.stored + int64(len(o.commit.Messages)) - most
 	}
-	if limits.MaxBytes > 0 {
-		o.bytes = pending*o.each - limits.MaxBytes
-		for i := range c.Messages {
-			o.bytes += storedSize(&c.Messages[i])
+	if most := o.limits.MaxBytes; most > 0 {
+		o.bytes = o.stored*o.each - most
+		for i := range o.commit.Messages {
+			o.bytes += storedSize(&o.commit.Messages[i])
 		}
 	}
-	return o
 }
 
 // storedSize is about how many bytes e takes in the store.
 func storedSize(e *persistence.Entry) int64 { return int64(e.Message.Size()) + 8 }
 
-func (o *excess) over() bool { return o.messages > 0 || o.bytes > 0 }
+// tooMany is how many messages have to go of which one takes so many bytes.
+func tooMany(messages, bytes, each int64) int64 {
+	n := max(messages, 0)
+	if bytes > 0 {
+		n = max(n, (bytes+each-1)/max(each, 1))
+	}
+	return n
+}
+
+// keptTooMany is how many messages that are only kept have to go. Those that the
+// commit itself puts back, or lets lapse, are not among them.
+func (o *overflow) keptTooMany() uint64 {
+	lapsed := int64(0)
+	for _, r := range o.commit.Lapsed {
+		lapsed += int64(o.state.Sent.Within(r))
+	}
+	kept := int64(o.state.Kept) - lapsed
+	if kept <= 0 {
+		return 0
+	}
+	each := int64(o.state.KeptBytes / o.state.Kept)
+	return uint64(min(tooMany(o.messages+kept, o.bytes+kept*each, each), kept))
+}
 
 // less notes that n messages are dropped that take so many bytes.
-func (o *excess) less(n, bytes int64) { o.messages, o.bytes = o.messages-n, o.bytes-bytes }
+func (o *overflow) less(n, bytes int64) { o.messages, o.bytes = o.messages-n, o.bytes-bytes }
 
-// chooseOldest chooses as many as there are too many, from the oldest on.
-func (a *queue) chooseOldest(o *excess) {
-	if !o.over() || o.alone || !a.lookForDoubted() {
-		return
+// chooseOldest chooses as many stored messages as there are too many, from the oldest
+// on. One message is kept if it is the only one, however large what comes.
+func (a *queue) chooseOldest(o *overflow) persistence.Ranges {
+	if tooMany(o.messages, o.bytes, o.each) == 0 || o.stored <= 0 || !a.lookForDoubted() {
+		return nil
 	}
-	dropped := a.queue.claims.take(func(sent types.Seq) (list persistence.Ranges) {
-		from := max(o.state.Floor, sent) + 1
-		for r := range o.state.Done.Missing(persistence.Range{First: from, Last: o.state.Next - 1}) {
+	return a.queue.claims.choose(func(sent types.Seq) (list persistence.Ranges) {
+		for r := range o.state.Done.Missing(persistence.Range{First: max(o.state.Floor, sent) + 1, Last: o.state.Next - 1}) {
 			for _, r := range a.doubted.Missing(r) {
 				for _, r := range o.leaving.Missing(r) {
-					n := min(o.tooMany(), int64(r.Count()))
-					if n <= 0 {
+					n := min(tooMany(o.messages, o.bytes, o.each), int64(r.Count()))
+					if n == 0 {
 						return list
 					}
 					list.Add(persistence.Range{First: r.First, Last: r.First + types.Seq(n-1)})
+					o.stored -= n
 					o.less(n, n*o.each)
 				}
 			}
 		}
 		return list
 	})
-	for _, r := range dropped {
-		a.chosen.Add(r)
-	}
-}
-
-// tooMany is how many stored messages have to go.
-func (o *excess) tooMany() int64 {
-	n := o.messages
-	if o.bytes > 0 {
-		n = max(n, (o.bytes+o.each-1)/max(o.each, 1))
-	}
-	return n
 }
 
 // dropNew drops messages of the commit itself, beginning with number i and going on
-// in steps. Their numbers remain, their contents need not be stored.
-func (o *excess) dropNew(c *persistence.Commit, i, step int) {
-	var dropped persistence.Ranges
-	for left := len(c.Messages); left > 0 && o.over(); i, left = i+step, left-1 {
-		e := &c.Messages[i]
-		if o.alone && left == 1 && o.messages <= 0 {
+// in steps. Their numbers remain, their contents need not be stored. If nothing else
+// is stored one is taken, however large.
+func (o *overflow) dropNew(i, step int) (list persistence.Ranges) {
+	for left := len(o.commit.Messages); left > 0 && (o.messages > 0 || o.bytes > 0); i, left = i+step, left-1 {
+		if o.stored <= 0 && left == 1 {
 			break
 		}
+		e := &o.commit.Messages[i]
 		o.less(1, storedSize(e))
 		*e = persistence.Entry{Enqueued: e.Enqueued}
-		seq := o.state.Next + types.Seq(i)
-		dropped.Add(persistence.Range{First: seq, Last: seq})
+		list.Add(rangeOf(o.state.Next + types.Seq(i)))
 	}
-	if n := len(dropped); n > 0 {
-		o.first, o.last, o.droppedNew = dropped[0].First, dropped[n-1].Last, dropped.Count()
-		for _, r := range dropped {
-			c.Done = append(c.Done, persistence.Done{Range: r, Reason: types.Dropped})
-		}
-	}
+	return list
 }
 
 // lookForDoubted finds out, once for a store that was opened, what an earlier
@@ -254,25 +219,11 @@ func (a *queue) lookForDoubted() bool {
 	if a.looked || a.connection.consumers != (Ref[ConsumersMessage]{}) {
 		return true
 	}
-	var err error
-	if a.doubted, err = a.findInFlight(recalled{unknown: true}); err != nil {
+	doubted, err := a.findInFlight(recalled{unknown: true})
+	if err != nil {
 		a.config.Logger.Error("what is in flight cannot be found out, nothing that is stored is dropped", "error", err)
 		return false
 	}
-	a.looked = true
+	a.doubted, a.looked = slices.Clone(doubted), true
 	return true
-}
-
-// noteDrops is for a commit that was written.
-func (a *queue) noteDrops() {
-	a.chosen = nil
-	if a.fresh == 0 {
-		return
-	}
-	a.queue.dropped.add(a.config.Limits.Overflow, a.fresh)
-	if a.noteLost(types.Dropped, a.fresh, a.first, a.last) {
-		a.config.Logger.Warn("the queue is full: messages are dropped", "overflow", policyNames[a.config.Limits.Overflow],
-			"max_messages", a.config.Limits.MaxMessages, "max_bytes", a.config.Limits.MaxBytes, "first", a.first)
-	}
-	a.fresh = 0
 }

@@ -107,12 +107,11 @@ func SpawnQueue(s *System, c QueueConfig) (*Queue, error) {
 	c.setDefaults()
 	q := &Queue{admission: NewAdmission(Cost{c.MaxMessages, c.MaxBytes})}
 	q.status.Store(&queueStatus{})
-	changed := c.Changed
-	c.Changed = func() {
-		q.account()
-		changed()
-	}
 	k := &queueKeeper{config: c, queue: q, watched: make(chan struct{})}
+	k.config.Changed = func() {
+		k.account()
+		c.Changed()
+	}
 	ref, err := spawn(s, c.Name, func(self Ref[QueueMessage]) role[QueueMessage] {
 		k.life++
 		return &queue{queueKeeper: k, self: self, deciding: deciding{origins: &q.origins}}
@@ -132,6 +131,7 @@ type queueKeeper struct {
 	queue      *Queue
 	connection drainer
 	life       uint64        // number of the role that lives
+	unanswered Cost          // of what is stored, and still admitted
 	recalls    uint64        // how many Recalls were told
 	attempts   int           // to open the store, since it last worked
 	opened     bool          // the store was, at least once

@@ -107,6 +107,10 @@ func (a *queue) putBack(entries []persistence.Entry, note *Note) bool {
 	if !a.write() { // what waits must not get in between
 		return false
 	}
+	if a.replayRun.refused = a.roomFor(entries); a.replayRun.refused != nil {
+		a.startSync()
+		return true
+	}
 	a.expect(entries, note, func(_ types.Seq, err error) {
 		if err != nil {
 			a.replayRun.refused = err

@@ -35,6 +35,7 @@ func (a *queue) open() {
 	a.committed, a.lastWritten = s.Next-1, s.Next-1
 	a.floor = s.Floor
 	a.safe, a.wanting = s.Next-1, false // a store that was opened has synced what it holds
+	a.looked = false
 	a.loadDrops()
 	for _, err := range a.origins.load(handle) {
 		a.config.Logger.Error("where a message came from cannot be read; it may be stored twice", "error", err)
