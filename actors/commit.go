@@ -184,7 +184,7 @@ func (a *queue) writeWaiting() error {
 		first, err := a.handle.Write(a.context(), *c)
 		clear(c.Messages)
 		if persistence.Refused(err) {
-			a.stuck = true
+			a.unrecorded = true
 			a.takeBack()
 			if errors.Is(err, types.ErrDiskFull) {
 				a.runShort(err)

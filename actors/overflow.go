@@ -14,8 +14,8 @@ type overflowing struct {
 	doubted persistence.Ranges // a session of an earlier process may know of these
 	looked  bool               // doubted is known
 
-	now   dropping
-	stuck bool // what was chosen could not be recorded, and waits for the next commit
+	now        dropping
+	unrecorded bool // what was chosen could not be recorded, and waits for the next commit
 }
 
 // dropping is what the commit that is being written drops.
@@ -72,7 +72,7 @@ func (a *queue) overflow(c *persistence.Commit) {
 
 // noteDrops is for a commit that was written.
 func (a *queue) noteDrops() {
-	a.stuck = false
+	a.unrecorded = false
 	consumers := a.connection.consumers
 	a.queue.claims.dropped(consumers == (Ref[ConsumersMessage]{}))
 	if a.now.by == (dropCounts{}) {
@@ -96,7 +96,7 @@ func (a *queue) noteDrops() {
 }
 
 // dropsDue says whether something is to be dropped that no commit has recorded yet.
-func (a *queue) dropsDue() bool { return !a.stuck && len(a.queue.claims.undropped()) > 0 }
+func (a *queue) dropsDue() bool { return !a.unrecorded && len(a.queue.claims.undropped()) > 0 }
 
 // overflow is by how much a commit goes beyond the limits.
 type overflow struct {

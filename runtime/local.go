@@ -73,10 +73,12 @@ func (rt *Runtime) startLocal(ctx context.Context) error {
 	}
 	l, err := &rt.local, error(nil)
 	l.since = rt.now()
-	if l.queue, err = rt.startLocalQueue(ctx, LocalName+"/outgoing"); err != nil {
+	limits := limitsOf(rt.config.Local.Limits, false)
+	if l.queue, err = rt.startLocalQueue(ctx, LocalName+"/outgoing", limits); err != nil {
 		return err
 	}
-	if l.values, err = rt.startLocalQueue(ctx, LocalName+"/retained"); err != nil {
+	// Values of topics are no messages that wait: they have bounds of their own.
+	if l.values, err = rt.startLocalQueue(ctx, LocalName+"/retained", actors.Limits{}); err != nil {
 		return err
 	}
 	l.consumers, err = actors.SpawnConsumers(rt.system, actors.ConsumersConfig{
@@ -92,14 +94,14 @@ func (rt *Runtime) startLocal(ctx context.Context) error {
 
 // startLocalQueue starts one of the queues. One that was started is to be stopped,
 // also after an error.
-func (rt *Runtime) startLocalQueue(ctx context.Context, name string) (*actors.Queue, error) {
+func (rt *Runtime) startLocalQueue(ctx context.Context, name string, limits actors.Limits) (*actors.Queue, error) {
 	cfg := rt.config.Local
 	q, err := actors.SpawnQueue(rt.system, actors.QueueConfig{
 		Name:               name,
 		Open:               func(ctx context.Context) (persistence.Queue, error) { return rt.o.Durable.Open(ctx, name) },
 		SyncWithin:         syncWithin(cfg.Sync),
 		MaxOpen:            rt.maxOpen(),
-		Limits:             limitsOf(cfg.Limits, false),
+		Limits:             limits,
 		Fatal:              fatal,
 		Compactor:          rt.compactor,
 		CompactionInterval: cfg.CompactionInterval,
