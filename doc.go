@@ -86,6 +86,12 @@
 // asked for username and password before each attempt. [Probe] tries a connection
 // without disturbing one that runs.
 //
+// # Sending again
+//
+// With ConnectionConfig.KeepSent what was sent stays stored for a while, and
+// [Connection.Replay] sends it again: for a broker that forgot what it had
+// acknowledged.
+//
 // # Changing what runs
 //
 // [DB.Reload] takes another [Config] and carries out the difference, all or nothing,

@@ -27,6 +27,10 @@ type (
 	// Compaction says what giving back disk space came to.
 	Compaction = types.Compaction
 
+	// Replay says what Connection.Replay sends again, and Replayed how much that was.
+	Replay   = types.Replay
+	Replayed = types.Replayed
+
 	// ConsumerStatus describes a durable consumer of an incoming queue.
 	ConsumerStatus = types.ConsumerStatus
 )
@@ -38,6 +42,8 @@ const (
 
 	Incoming     = types.Incoming
 	IncomingDead = types.IncomingDead
+
+	SentMessages = types.SentMessages
 )
 
 // Errors to act on, see package types.
@@ -46,6 +52,7 @@ var (
 	ErrBusy              = types.ErrBusy
 	ErrQueueFull         = types.ErrQueueFull
 	ErrDiskFull          = types.ErrDiskFull
+	ErrNotKept           = types.ErrNotKept
 	ErrTooLarge          = types.ErrTooLarge
 	ErrInvalidTopic      = types.ErrInvalidTopic
 	ErrInvalidMessage    = types.ErrInvalidMessage

@@ -122,6 +122,38 @@ func (a *queue) loadKept() {
 	}
 }
 
+// makeRoom has what is kept give way to c where the queue has a limit: it counts for
+// that, and new messages matter more.
+func (a *queue) makeRoom(c *persistence.Commit) {
+	limits := a.config.Limits
+	if !limits.bounded() {
+		return
+	}
+	s := a.handle.State()
+	if s.Kept == 0 {
+		return
+	}
+	each := max(int64(s.KeptBytes/s.Kept), 1)
+	left := int64(s.Kept)
+	for _, r := range c.Lapsed {
+		left -= int64(s.Sent.Within(r))
+	}
+	many, large := int64(s.Pending())+left+int64(len(c.Messages)), int64(s.Bytes)+left*each
+	for i := range c.Messages {
+		large += storedSize(&c.Messages[i])
+	}
+	over := int64(0)
+	if limits.MaxMessages > 0 {
+		over = many - int64(limits.MaxMessages)
+	}
+	if limits.MaxBytes > 0 {
+		over = max(over, (large-limits.MaxBytes+each-1)/each)
+	}
+	if over > 0 {
+		a.giveUpKept(c, s, uint64(over))
+	}
+}
+
 // setKeepSent is for a queue that is to keep what is sent from now on for another
 // time.
 func (a *queue) setKeepSent(d time.Duration) {
@@ -135,12 +167,12 @@ func (a *queue) setKeepSent(d time.Duration) {
 	}
 }
 
-// keep sees to it that what c says was sent is kept, and makes room for it and for
-// the messages of c.
+// keep sees to it that what c says was sent is kept.
 func (a *queue) keep(c *persistence.Commit) {
 	if a.config.KeepSent <= 0 || a.short != nil {
 		return
 	}
+	a.makeRoom(c)
 	sent := false
 	for i := range c.Done {
 		if c.Done[i].Reason == types.Sent {
@@ -203,6 +235,7 @@ func (a *queue) lapseDue(m lapseDue) {
 		upTo = a.steps.before(s.Age - a.config.KeepSent)
 	}
 	a.lapse(&c, s, upTo)
+	a.makeRoom(&c)
 	if len(c.Marks) == 0 && len(c.Lapsed) == 0 {
 		if s.Kept > 0 {
 			a.awaitLapse()
@@ -237,12 +270,19 @@ func (a *queue) lapse(c *persistence.Commit, s persistence.State, upTo types.Seq
 // giveUpKept adds to c that so many messages of what is kept, from the oldest on, are
 // so no longer: something else needs their room.
 func (a *queue) giveUpKept(c *persistence.Commit, s persistence.State, n uint64) {
+	var chosen persistence.Ranges
 	for r := range s.Sent.All() {
-		take := min(n, r.Count())
-		if take == 0 {
-			return
+		for _, r := range c.Lapsed.Missing(r) {
+			if take := min(n, r.Count()); take > 0 {
+				chosen.Add(persistence.Range{First: r.First, Last: r.First + types.Seq(take-1)})
+				n -= take
+			}
 		}
-		c.Lapsed.Add(persistence.Range{First: r.First, Last: r.First + types.Seq(take-1)})
-		n -= take
+		if n == 0 {
+			break
+		}
+	}
+	for _, r := range chosen {
+		c.Lapsed.Add(r)
 	}
 }

@@ -280,3 +280,72 @@ func TestSentSteps(t *testing.T) {
 		t.Errorf("%d steps are left, %d stored", len(l), len(stored))
 	}
 }
+
+// What is kept counts for the limits, and gives way at them, the oldest first: no
+// message is refused or dropped on its account. A replay pushes out nothing that is
+// pending.
+func TestWhatIsKeptGivesWay(t *testing.T) {
+	for _, overflow := range []Overflow{Reject, DropOldest, DropNewest} {
+		for _, limits := range []Limits{{MaxMessages: 100, Overflow: overflow}, {MaxBytes: 20_000, Overflow: overflow}} {
+			t.Run(fmt.Sprintf("%+v", limits), func(t *testing.T) {
+				k := newKeeper(t, time.Hour)
+				k.queue.Tell(Configure{KeepSent: time.Hour, Limits: limits})
+				within := func(when string) persistence.State {
+					t.Helper()
+					k.ask()
+					s := k.queue.State()
+					if n := s.Pending() + s.Kept; limits.MaxMessages > 0 && n > uint64(limits.MaxMessages) {
+						t.Fatalf("%s: %d messages are pending or kept", when, n)
+					}
+					if n := s.Bytes + s.KeptBytes; limits.MaxBytes > 0 && n > uint64(limits.MaxBytes)*11/10 {
+						t.Fatalf("%s: %d bytes are pending or kept", when, n)
+					}
+					return s
+				}
+				for i := range 60 {
+					k.send(7)
+					s := within(fmt.Sprint("round ", i))
+					for r := range s.Sent.All() {
+						if r.Last != s.Next-1 { // one run, up to the newest
+							t.Fatalf("round %d: %v is kept, the newest is %d", i, r, s.Next-1)
+						}
+					}
+				}
+				before := within("sent").Kept
+				if before < 50 {
+					t.Fatalf("only %d are kept", before)
+				}
+				mustPut(t, k.queue, "t", 40)
+				s := within("40 are pending")
+				if s.Pending() != 40 || s.Kept < 30 || s.Kept > before {
+					t.Errorf("%d are pending, %d kept, of %d", s.Pending(), s.Kept, before)
+				}
+				half := k.kept()[s.Kept/2].Seq
+				if got := k.replay(Replay{From: half}); got.Count != s.Kept-s.Kept/2 {
+					t.Errorf("%+v were replayed, of %d", got, s.Kept)
+				}
+				if s := within("replayed"); s.Counters.Left[types.Dropped] > 0 || s.Pending() < 40+s.Kept {
+					t.Errorf("%d are pending, %d were dropped", s.Pending(), s.Counters.Left[types.Dropped])
+				}
+			})
+		}
+	}
+}
+
+// Where the disk has no room what is kept is the first to go.
+func TestWhatIsKeptGoesOnAFullDisk(t *testing.T) {
+	k := newKeeper(t, time.Hour)
+	k.send(50)
+	k.store.set(func(s *testStore) {
+		s.onWrit = func(c persistence.Commit) error {
+			if len(c.Messages) > 0 {
+				return fmt.Errorf("no room: %w", types.ErrDiskFull)
+			}
+			return nil
+		}
+	})
+	if _, err := put(t.Context(), k.queue, entry("t", "x")); err == nil {
+		t.Error("a message is taken")
+	}
+	k.bell.wait(t, "what is kept to go", func() bool { return k.queue.State().Kept == 0 })
+}

@@ -95,7 +95,8 @@ type Connection struct {
 
 	Limits Limits `yaml:"limits"`
 
-	// KeepSent is how long what was sent stays readable. Default 0s.
+	// KeepSent is how long what was sent stays readable, so that it can be sent again.
+	// Default 0s: not at all.
 	KeepSent time.Duration `yaml:"keep_sent"`
 
 	Rate Rate `yaml:"rate"`

@@ -23,7 +23,6 @@ func gaps() []gap {
 		{"connections.*.protocol", "5", "3.1.1"},
 		{"connections.*.limits.max_age", "", "0s"},
 		{"connections.*.limits.incoming.max_age", "", "0s"},
-		{"connections.*.keep_sent", "", "0s"},
 	}
 }
 

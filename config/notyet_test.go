@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // What is not built yet is refused, and never silently ignored.
@@ -18,7 +17,6 @@ func TestNotYet(t *testing.T) {
 		{"http.allowed_hosts", func(c *Config, conn *Connection) { c.HTTP.AllowedHosts = []string{"gw"} }},
 		{"http.tls", func(c *Config, conn *Connection) { c.HTTP.TLS = ServerTLS{CertFile: "c", KeyFile: "k"} }},
 		{"connections.cloud.protocol", func(c *Config, conn *Connection) { conn.Protocol = MQTT5 }},
-		{"connections.cloud.keep_sent", func(c *Config, conn *Connection) { conn.KeepSent = time.Hour }},
 	}
 	for _, of := range []struct {
 		path string

@@ -69,6 +69,9 @@ func (s *surprises) forwards(i int) {
 	if c.QoS2Window > DefaultQoS2Window && c.MaxQoS.Of(2) == 2 {
 		s.add(connectionPath(s.connections, i)+".qos2_window", fmt.Sprintf("lets more than %d messages with QoS 2 be in flight: mosquitto 2.0 acknowledges what is above its max_inflight_messages, %d unless it was changed, and drops it", DefaultQoS2Window, DefaultQoS2Window), "raise that on the broker first, or leave it at 20")
 	}
+	if c.KeepSent > 0 && c.Persist.Outgoing == Off {
+		s.add(connectionPath(s.connections, i)+".keep_sent", "keeps what was sent in memory, as persist.outgoing says: a restart forgets it, and the oldest goes when max_bytes is reached", "")
+	}
 	s.implicitEchoes(i)
 }
 

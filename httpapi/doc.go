@@ -9,8 +9,16 @@
 //	GET  /api/connections/{name}/messages        what is stored: [{"seq", "topic", "qos", "retain",
 //	         ?queue=QUEUE&after=SEQ              "payload" (base64), "accepted", "cause"}, …], with
 //	         &limit=100                          numbers above after; [] at the end
+//	                                             of a replay also "original", when it was
+//	                                             first accepted
 //	POST …/messages/{seq}/requeue?queue=QUEUE    send a dead letter again; {"seq": its new number}
 //	DELETE …/messages/{seq}?queue=QUEUE          forget one; 409 if it is in flight
+//	POST /api/connections/{name}/replay          send again what was sent and is kept (keep_sent):
+//	         ?since=20m&from=SEQ&topic=FILTER    all, or what matches; {"replayed": n, "left_out": n}
+//	         &again=true&retain=true             once it is stored behind what is pending. What was
+//	         &dry_run=true&timeout=30s           replayed before is left out without again, retain
+//	                                             flags are taken off without retain; dry_run only
+//	                                             counts; 504 when the time is over: then it goes on
 //	GET  /api/connections/{name}/consumers       who gets what the broker sends and is stored:
 //	                                             [{"name", "kind", "filters", "joined", "left",
 //	                                             "open", "behind"}, …]
@@ -36,7 +44,7 @@
 //	GET  /healthz                                200 while the process serves
 //
 // QUEUE is outgoing, what is to be sent to the broker; dead, what of that was set
-// aside; incoming, what came from the broker and not all have got for whom it is; or
+// aside; sent, what of that was sent and is kept; incoming, what came from the broker and not all have got for whom it is; or
 // incoming_dead, what of that was set aside.
 //
 // Errors are {"error": "...", "hint": "..."} with a status code that fits.

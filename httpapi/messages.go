@@ -31,6 +31,8 @@ type Message struct {
 	Payload  []byte    `json:"payload"` // base64
 	Accepted time.Time `json:"accepted"`
 	Cause    string    `json:"cause,omitempty"` // why a dead letter was set aside
+
+	Original *time.Time `json:"original,omitempty"` // when it was first accepted, if it is a replay
 }
 
 // How many messages one answer has.
@@ -58,7 +60,10 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 	}
 	out := make([]Message, len(list))
 	for i, m := range list {
-		out[i] = Message{m.Seq, m.Message.Topic, m.Message.QoS, m.Message.Retain, m.Message.Payload, m.Accepted, m.Cause}
+		out[i] = Message{m.Seq, m.Message.Topic, m.Message.QoS, m.Message.Retain, m.Message.Payload, m.Accepted, m.Cause, nil}
+		if !m.Original.IsZero() {
+			out[i].Original = &m.Original
+		}
 		if out[i].Payload == nil {
 			out[i].Payload = []byte{}
 		}

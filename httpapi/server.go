@@ -33,6 +33,10 @@ type Runtime interface {
 	Messages
 	Consumers
 
+	// Replay sends again what was sent and is kept; if ctx ends first it goes on by
+	// itself.
+	Replay(ctx context.Context, connection string, which types.Replay) (types.Replayed, error)
+
 	// Forward publishes m as a local client would, and returns its number in the
 	// queue of each connection that forwards it: when it is stored, or when
 	// every broker has it.
@@ -134,6 +138,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("POST /api/connections/{name}/resume", s.steer(s.rt.Resume, "resumed"))
 	mux.HandleFunc("POST /api/connections/{name}/drain", s.drain)
 	mux.HandleFunc("POST /api/connections/{name}/compact", s.compact)
+	mux.HandleFunc("POST /api/connections/{name}/replay", s.replay)
 	mux.HandleFunc("GET /api/connections/{name}/messages", s.messages)
 	mux.HandleFunc("POST /api/connections/{name}/messages/{seq}/requeue", s.requeue)
 	mux.HandleFunc("DELETE /api/connections/{name}/messages/{seq}", s.remove)
@@ -220,7 +225,7 @@ func fail(w http.ResponseWriter, err error) {
 		code = http.StatusNotFound
 	case errors.Is(err, types.ErrUnknownQueue):
 		code = http.StatusBadRequest
-	case errors.Is(err, types.ErrInFlight):
+	case errors.Is(err, types.ErrInFlight), errors.Is(err, types.ErrNotKept):
 		code = http.StatusConflict
 	case errors.Is(err, types.ErrTooLarge):
 		code = http.StatusRequestEntityTooLarge

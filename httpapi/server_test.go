@@ -24,6 +24,7 @@ type fakeRuntime struct {
 	unread    string // the trouble of a store that was not opened
 	published types.Message
 	selected  types.Selection
+	replay    types.Replay
 	asked     string
 	paused    bool
 	last      *httpapi.Reload
@@ -102,6 +103,15 @@ func (f *fakeRuntime) Compact(ctx context.Context, c string, queue types.QueueNa
 		return types.Compaction{}, ctx.Err()
 	}
 	return types.Compaction{Reclaimed: 5, Rewritten: 3, Disk: 8}, f.known(c)
+}
+
+func (f *fakeRuntime) Replay(ctx context.Context, c string, which types.Replay) (types.Replayed, error) {
+	f.replay = which
+	if which.From == 17 {
+		<-ctx.Done()
+		return types.Replayed{}, ctx.Err()
+	}
+	return types.Replayed{Count: 5, Left: 2}, f.known(c)
 }
 
 func (f *fakeRuntime) Forward(ctx context.Context, m types.Message, delivered bool) (map[string]types.Seq, error) {
@@ -224,6 +234,15 @@ func TestRoutes(t *testing.T) {
 		{"compact how long", "POST", "/api/connections/cloud/compact?timeout=30", "", nil, 400, `a duration like 30s`},
 		{"compact nothing", "POST", "/api/connections/moon/compact", "", nil, 404, `no such connection`},
 		{"compact on a full disk", "POST", "/api/connections/cloud/compact", "", disk, 503, `"hint":"free space"`},
+		{"replay", "POST", "/api/connections/cloud/replay?since=20m", "", nil, 200, `{"replayed":5,"left_out":2}`},
+		{"replay for long", "POST", "/api/connections/cloud/replay?from=17&timeout=1ms", "", nil, 504, `it goes on by itself`},
+		{"replay since when", "POST", "/api/connections/cloud/replay?since=20", "", nil, 400, `a duration like 20m`},
+		{"replay of nothing", "POST", "/api/connections/cloud/replay?since=0s", "", nil, 400, `within no time`},
+		{"replay from where", "POST", "/api/connections/cloud/replay?from=x", "", nil, 400, `from \"x\" is not a number`},
+		{"replay of what topic", "POST", "/api/connections/cloud/replay?topic=a%23", "", nil, 400, `invalid topic`},
+		{"replay again or not", "POST", "/api/connections/cloud/replay?again=perhaps", "", nil, 400, `again: `},
+		{"replay by whom", "POST", "/api/connections/moon/replay", "", nil, 404, `no such connection`},
+		{"replay what is not kept", "POST", "/api/connections/cloud/replay", "", types.ErrNotKept, 409, `set keep_sent`},
 		{"forward", "POST", "/api/publish?topic=a/b", "hello", nil, 201, `{"seq":{"cloud":3}}`},
 		{"forward and wait", "POST", "/api/publish?topic=a/b&wait=delivered&timeout=1ms", "hello", nil, 504, `stored, and not delivered within 1ms`},
 		{"forward and wait for what", "POST", "/api/publish?topic=a/b&wait=long", "hello", nil, 400, `wait is stored or delivered`},
@@ -256,6 +275,10 @@ func TestPublishAndClearMeanWhatWasSaid(t *testing.T) {
 	age := time.Since(rt.selected.Before)
 	if rt.selected.Filter != "a/#" || age < time.Hour || age > time.Hour+time.Minute {
 		t.Errorf("cleared %+v", rt.selected)
+	}
+	call(t, "POST", base+"/api/connections/cloud/replay?since=20m&from=5&topic=a/%23&again=true&retain=1&dry_run=true&timeout=1m", "", nil)
+	if want := (types.Replay{Since: 20 * time.Minute, From: 5, Filter: "a/#", Again: true, Retain: true, DryRun: true}); rt.replay != want {
+		t.Errorf("replayed %+v, want %+v", rt.replay, want)
 	}
 }
 

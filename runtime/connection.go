@@ -83,6 +83,7 @@ func (c *Connection) startQueue(ctx context.Context, s *settings) error {
 		CommitDelay:        cfg.CommitDelay,
 		MaxAge:             s.outgoing().MaxAge,
 		Limits:             s.outgoing().Limits,
+		KeepSent:           cfg.KeepSent,
 		MaxOpen:            rt.maxOpen(),
 		Fatal:              fatal,
 		Compactor:          rt.compactor,
@@ -176,29 +177,31 @@ func (c *Connection) Status() types.Status {
 	return s
 }
 
-// Clear forgets the messages that are selected, pending ones or dead letters, but
-// for those in flight, and returns how many. After that none of them is sent.
+// Clear forgets the messages that are selected, pending ones, dead letters, or what
+// was sent and is kept, but for those in flight, and returns how many, when that is
+// synced. After that none of them is sent: those in flight are not published again,
+// and count as sent or cleared when their handshakes are over.
 func (c *Connection) Clear(ctx context.Context, which types.Selection) (uint64, error) {
 	if c == nil {
 		return 0, types.ErrUnknownConnection
 	}
-	q, dead, err := c.pick(which.Queue)
+	q, of, err := c.pick(which.Queue)
 	if err != nil {
 		return 0, err
 	}
-	return clearQueue(ctx, q, c.name, which, dead)
+	return clearQueue(ctx, q, c.name, which, of)
 }
 
 // clearQueue forgets the messages that are selected in a queue of what has that
 // name: pending ones, or dead letters.
-func clearQueue(ctx context.Context, q *actors.Queue, name string, which types.Selection, dead bool) (uint64, error) {
+func clearQueue(ctx context.Context, q *actors.Queue, name string, which types.Selection, of section) (uint64, error) {
 	if which.Filter != "" {
 		if err := types.CheckFilter(which.Filter); err != nil {
 			return 0, err
 		}
 	}
 	cleared, err := actors.Ask(ctx, q.Ref, func(r actors.Reply[actors.Cleared]) actors.QueueMessage {
-		return actors.Clear{Filter: which.Filter, Before: which.Before, Dead: dead, Reply: r}
+		return actors.Clear{Filter: which.Filter, Before: which.Before, Dead: of == dead, Sent: of == sent, Reply: r}
 	})
 	if err != nil {
 		return 0, fmt.Errorf("clear %s: %w", name, err)

@@ -28,7 +28,7 @@ func limitsOf(l config.Limit, volatile bool) actors.Limits {
 // outgoing is what the outgoing queue can be told while it runs.
 func (s *settings) outgoing() actors.Configure {
 	told := s.forQueue(limitsOf(s.Limits.Outgoing, s.Persist.Outgoing == config.Off))
-	told.MaxAge = s.Limits.Outgoing.MaxAge
+	told.MaxAge, told.KeepSent = s.Limits.Outgoing.MaxAge, s.KeepSent
 	return told
 }
 

@@ -209,8 +209,10 @@ func (rt *Runtime) Clear(ctx context.Context, name string, which types.Selection
 		return rt.Connection(name).Clear(ctx, which)
 	}
 	switch which.Queue {
-	case types.Outgoing, types.DeadLetters, "":
-		return clearQueue(ctx, rt.local.queue, name, which, which.Queue == types.DeadLetters)
+	case types.Outgoing, "":
+		return clearQueue(ctx, rt.local.queue, name, which, pending)
+	case types.DeadLetters:
+		return clearQueue(ctx, rt.local.queue, name, which, dead)
 	}
 	return 0, fmt.Errorf("%w: %q; %s has outgoing and dead", types.ErrUnknownQueue, which.Queue, LocalName)
 }

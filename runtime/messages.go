@@ -15,13 +15,14 @@ const pageBytes = 8 << 20
 // Messages returns messages that are stored, in order: those of the queue whose
 // numbers are above after, at most limit, and some 8 MiB. There are no more of
 // them when it returns none. queue is types.Outgoing, also "", or types.Incoming
-// for what is pending, types.DeadLetters or types.IncomingDead. What it returns must not be modified. Errors
+// for what is pending, types.DeadLetters, types.IncomingDead, or types.SentMessages
+// for what was sent and is kept. What it returns must not be modified. Errors
 // wrap types.ErrUnknownQueue or ErrClosed, or are a *types.StoreError.
 func (c *Connection) Messages(ctx context.Context, queue types.QueueName, after types.Seq, limit int) ([]types.Stored, error) {
 	if c == nil {
 		return nil, types.ErrUnknownConnection
 	}
-	q, dead, err := c.pick(queue)
+	q, of, err := c.pick(queue)
 	if err != nil {
 		return nil, err
 	}
@@ -29,14 +30,14 @@ func (c *Connection) Messages(ctx context.Context, queue types.QueueName, after 
 		return nil, nil
 	}
 	fetched, err := actors.Ask(ctx, q.Ref, func(r actors.Reply[actors.Fetched]) actors.QueueMessage {
-		return actors.Fetch{After: after, Limit: persistence.Limit{Records: limit, Bytes: pageBytes}, Dead: dead, Reply: r}
+		return actors.Fetch{After: after, Limit: persistence.Limit{Records: limit, Bytes: pageBytes}, Dead: of == dead, Sent: of == sent, Reply: r}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the messages of %s: %w", c.name, err)
 	}
 	list := make([]types.Stored, len(fetched.Records))
 	for i, r := range fetched.Records {
-		list[i] = types.Stored{Seq: r.Seq, Message: r.Message, Accepted: r.Enqueued, Cause: r.Cause}
+		list[i] = types.Stored{Seq: r.Seq, Message: r.Message, Accepted: r.Enqueued, Cause: r.Cause, Original: r.Original}
 	}
 	return list, nil
 }
@@ -53,11 +54,11 @@ func (c *Connection) Requeue(ctx context.Context, queue types.QueueName, seq typ
 	if queue == "" {
 		queue = types.DeadLetters
 	}
-	q, dead, err := c.pick(queue)
+	q, of, err := c.pick(queue)
 	if err != nil {
 		return 0, err
 	}
-	if !dead {
+	if of != dead {
 		return 0, fmt.Errorf("requeue message %d of %s: %w: %q holds no dead letters", seq, c.name, types.ErrUnknownQueue, queue)
 	}
 	again, err := actors.Ask(ctx, q.Ref, func(r actors.Reply[actors.Requeued]) actors.QueueMessage {
@@ -76,7 +77,7 @@ func (c *Connection) Remove(ctx context.Context, queue types.QueueName, seq type
 	if c == nil {
 		return types.ErrUnknownConnection
 	}
-	q, dead, err := c.pick(queue)
+	q, of, err := c.pick(queue)
 	if err != nil {
 		return err
 	}
@@ -84,7 +85,7 @@ func (c *Connection) Remove(ctx context.Context, queue types.QueueName, seq type
 		return fmt.Errorf("remove message 0 of %s: %w", c.name, types.ErrUnknownMessage)
 	}
 	_, err = actors.Ask(ctx, q.Ref, func(r actors.Reply[actors.Cleared]) actors.QueueMessage {
-		return actors.Clear{Seq: seq, Dead: dead, Reply: r}
+		return actors.Clear{Seq: seq, Dead: of == dead, Sent: of == sent, Reply: r}
 	})
 	if err != nil {
 		return fmt.Errorf("remove message %d of %s: %w", seq, c.name, err)

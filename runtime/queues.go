@@ -18,19 +18,33 @@ func (c *Connection) queues() []*actors.Queue {
 	return list
 }
 
-// pick returns the queue that is meant, and whether its dead letters are. The error
-// wraps types.ErrUnknownQueue if c has no such queue.
-func (c *Connection) pick(name types.QueueName) (q *actors.Queue, dead bool, err error) {
+// section says which of the messages of a queue are meant.
+type section uint8
+
+const (
+	pending section = iota
+	dead
+	sent // and kept
+)
+
+// pick returns the queue that is meant, and which of its messages. The error wraps
+// types.ErrUnknownQueue if c has no such queue.
+func (c *Connection) pick(name types.QueueName) (*actors.Queue, section, error) {
 	switch name {
 	case types.Outgoing, "":
-		return c.queue, false, nil
+		return c.queue, pending, nil
 	case types.DeadLetters:
-		return c.queue, true, nil
+		return c.queue, dead, nil
+	case types.SentMessages:
+		return c.queue, sent, nil
 	case types.Incoming, types.IncomingDead:
 		if c.incoming.queue == nil {
-			return nil, false, fmt.Errorf("%w: %q; what comes in on %s is not stored (persist.incoming)", types.ErrUnknownQueue, name, c.name)
+			return nil, 0, fmt.Errorf("%w: %q; what comes in on %s is not stored (persist.incoming)", types.ErrUnknownQueue, name, c.name)
 		}
-		return c.incoming.queue, name == types.IncomingDead, nil
+		if name == types.IncomingDead {
+			return c.incoming.queue, dead, nil
+		}
+		return c.incoming.queue, pending, nil
 	}
-	return nil, false, fmt.Errorf("%w: %q; there are outgoing, dead, incoming and incoming_dead", types.ErrUnknownQueue, name)
+	return nil, 0, fmt.Errorf("%w: %q; there are outgoing, dead, sent, incoming and incoming_dead", types.ErrUnknownQueue, name)
 }

@@ -22,6 +22,9 @@ var (
 	// less is free than min_free_disk. What is stored is sent on all the same.
 	ErrDiskFull = errors.New("disk full")
 
+	// ErrNotKept is returned by a replay where nothing is kept of what was sent.
+	ErrNotKept = errors.New("what was sent is not kept: set keep_sent for the connection")
+
 	// ErrTooLarge is returned for a message above max_message_size.
 	ErrTooLarge = errors.New("message too large: send less or raise max_message_size")
 

@@ -67,7 +67,7 @@ type QueueStatus struct {
 	Refused     uint64     `json:"refused"` // never accepted: full, too large, not allowed; since the start
 
 	DeadPending        uint64            `json:"dead_pending"`
-	Kept               uint64            `json:"kept"`
+	Kept               uint64            `json:"kept"`          // were sent, and can be read and replayed
 	DroppedBy          map[string]uint64 `json:"dropped_by"`    // dropped, by drop_oldest, drop_newest, unclaimed (nobody wanted it any more)
 	BytesWritten       uint64            `json:"bytes_written"` // since the start
 	Syncs              uint64            `json:"syncs"`         // since the start: how often messages were synced

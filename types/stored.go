@@ -11,6 +11,8 @@ const (
 	DeadLetters QueueName = "dead"     // those of outgoing that were set aside
 
 	IncomingDead QueueName = "incoming_dead" // those of incoming that were set aside
+
+	SentMessages QueueName = "sent" // those of outgoing that were sent, and are kept for a while
 )
 
 // Stored is a message in a queue.
@@ -19,4 +21,5 @@ type Stored struct {
 	Message  Message
 	Accepted time.Time // when the queue took it
 	Cause    string    // of a dead letter: why it was set aside
+	Original time.Time // when it was first accepted, if it is a replay; zero: it is none
 }

@@ -55,6 +55,11 @@ func (a api) Compact(ctx context.Context, connection string, queue types.QueueNa
 	return a.g.db.Compact(ctx, connection, queue)
 }
 
+// Replay implements httpapi.Runtime.
+func (a api) Replay(ctx context.Context, connection string, which types.Replay) (types.Replayed, error) {
+	return a.g.db.Connection(connection).Replay(ctx, which)
+}
+
 // Messages implements httpapi.Messages.
 func (a api) Messages(ctx context.Context, connection string, queue types.QueueName, after types.Seq, limit int) ([]types.Stored, error) {
 	return a.g.db.Connection(connection).Messages(ctx, queue, after, limit)

@@ -51,7 +51,7 @@ gone for good.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&queue, "queue", "outgoing", "what to clear: outgoing, or dead for its dead letters; incoming, or incoming_dead for its dead letters")
+	cmd.Flags().StringVar(&queue, "queue", "outgoing", "what to clear: outgoing, dead for its dead letters, or sent for what is kept of it; incoming, or incoming_dead for its dead letters")
 	cmd.Flags().StringVar(&topic, "topic", "", "only messages whose topic (as the broker sees it; in incoming as local clients do) matches this filter")
 	cmd.Flags().StringVar(&olderThan, "older-than", "", "only messages stored longer ago than this, as in 24h")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
@@ -72,8 +72,11 @@ func confirm(cmd *cobra.Command, g gateway, name, queue string, some bool) error
 				of = s.Incoming
 			}
 			count, found = of.Pending, true
-			if holdsDeadLetters(queue) {
+			switch {
+			case holdsDeadLetters(queue):
 				count, kind = of.DeadPending, "dead letters"
+			case queue == string(mqttdb.SentMessages):
+				count, kind = of.Kept, "messages that were sent"
 			}
 		}
 	}

@@ -113,7 +113,7 @@ func completionFlags(c *cobra.Command) string {
 // The shell is offered every command.
 func TestCompletion(t *testing.T) {
 	_, stdout, _ := command(t.Context(), cobra.ShellCompRequestCmd, "")
-	for _, name := range []string{"init", "serve", "check", "status", "clear", "drain", "compact", "pause", "resume", "reload", "pub", "sub"} {
+	for _, name := range []string{"init", "serve", "check", "status", "clear", "replay", "drain", "compact", "pause", "resume", "reload", "pub", "sub"} {
 		if !regexp.MustCompile(`(?m)^` + name + `\t.+$`).MatchString(stdout) {
 			t.Errorf("%s is not offered:\n%s", name, stdout)
 		}

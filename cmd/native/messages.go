@@ -28,7 +28,8 @@ func newMessages(o *options) *cobra.Command {
 		Use: "messages CONNECTION", Short: "Show messages that are stored, send dead letters again",
 		Long: `Show messages that a running gateway has stored for a connection: those that
 wait to be sent, or with --queue dead those that were set aside because the
-broker would not take them; with --queue incoming those of the broker that not
+broker would not take them; with --queue sent those that were sent and are kept,
+as keep_sent says (mqttdb replay sends them again); with --queue incoming those of the broker that not
 all have got for whom they are, and with --queue incoming_dead those that were
 set aside. With --requeue dead letters are sent again, behind all others; with
 --remove messages are forgotten for good.`,
@@ -55,7 +56,7 @@ set aside. With --requeue dead letters are sent again, behind all others; with
 			return list.print(cmd.Context(), cmd.OutOrStdout(), g)
 		},
 	}
-	cmd.Flags().StringVar(&list.queue, "queue", "outgoing", "which messages: outgoing, dead, incoming or incoming_dead")
+	cmd.Flags().StringVar(&list.queue, "queue", "outgoing", "which messages: outgoing, dead, sent, incoming or incoming_dead")
 	cmd.Flags().Uint64Var(&list.after, "after", 0, "only messages with a higher number")
 	cmd.Flags().IntVar(&list.limit, "limit", 100, "so many at most, 1 to 1000")
 	cmd.Flags().BoolVar(&list.asJSON, "json", false, "print what GET /api/connections/CONNECTION/messages answers")

@@ -109,6 +109,9 @@ func remarks(s types.Status) []string {
 	if n := s.Outgoing.DeadPending; n > 0 {
 		out = append(out, fmt.Sprintf("%d dead letters: mqttdb messages %s --queue dead shows why", n, s.Name))
 	}
+	if n := s.Outgoing.Kept; n > 0 {
+		out = append(out, fmt.Sprintf("%d messages that were sent are kept: mqttdb replay %s sends them again", n, s.Name))
+	}
 	if n := s.Outgoing.Quarantined; n > 0 {
 		out = append(out, fmt.Sprintf("%d messages were found missing or unreadable", n))
 	}
