@@ -13,6 +13,7 @@ type queueStatus struct {
 	left       *[types.Reasons]persistence.Set // what has left it, and is not recorded; nil: nothing
 	last       persistence.State               // while there is no handle: how it was
 	trouble    *types.StoreError
+	short      *types.StoreError // there is no room for messages, and all else is well
 	reclaimed  uint64
 	compaction time.Time
 }
@@ -68,7 +69,9 @@ func (q *Queue) Status() types.QueueStatus {
 	pub := q.status.Load()
 	status := QueueStatusOf(q.State())
 	q.dropped.fill(&status)
-	if why := q.Full(); why != nil {
+	if pub.short != nil {
+		status.Trouble = pub.short.Error()
+	} else if why := q.Full(); why != nil {
 		status.Full = why.Error()
 	}
 	status.ReclaimedBytes, status.Syncs = pub.reclaimed, q.syncs.Load()

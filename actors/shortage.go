@@ -13,7 +13,8 @@ const lookForRoom = time.Second
 
 // shortage is the part of a queue that has no room for messages: the disk is full,
 // or less of it is free than is to be. The store works, from its reserve: what is
-// stored is sent, settled, cleared and compacted, and messages are refused.
+// stored is sent, settled, cleared and compacted. Messages that were admitted before
+// that was known are refused, others wait.
 type shortage struct {
 	short   *types.StoreError // why; nil: there is room
 	nudged  uint64            // what had been written when the last compaction was asked for
@@ -21,11 +22,11 @@ type shortage struct {
 }
 
 // runShort takes note that there is no room for messages, and refuses those that
-// wait.
+// were admitted.
 func (a *queue) runShort(why error) {
 	began := a.short == nil
 	a.short = a.storeError("write to", why)
-	a.publishTrouble(a.short) // before the answers: who sends again at once must be refused (S2.1)
+	a.publishShort() // before the answers: who sends again at once must not find room (S2.1)
 	if began {
 		a.refused = 0
 		a.config.Logger.Error("no room for messages: what is stored is sent on", "error", a.short)
@@ -47,6 +48,18 @@ func (a *queue) runShort(why error) {
 	})
 	a.turnAway(turned)
 	a.config.Changed()
+}
+
+// publishShort says it to those who have messages, too: they wait, as at a limit of
+// the queue.
+func (a *queue) publishShort() {
+	short := a.short
+	a.publish(func(s *queueStatus) { s.short = short })
+	if short == nil {
+		a.queue.admission.Bar(nil)
+	} else {
+		a.queue.admission.Bar(short)
+	}
 }
 
 // turnAway refuses requests for which there is no room.
@@ -73,7 +86,7 @@ func (a *queue) roomDue(m roomDue) {
 	switch {
 	case err == nil:
 		a.short = nil
-		a.publishTrouble(nil)
+		a.publishShort()
 		a.config.Logger.Info("there is room for messages again", "refused_meanwhile", a.refused)
 		a.config.Changed()
 		return
@@ -82,7 +95,7 @@ func (a *queue) roomDue(m roomDue) {
 		return
 	}
 	a.short = a.storeError("write to", err)
-	a.publishTrouble(a.short)
+	a.publishShort()
 	if written := a.handle.State().BytesWritten; written != a.nudged {
 		a.nudged = written
 		a.config.Compactor.Tell(CompactNow{Queue: a.queue})

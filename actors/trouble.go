@@ -40,7 +40,6 @@ func (a *queue) open() {
 	for _, err := range a.origins.load(handle) {
 		a.config.Logger.Error("where a message came from cannot be read; it may be stored twice", "error", err)
 	}
-	a.short = nil
 	a.loadKept()
 	if err := a.recordRemembered(); err != nil {
 		a.fail(a.storeError("write to", err))
@@ -104,7 +103,11 @@ func (a *queue) giveUp(why error, readable bool) {
 	} else if !again {
 		a.letGo()
 	}
-	a.dirty, a.overdue, a.short = false, false, nil
+	a.dirty, a.overdue = false, false
+	if a.short != nil {
+		a.short = nil
+		a.publishShort()
+	}
 	a.stopAging()
 	a.aging = aging{turn: a.turn}
 	if a.kept == nil {

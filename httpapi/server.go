@@ -231,6 +231,11 @@ func fail(w http.ResponseWriter, err error) {
 		code = http.StatusRequestEntityTooLarge
 	case errors.Is(err, types.ErrInvalidTopic), errors.Is(err, types.ErrInvalidMessage):
 		code = http.StatusBadRequest
+	case errors.Is(err, types.ErrDiskFull):
+		code = http.StatusInsufficientStorage
+		if errors.As(err, &store) {
+			hint = store.Hint
+		}
 	case errors.Is(err, types.ErrQueueFull), errors.Is(err, types.ErrBusy), errors.Is(err, types.ErrClosed), errors.Is(err, types.ErrInterrupted):
 		code = http.StatusServiceUnavailable
 	case errors.As(err, &store):

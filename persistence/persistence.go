@@ -85,8 +85,7 @@ type Queue interface {
 // Refused says of an error of Write that nothing was stored or changed, and the
 // queue goes on.
 func Refused(err error) bool {
-	return errors.Is(err, types.ErrTooLarge) || errors.Is(err, types.ErrInvalidMessage) ||
-		errors.Is(err, types.ErrQueueFull) || errors.Is(err, types.ErrDiskFull)
+	return errors.Is(err, types.ErrTooLarge) || errors.Is(err, types.ErrInvalidMessage) || errors.Is(err, types.ErrQueueFull)
 }
 
 // Compacter is a Queue that gives space back step by step.

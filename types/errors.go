@@ -19,8 +19,9 @@ var (
 	ErrQueueFull = errors.New("queue full: drain it, clear it or raise its limits")
 
 	// ErrDiskFull is returned when there is no room on the disk for messages, or
-	// less is free than min_free_disk. What is stored is sent on all the same.
-	ErrDiskFull = errors.New("disk full")
+	// less is free than min_free_disk; it is an ErrQueueFull, too. What is stored is
+	// sent on all the same.
+	ErrDiskFull error = diskFull{}
 
 	// ErrNotKept is returned by a replay where nothing is kept of what was sent.
 	ErrNotKept = errors.New("what was sent is not kept: set keep_sent for the connection")
@@ -104,6 +105,13 @@ func (e *DrainError) Error() string {
 }
 
 func (e *DrainError) Unwrap() error { return e.Err }
+
+type diskFull struct{}
+
+func (diskFull) Error() string { return "disk full" }
+
+// Is implements errors.Is.
+func (diskFull) Is(target error) bool { return target == ErrQueueFull }
 
 // StoreError says which queue could not be read or written, and what to do
 // about it.
