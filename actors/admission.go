@@ -41,7 +41,8 @@ type Admission struct {
 	used    Cost
 	most    Limits // of what is stored and on its way
 	stored  Cost
-	both    Cost // what counts as used as well as stored
+	both    Cost  // what counts as used as well as stored
+	barred  error // why nothing is to be stored at all
 	closed  error
 	waiting []*applicant
 	kept    []*promise
@@ -121,6 +122,9 @@ func (a *Admission) fits(c Cost) bool {
 // why says why c cannot be stored beside what is, and what is on its way; a single
 // message is stored if nothing else is.
 func (a *Admission) why(c Cost) error {
+	if a.barred != nil {
+		return a.barred
+	}
 	if !a.most.bounded() || a.stored.Messages == 0 && a.used == (Cost{}) {
 		return nil
 	}
@@ -149,6 +153,10 @@ func (a *Admission) setLimits(l Limits) { a.change(func() { a.most = l }) }
 
 // setStored says how much is stored, and how much of that is still admitted.
 func (a *Admission) setStored(c, both Cost) { a.change(func() { a.stored, a.both = c, both }) }
+
+// Bar keeps everything out that is not on its way yet, because of why, which wraps
+// types.ErrQueueFull, until it is called with nil. Those who wait go on waiting.
+func (a *Admission) Bar(why error) { a.change(func() { a.barred = why }) }
 
 // change changes what decides, and answers those for whom that makes a difference.
 func (a *Admission) change(how func()) {
