@@ -402,7 +402,7 @@ func (a *queue) compact(m Compact) {
 		m.Reply.answer(did, a.trouble)
 		return
 	}
-	a.compacted(did)
+	a.config.Changed()
 	if !did.More {
 		m.Reply.answer(did, nil)
 		return

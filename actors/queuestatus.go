@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
@@ -9,13 +8,11 @@ import (
 
 // queueStatus is what a queue has made public. Values are never modified.
 type queueStatus struct {
-	handle     persistence.Queue               // its State is asked when somebody wants to know
-	left       *[types.Reasons]persistence.Set // what has left it, and is not recorded; nil: nothing
-	last       persistence.State               // while there is no handle: how it was
-	trouble    *types.StoreError
-	short      *types.StoreError // there is no room for messages, and all else is well
-	reclaimed  uint64
-	compaction time.Time
+	handle  persistence.Queue               // its State is asked when somebody wants to know
+	left    *[types.Reasons]persistence.Set // what has left it, and is not recorded; nil: nothing
+	last    persistence.State               // while there is no handle: how it was
+	trouble *types.StoreError
+	short   *types.StoreError // there is no room for messages, and all else is well
 }
 
 // State describes what is stored, without asking the actor. While the store
@@ -74,11 +71,8 @@ func (q *Queue) Status() types.QueueStatus {
 	} else if why := q.Full(); why != nil {
 		status.Full = why.Error()
 	}
-	status.ReclaimedBytes, status.Syncs = pub.reclaimed, q.syncs.Load()
+	status.Syncs = q.syncs.Load()
 	status.Unread = pub.handle == nil && pub.last.Next == 0
-	if !pub.compaction.IsZero() {
-		status.LastCompaction = &pub.compaction
-	}
 	if pub.trouble != nil {
 		status.Trouble = pub.trouble.Error()
 	}
@@ -102,10 +96,15 @@ func QueueStatusOf(s persistence.State) types.QueueStatus {
 		Kept:               s.Kept,
 		Quarantined:        left[types.Quarantined],
 		BytesWritten:       s.BytesWritten,
+		DiskBytes:          s.DiskBytes,
+		ReclaimedBytes:     s.Reclaimed,
 		DuplicatesPossible: s.DuplicatesPossible,
 	}
 	if status.Pending > 0 && !s.Oldest.IsZero() {
 		status.Oldest = &s.Oldest
+	}
+	if !s.Compacted.IsZero() {
+		status.LastCompaction = &s.Compacted
 	}
 	return status
 }
@@ -126,15 +125,4 @@ func (a *queue) publishClosed(last persistence.State) {
 
 func (a *queue) publishTrouble(t *types.StoreError) {
 	a.publish(func(s *queueStatus) { s.trouble = t })
-}
-
-// compacted notes what a step of compaction did.
-func (a *queue) compacted(did persistence.Compaction) {
-	a.publish(func(s *queueStatus) {
-		s.reclaimed += uint64(max(did.Reclaimed, 0))
-		if !did.More {
-			s.compaction = a.config.Clock.Now()
-		}
-	})
-	a.config.Changed()
 }

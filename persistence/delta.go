@@ -36,6 +36,8 @@ import (
 //	28 lapsed      runs: these are kept no longer; since version 1.1
 //	30 expiring    uvarint seq: none above it, and below next, has an expiry; since
 //	               version 1.1
+//	32 compaction  uvarint bytes that were given back, uvarint Unix ms when compaction
+//	               last came to an end; in KindState entries, since version 1.1
 //
 // A number that is 0 and a set that is empty are left out.
 type Delta struct {
@@ -54,11 +56,12 @@ type Delta struct {
 	Kept                 Set     // they were sent, and are kept
 	Lapsed               Ranges  // of those kept: no longer
 	Expiring             types.Seq
+	Reclaimed, Compacted uint64 // bytes; Unix ms
 }
 
 // minor is the minor version of the format that an entry with d needs.
 func (d *Delta) minor() uint8 {
-	if d.Dead.Count() > 0 || len(d.Freed) > 0 || d.Kept.Count() > 0 || len(d.Lapsed) > 0 || len(d.Withdrawn) > 0 || d.Expiring > 0 {
+	if d.Dead.Count() > 0 || len(d.Freed) > 0 || d.Kept.Count() > 0 || len(d.Lapsed) > 0 || len(d.Withdrawn) > 0 || d.Expiring > 0 || d.Compacted > 0 {
 		return 1
 	}
 	return 0
@@ -84,6 +87,7 @@ const (
 	fieldKept      = 26
 	fieldLapsed    = 28
 	fieldExpiring  = 30
+	fieldCompacted = 32
 )
 
 // fields writes the fields of a delta: each is put together in buf, so that its
@@ -141,6 +145,9 @@ func (d *Delta) encode(out, buf []byte) (encoded, room []byte) {
 	f.add(fieldKept, appendSet(f.buf, d.Kept))
 	f.add(fieldLapsed, appendRuns(f.buf, d.Lapsed))
 	f.number(fieldExpiring, uint64(d.Expiring))
+	if d.Compacted > 0 {
+		f.add(fieldCompacted, binary.AppendUvarint(binary.AppendUvarint(f.buf, d.Reclaimed), d.Compacted))
+	}
 	return f.out, f.buf
 }
 
@@ -237,6 +244,8 @@ func (d *Delta) field(tag uint64, f *reader) (known bool) {
 		d.Lapsed = f.runs()
 	case fieldExpiring:
 		d.Expiring = f.seq()
+	case fieldCompacted:
+		d.Reclaimed, d.Compacted = f.uvarint(), f.uvarint()
 	default:
 		return false
 	}

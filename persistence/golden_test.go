@@ -75,7 +75,8 @@ func goldenEntries() map[string]*Batch {
 				{Seq: 15, Entry: Entry{Message: types.Message{Topic: "a"}, Enqueued: at(-3_600_000)}, Born: 3_000_000_010},
 			},
 		},
-		"expiring": {LSN: 29, Store: goldenStore, Kind: KindBatch, Delta: &Delta{Next: 1008, Floor: 10, Removal: 10, Age: 2_592_000_000, Expiring: 15}},
+		"expiring":   {LSN: 29, Store: goldenStore, Kind: KindBatch, Delta: &Delta{Next: 1008, Floor: 10, Removal: 10, Age: 2_592_000_000, Expiring: 15}},
+		"compaction": {LSN: 30, Store: goldenStore, Kind: KindState, Delta: &Delta{Next: 1008, Floor: 10, Removal: 10, Age: 2_592_000_000, Reclaimed: 8 << 30, Compacted: 1_700_000_000_000}},
 		"delta": {
 			LSN: 19, Store: goldenStore, Kind: KindBatch,
 			Delta: &Delta{
@@ -236,6 +237,9 @@ func dump(b *Batch) string {
 			p("mark %q %x", m.Key, m.Value)
 		}
 		p("clean %t lazy %t suspect %d", d.Clean, d.Lazy, d.Suspect)
+		if d.Compacted > 0 {
+			p("compaction reclaimed %d ended %d", d.Reclaimed, d.Compacted)
+		}
 		if d.Expiring > 0 {
 			p("expiring %d", d.Expiring)
 		}

@@ -258,6 +258,8 @@ type State struct {
 	KeptBytes     uint64    // likewise of those that were sent and kept
 	BytesWritten  uint64    // to the medium, since Open
 	DiskBytes     uint64    // what the queue takes now
+	Reclaimed     uint64    // bytes that compaction gave back since the store was made; a kill may take some of that back
+	Compacted     time.Time // when compaction last came to an end; zero: never
 	Oldest        time.Time // when the oldest pending message was accepted, nearly; zero: none, or not known
 	CompactionDue bool      // Compact has enough to do that it should not wait for its interval
 

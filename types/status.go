@@ -67,12 +67,13 @@ type QueueStatus struct {
 	Refused     uint64     `json:"refused"` // never accepted: full, too large, not allowed; since the start
 
 	DeadPending        uint64            `json:"dead_pending"`
-	Kept               uint64            `json:"kept"`          // were sent, and can be read and replayed
-	DroppedBy          map[string]uint64 `json:"dropped_by"`    // dropped, by drop_oldest, drop_newest, unclaimed (nobody wanted it any more)
-	BytesWritten       uint64            `json:"bytes_written"` // since the start
-	Syncs              uint64            `json:"syncs"`         // since the start: how often messages were synced
-	ReclaimedBytes     uint64            `json:"reclaimed_bytes"`
-	LastCompaction     *time.Time        `json:"last_compaction"`
+	Kept               uint64            `json:"kept"`            // were sent, and can be read and replayed
+	DroppedBy          map[string]uint64 `json:"dropped_by"`      // dropped, by drop_oldest, drop_newest, unclaimed (nobody wanted it any more)
+	BytesWritten       uint64            `json:"bytes_written"`   // since the start
+	Syncs              uint64            `json:"syncs"`           // since the start: how often messages were synced
+	DiskBytes          uint64            `json:"disk_bytes"`      // what the log takes now
+	ReclaimedBytes     uint64            `json:"reclaimed_bytes"` // since the store was made; a kill may forget the latest
+	LastCompaction     *time.Time        `json:"last_compaction"` // when it last came to an end; survives restarts, too
 	DuplicatesPossible bool              `json:"duplicates_possible"`
 
 	// Full says which limit keeps the queue from taking more at present; "" if

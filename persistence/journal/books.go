@@ -39,6 +39,8 @@ type books struct {
 	age       uint64    // what the age clock showed, and
 	clock     uint64    // the wall clock, in Unix ms, when that was noted
 	expiring  types.Seq // none above it has an expiry of its own
+
+	reclaimed, compacted uint64 // bytes that compaction gave back; when it ended last, in Unix ms
 }
 
 // check says whether the state has room for c. If not that may change: it is no
@@ -309,6 +311,9 @@ func markSize(key string, value []byte) int {
 func (b *books) replay(d *persistence.Delta) {
 	b.next, b.floor = max(b.next, d.Next), max(b.floor, d.Floor)
 	b.counters, b.suspect, b.age, b.clock, b.expiring = d.Counters, d.Suspect, d.Age, d.Clock, d.Expiring
+	if d.Compacted > 0 {
+		b.reclaimed, b.compacted = d.Reclaimed, d.Compacted
+	}
 	if b.floor > 0 {
 		b.forget(persistence.Range{First: 1, Last: b.floor})
 		b.done.RemoveTo(b.floor)
@@ -342,7 +347,7 @@ func (b *books) replay(d *persistence.Delta) {
 
 // whole returns the state as a delta on nothing.
 func (b *books) whole() *persistence.Delta {
-	d := &persistence.Delta{Done: b.done, Released: b.released, Dead: b.dead, Kept: b.kept}
+	d := &persistence.Delta{Done: b.done, Released: b.released, Dead: b.dead, Kept: b.kept, Reclaimed: b.reclaimed, Compacted: b.compacted}
 	b.stamp(d)
 	for reason, rs := range b.abandoned {
 		for _, r := range rs {

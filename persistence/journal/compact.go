@@ -59,6 +59,12 @@ func (q *Queue) Compact(ctx context.Context, maxBytes int64) (persistence.Compac
 		q.pass.closing = c.More // the pass goes on
 		q.verification.due = c.More
 	}
+	q.mu.Lock()
+	q.books.reclaimed += uint64(max(c.Reclaimed, 0))
+	if !c.More {
+		q.books.compacted = unixMilli(q.o.Now())
+	}
+	q.mu.Unlock()
 	return c, nil
 }
 

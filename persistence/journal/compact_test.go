@@ -273,3 +273,27 @@ func TestStartsDoNotAddUp(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// What compaction gave back, and when it ended, is known after a restart.
+func TestCompactionIsRemembered(t *testing.T) {
+	p := newPlace(t, 16<<10, false)
+	for range 100 {
+		first := p.write(persistence.Commit{Messages: messages(10, 200)})
+		p.done(first, first+9)
+	}
+	if st := p.q.State(); st.Reclaimed != 0 || !st.Compacted.IsZero() {
+		t.Errorf("before there was one: %d, %v", st.Reclaimed, st.Compacted)
+	}
+	began := time.Now().Truncate(time.Millisecond)
+	p.compact()
+	st := p.q.State()
+	if st.Reclaimed < 100_000 || st.Compacted.Before(began) {
+		t.Errorf("%d bytes were given back, it ended at %v", st.Reclaimed, st.Compacted)
+	}
+	p.close()
+	p.open()
+	if again := p.q.State(); again.Reclaimed != st.Reclaimed || !again.Compacted.Equal(st.Compacted) {
+		t.Errorf("after a restart %d and %v, want %d and %v", again.Reclaimed, again.Compacted, st.Reclaimed, st.Compacted)
+	}
+	p.close()
+}

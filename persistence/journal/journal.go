@@ -341,6 +341,10 @@ func (q *Queue) State() persistence.State {
 	}
 	s.BytesWritten, s.DiskBytes = q.disk.written, q.disk.total()
 	s.Age = time.Duration(q.age.shows(now)) * time.Millisecond
+	s.Reclaimed = q.books.reclaimed
+	if at := q.books.compacted; at > 0 {
+		s.Compacted = time.UnixMilli(int64(at))
+	}
 	s.DowntimeUnknown = q.age.unsure
 	s.CompactionDue = q.disk.added >= manyEntries || q.disk.crowded(q.o.SegmentSize)
 	return s
