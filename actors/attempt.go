@@ -38,6 +38,7 @@ type result struct {
 	granted  map[string]types.QoS // that is so: what is granted
 	before   windows              // what an earlier process may have had in flight
 	reserved persistence.Range    // numbers that an earlier process may have had in flight, see reserving
+	missing  missing              // what damage has taken of that
 	renewed  bool                 // the session has begun anew
 	failed   error                // why the first broker did not, if another one did
 	err      error
@@ -111,6 +112,9 @@ func (a *attempt) ready(ctx context.Context, b Broker, o broker.ConnectOptions, 
 	if why == "" {
 		r.granted = grantedBy(marks.List)
 		r.before, r.reserved = windowsOf(marks.List), reservedBy(marks.List)
+		if a.config.Session == a.config.Queue {
+			r.missing = a.findMissing(ctx, marks.List, r.before)
+		}
 		if larger := a.config.windows().marks(r.before); len(larger) > 0 {
 			return true, a.store(ctx, false, larger...)
 		}
@@ -125,7 +129,11 @@ func (a *attempt) ready(ctx context.Context, b Broker, o broker.ConnectOptions, 
 	r.renewed = true
 	a.config.Logger.Info("the session begins anew: a clean one was asked for first", "broker", b.Name, "because", why)
 	r.granted = make(map[string]types.QoS)
-	return true, a.store(ctx, !a.config.AssumeDelivered, append(wanted.marks(marks.List), a.config.windows().marks(windows{})...)...)
+	fresh := append(wanted.marks(marks.List), a.config.windows().marks(windows{})...)
+	if n := a.config.Queue.State().Counters.Left[types.Quarantined]; n > 0 && a.config.Session == a.config.Queue {
+		fresh = append(fresh, quarantinedMark(n))
+	}
+	return true, a.store(ctx, !a.config.AssumeDelivered, fresh...)
 }
 
 // windows is what c lets be in flight.

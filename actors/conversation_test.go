@@ -140,6 +140,10 @@ func (c *conversation) toldQueue(m any) {
 	case Attach:
 		c.says("queue: attach")
 	case Fetch:
+		if !m.drain { // what may be in flight is looked at before there is a link
+			m.Reply.answer(Fetched{Through: m.After, Last: m.After}, nil)
+			return
+		}
 		c.fetch = m
 		c.says("queue: fetch after %d, %d messages, %d bytes", m.After, m.Limit.Records, m.Limit.Bytes)
 	case Settle:

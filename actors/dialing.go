@@ -88,6 +88,8 @@ func (c *connection) dialed(m dialed) {
 	c.renew = c.renew && !m.renewed
 	if c.apart() {
 		c.linkedApart(m.result)
+	} else {
+		c.settleMissing(m.missing)
 	}
 	if !c.session.Present {
 		c.lose()

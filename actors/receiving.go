@@ -38,6 +38,7 @@ type receiving struct {
 const (
 	groupMessages = 512
 	groupBytes    = 256 << 10 // so that one commit takes it (see Enqueue)
+	markBytes     = 64        // about what a mark of a packet id takes
 )
 
 // parcel is a packet from the broker that is not answered yet, or stands for the
@@ -288,14 +289,14 @@ func (r *receiving) send() {
 // gather returns what the next group is to be. PUBREL does not wait for messages
 // for which there is no room [S8.1].
 func (r *receiving) gather() (group []*parcel, entries []persistence.Entry, marks []persistence.Mark) {
-	room, bytes := !r.full, 0
+	room, bytes, marked := !r.full, 0, 0
 	for _, p := range r.line {
 		if p.stage != parcelSorted || !room && !p.begins && !p.isRelease() {
 			continue
 		}
 		if p.store {
 			size := p.entry.Message.Size()
-			if len(entries) == groupMessages || len(entries) > 0 && bytes+size > groupBytes {
+			if len(entries) == groupMessages || len(entries) > 0 && bytes+size > groupBytes || marked+size > groupBytes && marked > groupBytes/2 {
 				room = false
 				continue
 			}
@@ -304,6 +305,7 @@ func (r *receiving) gather() (group []*parcel, entries []persistence.Entry, mark
 		}
 		group = append(group, p)
 		marks = append(marks, p.marks...)
+		marked += markBytes * len(p.marks)
 	}
 	return group, entries, marks
 }

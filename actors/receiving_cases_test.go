@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/mqttdb/mqttdb/broker"
@@ -221,5 +222,25 @@ func TestReceivingStops(t *testing.T) {
 	}
 	if got := payloadsOf(h.stored()); got != "a b c d" {
 		t.Errorf("stored %s", got)
+	}
+}
+
+// A session that is lost may end very many packet ids at once. A large message that comes
+// then has a commit of its own: together they would be more than one takes, for ever.
+func TestLargeMessageBehindALostSession(t *testing.T) {
+	begins := &parcel{begins: true, stage: parcelSorted}
+	for id := range uint16(30_000) {
+		begins.marks = append(begins.marks, noPacket(id))
+	}
+	large := &parcel{stage: parcelSorted, store: true, entry: entry("t", strings.Repeat("x", 7<<20))}
+	release := &parcel{Inbound: broker.Inbound{Kind: broker.Release}, stage: parcelSorted}
+	r := &receiving{line: []*parcel{begins, large, release}}
+	group, entries, marks := r.gather()
+	if len(group) != 2 || len(entries) != 0 || len(marks) != 30_000 {
+		t.Errorf("%d parcels, %d messages, %d marks", len(group), len(entries), len(marks))
+	}
+	r.line = []*parcel{large}
+	if group, entries, _ := r.gather(); len(group) != 1 || len(entries) != 1 {
+		t.Errorf("%d parcels, %d messages", len(group), len(entries))
 	}
 }

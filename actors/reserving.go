@@ -19,6 +19,7 @@ type reserving struct {
 	owed    map[uint16]struct{} // packet ids whose PUBCOMP is to come before anything is sent
 	oldest  uint16              // the first one of those
 	upTo    types.Seq           // reserved up to here, synced
+	missing missing             // whose packet ids are owed
 }
 
 // reserveStep is how many numbers are reserved at once.

@@ -269,6 +269,7 @@ func (c *connection) acked(e broker.Acked) {
 	for _, a := range e.Acks {
 		if len(c.owed) > 0 && a.Kind == broker.PubComp && c.owes(a.ID) {
 			c.progress = c.config.Clock.Now()
+			c.noteMissing()
 			continue
 		}
 		switch seq, what := c.window.acked(a); what {

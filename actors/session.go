@@ -21,6 +21,8 @@ import (
 //	session/qos2_window      uvarint: that for messages with QoS 2
 //	session/reserved         two uvarints: the first and the last number that may be
 //	                         in flight, where the messages are in another queue
+//	session/quarantined      uvarint: how many messages the queue had lost to damage
+//	                         when their handshakes were finished last
 const (
 	// SessionMark begins the keys of all of them.
 	SessionMark = "session/"
@@ -32,6 +34,8 @@ const (
 	markWindow   = "session/window"
 	markWindow2  = "session/qos2_window"
 	markReserved = "session/reserved"
+
+	markQuarantined = "session/quarantined"
 )
 
 // sessionMark says whose session with whom it is.
