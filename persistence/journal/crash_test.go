@@ -3,6 +3,7 @@ package journal_test
 import (
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/mqttdb/mqttdb/persistence"
@@ -17,7 +18,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 	for seed := range uint64(12) {
 		for stop := 1; ; stop++ {
 			h := &stoppedHistory{place: newPlace(t, 2<<10, false), r: rand.New(rand.NewPCG(seed, 9)), next: 1,
-				now: map[types.Seq]bool{}, synced: map[types.Seq]bool{}}
+				now: map[types.Seq]bool{}, synced: map[types.Seq]bool{}, sent: map[types.Seq]bool{}}
 			h.stopAt = h.calls + stop
 			stopped := h.run()
 			if !h.check(seed, stop) {
@@ -39,6 +40,8 @@ type stoppedHistory struct {
 	before map[types.Seq]bool // the last Write
 	synced map[types.Seq]bool // pending at the last sync
 	ended  types.Seq          // next at the last sync
+
+	sent, sentBefore map[types.Seq]bool // kept, and before the last Write
 }
 
 // run runs to the end, or until something fails.
@@ -60,15 +63,28 @@ func (h *stoppedHistory) run() (stopped bool) {
 			c := persistence.Commit{Messages: messages(h.r.IntN(4), 60)}
 			if h.next > 1 && h.r.IntN(2) == 0 {
 				first := 1 + types.Seq(h.r.Uint64N(uint64(h.next)))
-				c.Done = []persistence.Done{{Range: persistence.Range{First: first, Last: first + types.Seq(h.r.IntN(8))}}}
+				c.Done = []persistence.Done{{Range: persistence.Range{First: first, Last: first + types.Seq(h.r.IntN(8))}, Keep: h.r.IntN(3) > 0}}
 			}
+			if len(h.sent) > 0 && h.r.IntN(5) == 0 {
+				first := slices.Min(slices.Collect(maps.Keys(h.sent)))
+				c.Lapsed.Add(persistence.Range{First: first, Last: first + types.Seq(h.r.IntN(5))})
+			}
+			h.sentBefore = maps.Clone(h.sent)
 			for range c.Messages {
 				h.now[h.next] = true
 				h.next++
 			}
 			for _, d := range c.Done {
 				for s := d.Range.First; s <= d.Range.Last; s++ {
+					if d.Keep && h.now[s] {
+						h.sent[s] = true
+					}
 					delete(h.now, s)
+				}
+			}
+			for _, l := range c.Lapsed {
+				for s := l.First; s <= l.Last; s++ {
+					delete(h.sent, s)
 				}
 			}
 			if _, err := h.q.Write(h.t.Context(), c); err != nil {
@@ -92,6 +108,14 @@ func (h *stoppedHistory) check(seed uint64, stop int) bool {
 	for _, s := range h.seqs() {
 		got[s] = true
 	}
+	kept := map[types.Seq]bool{}
+	sent, err := h.q.(persistence.SentReader).ReadSent(h.t.Context(), nil, 0, persistence.Limit{})
+	if err != nil {
+		h.t.Error(err)
+	}
+	for _, r := range sent {
+		kept[r.Seq] = true
+	}
 	st := h.q.State()
 	sum := st.Pending()
 	for _, n := range st.Counters.Left {
@@ -100,6 +124,10 @@ func (h *stoppedHistory) check(seed uint64, stop int) bool {
 	switch {
 	case !cut && !maps.Equal(got, h.now) && !maps.Equal(got, h.before):
 		h.t.Errorf("seed %d, stopped at %d and killed: %d messages, want %d or %d", seed, stop, len(got), len(h.now), len(h.before))
+	case !cut && !maps.Equal(kept, h.sent) && !maps.Equal(kept, h.sentBefore):
+		h.t.Errorf("seed %d, stopped at %d and killed: %d messages are kept, want %d or %d", seed, stop, len(kept), len(h.sent), len(h.sentBefore))
+	case st.Kept != uint64(len(kept)):
+		h.t.Errorf("seed %d, stopped at %d: %d messages are kept, %d can be read", seed, stop, st.Kept, len(kept))
 	case !cut && st.Counters.Left[types.Quarantined] > 0:
 		h.t.Errorf("seed %d, stopped at %d and killed: %d messages quarantined", seed, stop, st.Counters.Left[types.Quarantined])
 	case st.DuplicatesPossible:

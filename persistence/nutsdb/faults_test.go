@@ -31,6 +31,7 @@ type faulty struct {
 	dir     string
 	ever    map[types.Seq][]byte // payloads
 	pending map[types.Seq]bool
+	sent    map[types.Seq]bool // were sent, and whether they are still kept
 	next    types.Seq
 	last    persistence.State
 	all     []held
@@ -47,7 +48,7 @@ type held struct {
 // newFaulty makes one.
 func newFaulty(t testing.TB) *faulty {
 	r := rand.New(rand.NewPCG(7, 7))
-	f := &faulty{ever: map[types.Seq][]byte{}, pending: map[types.Seq]bool{}, next: 1, forger: strangerSegment(t)}
+	f := &faulty{ever: map[types.Seq][]byte{}, pending: map[types.Seq]bool{}, sent: map[types.Seq]bool{}, next: 1, forger: strangerSegment(t)}
 	f.dir = filepath.Join(t.TempDir(), "store")
 	ctx := t.Context()
 	for life := 0; f.next <= faultCount; life++ {
@@ -101,7 +102,10 @@ func (f *faulty) step(t testing.TB, r *rand.Rand, q persistence.Queue) {
 	f.next = first + types.Seq(len(c.Messages))
 	c = persistence.Commit{Marks: []persistence.Mark{{Key: strconv.Itoa(r.IntN(9)), Value: make([]byte, r.IntN(99))}}}
 	if floor := q.State().Floor; r.IntN(2) == 0 { // most is never sent
-		c.Done = append(c.Done, persistence.Done{Range: persistence.Range{First: floor + 1, Last: floor + 1 + types.Seq(r.IntN(80))}, Reason: types.Sent})
+		c.Done = append(c.Done, persistence.Done{Range: persistence.Range{First: floor + 1, Last: floor + 1 + types.Seq(r.IntN(80))}, Reason: types.Sent, Keep: r.IntN(4) > 0})
+		if r.IntN(3) == 0 && floor > 1000 {
+			c.Lapsed.Add(persistence.Range{First: 1, Last: floor - 1000})
+		}
 	}
 	for range r.IntN(4) {
 		at := 1 + types.Seq(r.Uint64N(uint64(f.next)))
@@ -112,8 +116,14 @@ func (f *faulty) step(t testing.TB, r *rand.Rand, q persistence.Queue) {
 	}
 	for _, d := range c.Done {
 		for s := d.Range.First; s <= d.Range.Last && s < f.next; s++ {
+			if d.Keep && f.pending[s] {
+				f.sent[s] = true
+			}
 			delete(f.pending, s)
 		}
+	}
+	for s := range f.sent {
+		f.sent[s] = f.sent[s] && !c.Lapsed.Contains(s)
 	}
 	if r.IntN(20) == 0 {
 		if _, err := q.(persistence.Compacter).Compact(t.Context(), 64<<10); err != nil {
@@ -239,6 +249,33 @@ func (f *faulty) strike(t testing.TB, r *rand.Rand, dir string) fault {
 	}
 }
 
+// complainOfSent says what is wrong with what is kept of what was sent.
+func (f *faulty) complainOfSent(ctx context.Context, q persistence.Queue, intact map[types.Seq]bool) (wrong []string) {
+	records, err := q.(persistence.SentReader).ReadSent(ctx, nil, 0, persistence.Limit{})
+	if err != nil {
+		return []string{fmt.Sprintf("read what was sent: %v", err)}
+	}
+	st, got := q.State(), map[types.Seq]bool{}
+	for _, r := range records {
+		got[r.Seq] = true
+		kept, was := f.sent[r.Seq]
+		switch {
+		case !bytes.Equal(r.Message.Payload, f.ever[r.Seq]):
+			wrong = append(wrong, fmt.Sprintf("kept message %d has a wrong payload", r.Seq))
+		case !was:
+			wrong = append(wrong, fmt.Sprintf("message %d is kept, and never was", r.Seq))
+		case !kept && !st.DuplicatesPossible:
+			wrong = append(wrong, fmt.Sprintf("message %d has lapsed, and is kept again", r.Seq))
+		}
+	}
+	for s, kept := range f.sent {
+		if kept && intact[s] && !got[s] && !st.DuplicatesPossible {
+			wrong = append(wrong, fmt.Sprintf("message %d is in an intact entry, and is kept no longer", s))
+		}
+	}
+	return wrong
+}
+
 // complain opens a damaged store and says what is wrong with what it then holds.
 func (f *faulty) complain(ctx context.Context, dir string, hurt fault) (wrong []string) {
 	say := func(format string, args ...any) {
@@ -296,6 +333,9 @@ func (f *faulty) complain(ctx context.Context, dir string, hurt fault) (wrong []
 			back++
 		}
 	}
+	for _, what := range f.complainOfSent(ctx, q, intact) {
+		say("%s", what)
+	}
 	sum := st.Pending()
 	for _, n := range st.Counters.Left {
 		sum += n
@@ -322,8 +362,8 @@ func (f *faulty) complain(ctx context.Context, dir string, hurt fault) (wrong []
 		return append(wrong, fmt.Sprintf("open again: %v", err))
 	}
 	again := q.State()
-	if again.Counters != st.Counters || again.Pending() != st.Pending() {
-		say("opened again it says %+v and %d pending, before %+v and %d", again.Counters, again.Pending(), st.Counters, st.Pending())
+	if again.Counters != st.Counters || again.Pending() != st.Pending() || again.Kept > st.Kept {
+		say("opened again it says %+v, %d pending and %d kept, before %+v, %d and %d", again.Counters, again.Pending(), again.Kept, st.Counters, st.Pending(), st.Kept)
 	}
 	return wrong
 }
