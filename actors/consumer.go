@@ -109,9 +109,9 @@ func (c *consumer) room() bool {
 }
 
 // give notes a message as given and adds it to the batch.
-func (c *consumer) give(r *persistence.Record, s Subscription) {
+func (c *consumer) give(r *persistence.Record, s Subscription, until time.Time) {
 	d := Delivery{
-		Seq: r.Seq, Message: r.Message, Origin: r.Origin, Since: r.Enqueued,
+		Seq: r.Seq, Message: r.Message, Origin: r.Origin, Since: r.Since, Until: until, Stored: r.Enqueued,
 		KeepRetain: s.KeepRetain, Copy: strings.HasPrefix(r.Origin.Source, copySource),
 	}
 	d.Message.QoS = min(d.Message.QoS, s.QoS)

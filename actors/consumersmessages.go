@@ -39,7 +39,9 @@ type Delivery struct {
 	Seq     types.Seq
 	Message types.Message // as it was stored, but for QoS, which is what the subscription allows
 	Origin  types.Origin
-	Since   time.Time // when it was accepted
+	Since   time.Time // when it was accepted, as a time that now can be compared with, whatever the wall clock was set to
+	Until   time.Time // when it expires: then it is not to leave; zero: never
+	Stored  time.Time // when it was accepted, by the wall clock of then
 
 	Redelivered bool // the consumer may have got it before
 	KeepRetain  bool // a subscription that selects it asks for the retain flag as it was published
@@ -117,8 +119,9 @@ type (
 	Acknowledge struct {
 		Consumer Token
 		Done     []types.Seq
-		Dead     []Letter // it is done with these, too, but cannot take them
-		State    []byte   // opaque, kept for the next Join; nil: as it was
+		Expired  []types.Seq // it is done with these, too, for they have expired and have not left
+		Dead     []Letter    // it is done with these, too, but cannot take them
+		State    []byte      // opaque, kept for the next Join; nil: as it was
 		Reply    Reply[Noted]
 	}
 

@@ -131,11 +131,19 @@ func (a *consumers) fetchedFor(m consumerFetched) {
 		a.fetchFor(c)
 		return
 	}
+	if a.expireFor(c, m.answer.Records) {
+		return
+	}
 	before, all, gave := c.read, true, len(c.given)
 	upTo := c.read
+	var late []*persistence.Record // it is not given these
+	now := a.config.Clock.Now()
 	for i := range m.answer.Records {
 		r := &m.answer.Records[i]
 		s, own := a.ownBy(c, r)
+		if own && past(until(r, a.maxAge), now) {
+			own, late = false, append(late, r)
+		}
 		if own && !a.roomFor(c) {
 			all = false
 			break
@@ -149,6 +157,11 @@ func (a *consumers) fetchedFor(m consumerFetched) {
 		upTo = m.answer.Through
 	}
 	c.passed(before, upTo)
+	for _, r := range late {
+		if !a.needed(r.Seq, given{topic: r.Message.Topic, origin: r.Origin.Source}) {
+			a.leftover(r.Seq)
+		}
+	}
 	a.widen(c)
 	if len(c.given) == gave { // few are for it: read in larger steps
 		c.stride *= 4
@@ -182,7 +195,7 @@ func (a *consumers) ownBy(c *consumer, r *persistence.Record) (s Subscription, o
 }
 
 func (a *consumers) give(c *consumer, r *persistence.Record, s Subscription) {
-	c.give(r, s)
+	c.give(r, s, until(r, a.maxAge))
 	a.outstanding++
 	a.touch(c)
 }
@@ -210,16 +223,6 @@ func (a *consumers) deliver() {
 	}
 	clear(a.touched)
 	a.touched = a.touched[:0]
-}
-
-// handedOut is what was given and is not acknowledged.
-func (a *consumers) handedOut() (set persistence.Ranges) {
-	for _, c := range a.byName {
-		for seq := range c.given {
-			set.Add(rangeOf(seq))
-		}
-	}
-	return set
 }
 
 // recall is told before messages are removed from the queue: what has not left
@@ -252,7 +255,7 @@ func (a *consumers) forgetRemoved(set persistence.Ranges) {
 		for seq := range c.given {
 			if set.Contains(seq) {
 				r.Gone(seq)
-				a.finish(c, seq)
+				a.finish(c, seq, types.Sent)
 			}
 		}
 		if len(c.given) < before {

@@ -49,7 +49,7 @@ func (a *consumers) setAside(c *consumer, list []Letter) error {
 			a.dropLetters() // and the next attempt finds room
 			return errTooManyLetters
 		}
-		a.finish(c, l.Seq)
+		a.finish(c, l.Seq, types.Sent)
 	}
 	return nil
 }

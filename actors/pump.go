@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
@@ -220,7 +221,7 @@ func (p *pump) advance() {
 	if p.alone {
 		most = 1
 	}
-	list := p.belt.take(most)
+	list := p.takeInTime(most)
 	if len(list) == 0 {
 		return
 	}
@@ -228,7 +229,7 @@ func (p *pump) advance() {
 	p.load = l
 	for i := range list {
 		l.passages[i] = types.Passage{
-			Message: list[i].Message, Origin: types.Origin{Source: p.source, ID: uint64(list[i].Seq)}, Once: &types.Once{Rule: types.Rising},
+			Message: list[i].Message, Origin: types.Origin{Source: p.source, ID: uint64(list[i].Seq)}, Once: &types.Once{Rule: types.Rising}, Since: list[i].Since,
 			Done: func(err error) { l.answer(i, err) },
 		}
 	}
@@ -240,6 +241,33 @@ func (p *pump) advance() {
 	}
 	if !l.takes(taken) {
 		p.load = nil
+	}
+}
+
+// takeInTime takes the first messages from the belt, some many at most, up to one
+// that has expired; what has expired before them is done.
+func (p *pump) takeInTime(most int) []Delivery {
+	now := p.config.Clock.Now()
+	for {
+		list := p.belt.take(most)
+		n := slices.IndexFunc(list, func(d Delivery) bool { return past(d.Until, now) })
+		if n < 0 {
+			return list
+		}
+		if n > 0 {
+			p.belt.giveBack(len(list) - n)
+			return list[:n]
+		}
+		for n < len(list) && past(list[n].Until, now) {
+			n++
+		}
+		ack := Acknowledge{Consumer: p.token}
+		for i := range list[:n] {
+			ack.Expired = append(ack.Expired, list[i].Seq)
+		}
+		p.belt.giveBack(len(list) - n)
+		p.belt.done(list[:n])
+		p.config.Consumers.Tell(ack)
 	}
 }
 

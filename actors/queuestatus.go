@@ -99,6 +99,7 @@ func QueueStatusOf(s persistence.State) types.QueueStatus {
 		DiskBytes:          s.DiskBytes,
 		ReclaimedBytes:     s.Reclaimed,
 		DuplicatesPossible: s.DuplicatesPossible,
+		DowntimeUnknown:    s.DowntimeUnknown && s.Pending() > 0,
 	}
 	if status.Pending > 0 && !s.Oldest.IsZero() {
 		status.Oldest = &s.Oldest

@@ -56,7 +56,10 @@ func (a *consumers) acknowledge(m Acknowledge) {
 		a.soil(c)
 	}
 	for _, seq := range m.Done {
-		a.finish(c, seq)
+		a.finish(c, seq, types.Sent)
+	}
+	for _, seq := range m.Expired {
+		a.finish(c, seq, types.Expired)
 	}
 	if err := a.setAside(c, m.Dead); err != nil {
 		m.Reply.answer(Noted{}, err)
@@ -71,8 +74,9 @@ func (a *consumers) acknowledge(m Acknowledge) {
 	a.fetchFor(c)
 }
 
-// finish notes that c is done with a message.
-func (a *consumers) finish(c *consumer, seq types.Seq) {
+// finish notes that c is done with a message, which leaves for that reason if c was
+// the last one.
+func (a *consumers) finish(c *consumer, seq types.Seq, why types.Reason) {
 	g, ok := c.acknowledge(seq)
 	if !ok {
 		return
@@ -84,7 +88,7 @@ func (a *consumers) finish(c *consumer, seq types.Seq) {
 	case a.letters.isLetter(seq):
 		a.done[types.Dead].Add(rangeOf(seq))
 	default:
-		a.done[types.Sent].Add(rangeOf(seq))
+		a.done[why].Add(rangeOf(seq))
 	}
 }
 

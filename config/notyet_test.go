@@ -2,7 +2,6 @@ package config
 
 import (
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -17,32 +16,6 @@ func TestNotYet(t *testing.T) {
 		{"http.allowed_hosts", func(c *Config, conn *Connection) { c.HTTP.AllowedHosts = []string{"gw"} }},
 		{"http.tls", func(c *Config, conn *Connection) { c.HTTP.TLS = ServerTLS{CertFile: "c", KeyFile: "k"} }},
 		{"connections.cloud.protocol", func(c *Config, conn *Connection) { conn.Protocol = MQTT5 }},
-	}
-	for _, of := range []struct {
-		path string
-		pick func(c *Config, conn *Connection) *Limit
-	}{
-		{"local.limits", func(c *Config, _ *Connection) *Limit { return &c.Local.Limits }},
-		{"connections.cloud.limits", func(_ *Config, conn *Connection) *Limit { return &conn.Limits.Limit }},
-		{"connections.cloud.limits.outgoing", func(_ *Config, conn *Connection) *Limit { return &conn.Limits.Outgoing }},
-		{"connections.cloud.limits.incoming", func(_ *Config, conn *Connection) *Limit { return &conn.Limits.Incoming }},
-	} {
-		for key, change := range map[string]func(*Limit){
-			"max_messages":  func(l *Limit) { l.MaxMessages = 5 },
-			"max_bytes":     func(l *Limit) { l.MaxBytes = 5 },
-			"max_age":       func(l *Limit) { l.MaxAge = 5 },
-			"min_free_disk": func(l *Limit) { l.MinFreeDisk = None },
-			"overflow":      func(l *Limit) { l.Overflow = DropOldest },
-		} {
-			path := of.path + "." + key
-			if !slices.ContainsFunc(gaps(), func(g gap) bool { return g.pattern == strings.Replace(path, "cloud", "*", 1) }) {
-				continue
-			}
-			tests = append(tests, struct {
-				path   string
-				change func(c *Config, conn *Connection)
-			}{path, func(c *Config, conn *Connection) { change(of.pick(c, conn)) }})
-		}
 	}
 	tested := map[string]bool{}
 	for _, tt := range tests {

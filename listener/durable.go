@@ -55,7 +55,8 @@ type durable struct {
 	taken    types.Seq // the last message that does not wait any more
 
 	done       []types.Seq // acknowledged, and not told to the store
-	doneStrict []types.Seq // the same, but only with the state that frees their ids
+	expired    []types.Seq // before they were sent, or sent again; not told to the store
+	doneStrict []types.Seq // the same as done, but only with the state that frees their ids
 	unsaved    []uint16    // the legs that wait for a commit, in order
 	committing []uint16    // and those that wait for the one under way
 	busy       bool        // a commit is under way
@@ -110,7 +111,13 @@ func (d *durable) assign(worth func(*actors.Delivery) bool, replies []byte) []by
 		}
 		d.waiting.pop()
 		d.taken = next.Seq
-		switch {
+		switch late := isLate(&next); {
+		case sent && late: // it is not published again, its handshake is finished [S3.5]
+			delete(d.restored, next.Seq)
+			d.abandon(id)
+			d.expired = append(d.expired, next.Seq)
+		case late:
+			d.expired = append(d.expired, next.Seq)
 		case sent: // whatever it is worth: its handshake is under way [MQTT-4.4.0-1]
 			worth(&next)
 			delete(d.restored, next.Seq)
@@ -154,6 +161,9 @@ func (d *durable) take(b []byte) ([]byte, int) {
 			break
 		}
 		d.ready.pop()
+		if isLate(&next.Delivery) && d.withhold(&next) {
+			continue
+		}
 		start := len(b)
 		m := &next.Message
 		b = appendPublish(b, m, m.QoS, next.id, next.Copy || m.Retain && next.KeepRetain, d.version)
@@ -163,6 +173,38 @@ func (d *durable) take(b []byte) ([]byte, int) {
 		n++
 	}
 	return b, n
+}
+
+// isLate says whether a message has expired.
+func isLate(d *actors.Delivery) bool { return !d.Until.IsZero() && !time.Now().Before(d.Until) }
+
+// withhold has a message that was ready not sent after all, and says whether that can
+// be.
+func (d *durable) withhold(next *departure) bool {
+	one, known := d.byID[next.id]
+	switch {
+	case !known || one.seq != next.Seq:
+		return false
+	case next.Message.QoS == 2 && next.dup:
+		d.abandon(next.id)
+	default: // the client has never heard of it
+		delete(d.byID, next.id)
+	}
+	d.expired = append(d.expired, next.Seq)
+	return true
+}
+
+// abandon finishes the handshake of a message that was sent with QoS 2 before: PUBREL
+// follows when that is committed.
+func (d *durable) abandon(id uint16) {
+	d.set(id, legReleasing)
+	d.unsaved = append(d.unsaved, id)
+}
+
+// late says what has expired and is to be told to the store.
+func (d *durable) late() (expired []types.Seq) {
+	expired, d.expired = d.expired, nil
+	return expired
 }
 
 // acked takes a PUBACK, PUBREC or PUBCOMP. What does not fit is ignored.

@@ -102,9 +102,10 @@ func (s *session) leave() {
 	}
 	if d != nil {
 		done, state := d.leave()
+		expired := d.late()
 		last := d.recall()
 		s.mu.Unlock()
-		d.stored.Acknowledge(done, state, nil)
+		d.stored.Acknowledge(done, expired, state, nil)
 		d.stored.Leave(last, nil, expiry)
 	} else {
 		s.mu.Unlock()
@@ -162,11 +163,12 @@ func (w *writer) prepare() {
 	}
 	w.out.replies = d.assign(w.worth, w.out.replies)
 	done, state := d.record()
+	expired := d.late()
 	switch {
 	case state != nil:
-		d.stored.Acknowledge(done, state, w.committed)
-	case len(done) > 0:
-		d.stored.Acknowledge(done, nil, nil)
+		d.stored.Acknowledge(done, expired, state, w.committed)
+	case len(done)+len(expired) > 0:
+		d.stored.Acknowledge(done, expired, nil, nil)
 	}
 }
 

@@ -58,6 +58,9 @@ func (w *writer) step() bool {
 		var more int
 		w.buf, more = w.durable.take(w.buf)
 		sent += more
+		if len(w.durable.expired) > 0 { // prepare tells the store
+			w.signal()
+		}
 	}
 	w.mu.Unlock()
 	if large {

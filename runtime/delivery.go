@@ -24,6 +24,7 @@ type Delivery struct {
 	Redelivered bool
 	Attempt     int
 
+	until        time.Time // when it expires; zero: never
 	subscription *Subscription
 	receiver     *receiver // nil: without a Name
 }

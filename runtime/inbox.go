@@ -134,6 +134,7 @@ func (i *inbox) pop(now time.Time) (d *Delivery, wait time.Duration, err error) 
 	if r.token == nil || r.over != nil {
 		return nil, 0, nil
 	}
+	i.expire(now)
 	first := r.again.first()
 	if first != nil && !first.due.After(now) {
 		first.delivery.Attempt++
@@ -151,6 +152,27 @@ func (i *inbox) pop(now time.Time) (d *Delivery, wait time.Duration, err error) 
 		return nil, first.due.Sub(now), nil
 	}
 	return nil, 0, nil
+}
+
+// expire takes out what has expired before it could be handed out, or handed out
+// again.
+func (i *inbox) expire(now time.Time) {
+	r := i.receiver
+	late := func(d *Delivery) bool { return !d.until.IsZero() && !now.Before(d.until) }
+	var gone []types.Seq
+	for h := r.again.first(); h != nil && !h.due.After(now) && late(&h.delivery); h = r.again.first() {
+		gone = append(gone, h.delivery.Seq)
+		r.drop(h.delivery.Seq)
+	}
+	for len(i.ready) > 0 && late(i.ready[0]) {
+		r.last = i.ready[0].Seq
+		gone = append(gone, r.last)
+		i.ready[0] = nil
+		i.ready = i.ready[1:]
+	}
+	if len(gone) > 0 {
+		r.subscription.conn.incoming.consumers.Tell(actors.Acknowledge{Consumer: *r.token, Expired: gone})
+	}
 }
 
 // hand hands a message of the present receiver out.
@@ -196,7 +218,7 @@ func (r *receiver) Deliver(list []actors.Delivery, _ types.Seq) {
 	for i := range list {
 		d := &list[i]
 		r.in.ready = append(r.in.ready, &Delivery{
-			Message: d.Message, Seq: d.Seq, Accepted: d.Since, Redelivered: d.Redelivered, Attempt: 1, receiver: r,
+			Message: d.Message, Seq: d.Seq, Accepted: d.Stored, until: d.Until, Redelivered: d.Redelivered, Attempt: 1, receiver: r,
 		})
 	}
 	r.in.tell()

@@ -31,6 +31,7 @@ func (c *Connection) startIncoming(ctx context.Context, s *settings, all []confi
 		SyncWithin:         syncWithin(s.Sync),
 		CommitDelay:        s.CommitDelay,
 		Limits:             s.incoming().Limits,
+		MaxAge:             s.Limits.Incoming.MaxAge,
 		Fatal:              fatal,
 		Compactor:          rt.compactor,
 		CompactionInterval: s.CompactionInterval,

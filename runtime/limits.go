@@ -34,7 +34,9 @@ func (s *settings) outgoing() actors.Configure {
 
 // incoming is what the incoming queue can be told while it runs.
 func (s *settings) incoming() actors.Configure {
-	return s.forQueue(limitsOf(s.Limits.Incoming, false))
+	told := s.forQueue(limitsOf(s.Limits.Incoming, false))
+	told.MaxAge = s.Limits.Incoming.MaxAge
+	return told
 }
 
 func (s *settings) forQueue(l actors.Limits) actors.Configure {

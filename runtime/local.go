@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,11 +75,11 @@ func (rt *Runtime) startLocal(ctx context.Context) error {
 	l, err := &rt.local, error(nil)
 	l.since = rt.now()
 	limits := limitsOf(rt.config.Local.Limits, false)
-	if l.queue, err = rt.startLocalQueue(ctx, LocalName+"/outgoing", limits); err != nil {
+	if l.queue, err = rt.startLocalQueue(ctx, LocalName+"/outgoing", limits, rt.config.Local.Limits.MaxAge); err != nil {
 		return err
 	}
 	// Values of topics are no messages that wait: they have bounds of their own.
-	if l.values, err = rt.startLocalQueue(ctx, LocalName+"/retained", actors.Limits{}); err != nil {
+	if l.values, err = rt.startLocalQueue(ctx, LocalName+"/retained", actors.Limits{}, 0); err != nil {
 		return err
 	}
 	l.consumers, err = actors.SpawnConsumers(rt.system, actors.ConsumersConfig{
@@ -94,12 +95,13 @@ func (rt *Runtime) startLocal(ctx context.Context) error {
 
 // startLocalQueue starts one of the queues. One that was started is to be stopped,
 // also after an error.
-func (rt *Runtime) startLocalQueue(ctx context.Context, name string, limits actors.Limits) (*actors.Queue, error) {
+func (rt *Runtime) startLocalQueue(ctx context.Context, name string, limits actors.Limits, maxAge time.Duration) (*actors.Queue, error) {
 	cfg := rt.config.Local
 	q, err := actors.SpawnQueue(rt.system, actors.QueueConfig{
 		Name:               name,
 		Open:               func(ctx context.Context) (persistence.Queue, error) { return rt.o.Durable.Open(ctx, name) },
 		SyncWithin:         syncWithin(cfg.Sync),
+		MaxAge:             maxAge,
 		MaxOpen:            rt.maxOpen(),
 		Limits:             limits,
 		Fatal:              fatal,
@@ -140,7 +142,7 @@ func (rt *Runtime) addLocal(r *routing, p *Passage) error {
 		l.refused.Add(1)
 		return err
 	}
-	entry := persistence.Entry{Message: m, Origin: p.Origin, Enqueued: rt.now()}
+	entry := persistence.Entry{Message: m, Origin: p.Origin, Enqueued: cmp.Or(p.Since, rt.now())}
 	if wanted {
 		r.aim(l.queue, &l.refused, entry, once, nil)
 	}

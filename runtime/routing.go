@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
@@ -180,7 +181,7 @@ func (rt *Runtime) add(r *routing, l *lineup, w way, p *Passage) error {
 		if r.now.IsZero() {
 			r.now = rt.now()
 		}
-		entry.Enqueued = r.now
+		entry.Enqueued = cmp.Or(p.Since, r.now)
 		var stored func(types.Seq)
 		if told := p.Stored; told != nil {
 			stored = func(seq types.Seq) { told(c.name, seq) }

@@ -150,11 +150,11 @@ func (s *Session) Unsubscribe(ctx context.Context, filters []string) (had []bool
 	})
 }
 
-// Acknowledge says what the client is done with, and the state of its session,
+// Acknowledge says what the client is done with, what has expired before it was sent, and the state of its session,
 // which is not to be modified any more; nil: as it was. Both are recorded
 // together, soon; if committed is set it is called when they are synced.
-func (s *Session) Acknowledge(done []types.Seq, state []byte, committed func(error)) {
-	m := actors.Acknowledge{Consumer: s.token, Done: done, State: state}
+func (s *Session) Acknowledge(done, expired []types.Seq, state []byte, committed func(error)) {
+	m := actors.Acknowledge{Consumer: s.token, Done: done, Expired: expired, State: state}
 	if committed != nil {
 		m.Reply = func(_ actors.Noted, err error) { committed(err) }
 	}

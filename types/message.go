@@ -44,6 +44,9 @@ type Passage struct {
 	Origin  Origin
 	Once    *Once // how a repeat of it is told from a new message; nil: it is a new one
 
+	// Since is when it was accepted where it comes from; zero: it is accepted now.
+	Since time.Time
+
 	// Done is called exactly once, from any goroutine, when the message is
 	// committed everywhere or was refused. ErrRepeated says that it was there
 	// before, in every queue that it belongs to. It must not block.

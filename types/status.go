@@ -76,6 +76,11 @@ type QueueStatus struct {
 	LastCompaction     *time.Time        `json:"last_compaction"` // when it last came to an end; survives restarts, too
 	DuplicatesPossible bool              `json:"duplicates_possible"`
 
+	// DowntimeUnknown says that before the last start the clock had been set back, or
+	// the gateway was off for more than 30 days: that time counts as nothing for
+	// max_age, ttl and Oldest.
+	DowntimeUnknown bool `json:"downtime_unknown,omitempty"`
+
 	// Full says which limit keeps the queue from taking more at present; "" if
 	// none does. Nothing is lost by that: whoever publishes has to wait.
 	Full string `json:"full,omitempty"`
