@@ -18,6 +18,10 @@ func (a *queue) readDead(buf []persistence.Record, after types.Seq, limit persis
 
 // fetchLeft answers with dead letters, or with what was sent.
 func (a *queue) fetchLeft(m Fetch) {
+	if !a.writeSettled() {
+		m.Reply.answer(Fetched{}, a.trouble)
+		return
+	}
 	read := a.readSent
 	if m.Dead {
 		read = func(after types.Seq, limit persistence.Limit) ([]persistence.Record, error) {

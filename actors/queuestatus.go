@@ -1,7 +1,6 @@
 package actors
 
 import (
-
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )

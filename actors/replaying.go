@@ -39,6 +39,9 @@ func (a *queue) replay(m Replay) {
 }
 
 func (a *queue) beginReplay() {
+	if !a.writeSettled() { // that was sent, too
+		return
+	}
 	m, s := a.replays[0], a.handle.State()
 	a.replayRun = replayRun{at: max(m.From, 1) - 1, through: s.Next - 1}
 	if m.Since > 0 {

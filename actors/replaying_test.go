@@ -215,3 +215,18 @@ func TestReplayIsSent(t *testing.T) {
 		t.Errorf("%+v leaked", used)
 	}
 }
+
+// What has just been sent is replayed, and shown, as well.
+func TestReplayOfWhatIsNotWrittenYet(t *testing.T) {
+	k := newKeeper(t, time.Hour)
+	mustPut(t, k.queue, "t", 10)
+	for i := range types.Seq(10) {
+		k.queue.Tell(Settle{Done: []persistence.Done{{Range: persistence.Range{First: i + 1, Last: i + 1}}}})
+		if i == 4 && len(k.kept()) != 5 {
+			t.Errorf("%d are kept, want 5", len(k.kept()))
+		}
+	}
+	if got := k.replay(Replay{}); got.Count != 10 {
+		t.Errorf("%d were replayed, want 10", got.Count)
+	}
+}
