@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -41,8 +42,9 @@ type Admission struct {
 	used    Cost
 	most    Limits // of what is stored and on its way
 	stored  Cost
-	both    Cost  // what counts as used as well as stored
-	barred  error // why nothing is to be stored at all
+	both    Cost              // what counts as used as well as stored
+	barred  error             // why nothing is to be stored at all
+	refused map[string]uint64 // messages, for want of room in the store
 	closed  error
 	waiting []*applicant
 	kept    []*promise
@@ -197,6 +199,9 @@ func (a *Admission) acquire(ctx context.Context, c Cost, impatient bool) error {
 	}
 	a.mu.Lock()
 	why := a.why(c)
+	if why != nil {
+		a.refuse(c, why)
+	}
 	a.mu.Unlock()
 	if !a.withdraw(me) {
 		if err := <-done; err == nil { // it was granted in the same moment
@@ -207,6 +212,43 @@ func (a *Admission) acquire(ctx context.Context, c Cost, impatient bool) error {
 		return fmt.Errorf("%w: %w", why, ctx.Err())
 	}
 	return ctx.Err()
+}
+
+// Refusal is the error of AcquireUnlessFull, nil if it would not return at once;
+// nothing is taken.
+func (a *Admission) Refusal(c Cost) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	err := a.why(c)
+	if err == nil && len(a.waiting) > 0 {
+		err = a.why(a.waiting[0].cost)
+	}
+	if err != nil {
+		a.refuse(c, err)
+	}
+	return err
+}
+
+// refuse counts what is not taken, nor waited for any longer.
+func (a *Admission) refuse(c Cost, why error) {
+	if a.refused == nil {
+		a.refused = make(map[string]uint64)
+	}
+	reason := "full"
+	if errors.Is(why, types.ErrDiskFull) {
+		reason = "disk_full"
+	}
+	a.refused[reason] += uint64(c.Messages)
+}
+
+// fill adds to status what was refused.
+func (a *Admission) fill(status *types.QueueStatus) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for reason, n := range a.refused {
+		status.RefusedBy[reason] += n
+		status.Refused += n
+	}
 }
 
 // Notify is for those who cannot wait: room is called exactly once, when c has
@@ -280,6 +322,7 @@ func (a *Admission) decide() (list []decision) {
 	if why := a.why(a.waiting[0].cost); why != nil {
 		a.waiting = slices.DeleteFunc(a.waiting, func(w *applicant) bool {
 			if w.impatient {
+				a.refuse(w.cost, why)
 				list = append(list, decision{w, why})
 			}
 			return w.impatient

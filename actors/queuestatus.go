@@ -65,6 +65,7 @@ func (q *Queue) Status() types.QueueStatus {
 	pub := q.status.Load()
 	status := QueueStatusOf(q.State())
 	q.dropped.fill(&status)
+	q.admission.fill(&status)
 	if pub.short != nil {
 		status.Trouble = pub.short.Error()
 	} else if why := q.Full(); why != nil {
@@ -83,6 +84,7 @@ func QueueStatusOf(s persistence.State) types.QueueStatus {
 	left := &s.Counters.Left
 	status := types.QueueStatus{
 		DroppedBy:          map[string]uint64{},
+		RefusedBy:          map[string]uint64{},
 		Pending:            s.Pending(),
 		Bytes:              s.Bytes,
 		Accepted:           s.Counters.Accepted,

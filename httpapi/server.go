@@ -236,7 +236,9 @@ func fail(w http.ResponseWriter, err error) {
 		if errors.As(err, &store) {
 			hint = store.Hint
 		}
-	case errors.Is(err, types.ErrQueueFull), errors.Is(err, types.ErrBusy), errors.Is(err, types.ErrClosed), errors.Is(err, types.ErrInterrupted):
+	case errors.Is(err, types.ErrQueueFull) && !errors.As(err, &store):
+		code, hint = http.StatusInsufficientStorage, "mqttdb status shows how much is pending; drain or clear the queue, raise limits.max_messages or max_bytes, or let limits.overflow drop messages"
+	case errors.Is(err, types.ErrBusy), errors.Is(err, types.ErrClosed), errors.Is(err, types.ErrInterrupted):
 		code = http.StatusServiceUnavailable
 	case errors.As(err, &store):
 		code, hint = http.StatusServiceUnavailable, store.Hint

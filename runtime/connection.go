@@ -26,7 +26,7 @@ type Connection struct {
 	wire     wire
 	asking   asking
 	tracker  tracker
-	refused  atomic.Uint64
+	refused  refused
 	noted    refusals // of what other brokers have sent
 
 	clientID atomic.Pointer[string] // that was made and stored; nil until the store was opened
@@ -160,10 +160,12 @@ func (c *Connection) Status() types.Status {
 		State: types.Offline, Outgoing: c.queue.Status(),
 		Incoming: c.incoming.status(),
 	}
-	s.Outgoing.Refused = c.refused.Load()
+	c.refused.fill(&s.Outgoing)
 	w := c.wire.present()
 	if w.inbound != nil {
-		s.Incoming.Refused = w.inbound.Oversized()
+		if n := w.inbound.Oversized(); n > 0 {
+			s.Incoming.Refused, s.Incoming.RefusedBy["too_large"] = n, n
+		}
 	}
 	if w.link != nil {
 		link := w.link.Status()

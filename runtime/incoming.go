@@ -90,7 +90,7 @@ func (i *incoming) kill(actor string) bool {
 // status describes the queue; the zero status with nothing in it if there is none.
 func (i *incoming) status() types.QueueStatus {
 	if i.queue == nil {
-		return types.QueueStatus{DroppedBy: map[string]uint64{}}
+		return types.EmptyQueueStatus()
 	}
 	s := i.queue.Status()
 	if i.consumers != nil {

@@ -45,7 +45,7 @@ type local struct {
 	consumers *actors.Consumers // those sessions
 	values    *actors.Queue     // of retained messages
 	retaining retaining
-	refused   atomic.Uint64
+	refused   refused
 	noted     refusals
 	since     time.Time
 }
@@ -139,15 +139,15 @@ func (rt *Runtime) addLocal(r *routing, p *Passage) error {
 		return nil
 	}
 	if err := m.Check(int(rt.config.MaxMessageSize)); err != nil {
-		l.refused.Add(1)
+		l.refused.add(err)
 		return err
 	}
 	entry := persistence.Entry{Message: m, Origin: p.Origin, Enqueued: cmp.Or(p.Since, rt.now())}
 	if wanted {
-		r.aim(l.queue, &l.refused, entry, once, nil)
+		r.aim(l.queue, entry, once, nil)
 	}
 	if m.Retain && l.broker.Counts(m) {
-		r.aim(l.values, &l.refused, entry, once, func(seq types.Seq) { rt.retained(seq, entry, once, wanted, number) })
+		r.aim(l.values, entry, once, func(seq types.Seq) { rt.retained(seq, entry, once, wanted, number) })
 	}
 	return nil
 }
@@ -195,9 +195,9 @@ func (l *local) kill(actor string) bool {
 
 // status describes what waits for persistent sessions, as a connection would be.
 func (l *local) status() types.Status {
-	s := types.Status{Name: LocalName, State: types.Online, Since: l.since, Outgoing: l.queue.Status(), Incoming: types.QueueStatus{DroppedBy: map[string]uint64{}}}
+	s := types.Status{Name: LocalName, State: types.Online, Since: l.since, Outgoing: l.queue.Status(), Incoming: types.EmptyQueueStatus()}
 	s.Outgoing.InFlight = uint64(l.consumers.InFlight())
-	s.Outgoing.Refused = l.refused.Load()
+	l.refused.fill(&s.Outgoing)
 	if trouble := l.values.Trouble(); trouble != nil && s.Outgoing.Trouble == "" {
 		s.Outgoing.Trouble = trouble.Error()
 	}

@@ -118,7 +118,7 @@ func (rt *Runtime) orphan(list []types.Status, queue string, s persistence.State
 	}
 	i := slices.IndexFunc(list, func(o types.Status) bool { return o.Name == name })
 	if i < 0 {
-		none := types.QueueStatus{DroppedBy: map[string]uint64{}}
+		none := types.EmptyQueueStatus()
 		list = append(list, types.Status{Name: name, State: types.Offline, Orphan: true, Hint: hint, Outgoing: none, Incoming: none})
 		i = len(list) - 1
 	}

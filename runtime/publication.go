@@ -79,7 +79,7 @@ func (c *Connection) entriesOf(messages []types.Message, room []persistence.Entr
 	now := c.rt.now()
 	for i, m := range messages {
 		if err := m.Check(int(c.rt.config.MaxMessageSize)); err != nil {
-			c.refused.Add(1)
+			c.refused.add(err)
 			if len(messages) > 1 {
 				err = fmt.Errorf("message %d: %w", i, err)
 			}

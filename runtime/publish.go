@@ -11,9 +11,12 @@ import (
 
 // Publish stores m and returns its number in the queue when it is committed.
 // m.Topic is the topic at the broker: routes do not apply. It waits while too
-// much is on its way into the store already. When ctx ends first, whether m is
-// stored is not known. Other errors wrap types.ErrInvalidTopic, ErrTooLarge,
-// ErrInvalidMessage, ErrClosed or ErrInterrupted, or are a *types.StoreError.
+// much is on its way into the store already, or a limit of the queue is reached
+// whose overflow is reject: if ctx ends while it waits for that the error wraps
+// types.ErrQueueFull as well, and m is not stored. Otherwise, when ctx ends first,
+// whether m is stored is not known. Other errors wrap types.ErrInvalidTopic,
+// ErrTooLarge, ErrInvalidMessage, ErrClosed or ErrInterrupted, or are a
+// *types.StoreError.
 func (c *Connection) Publish(ctx context.Context, m types.Message) (types.Seq, error) {
 	return c.PublishBatch(ctx, m)
 }
@@ -31,7 +34,7 @@ func (c *Connection) PublishBatch(ctx context.Context, messages ...types.Message
 	answer := completions.Get().(*completion)
 	entries, err := c.entriesOf(messages, answer.one[:0])
 	if err == nil {
-		err = c.enqueue(ctx, entries, answer)
+		err = c.enqueue(ctx, c.queue.Admission().Acquire, entries, answer)
 	}
 	if err != nil {
 		answer.reuse()
@@ -47,7 +50,9 @@ func (c *Connection) PublishBatch(ctx context.Context, messages ...types.Message
 }
 
 // PublishAsync hands m over and returns without waiting for the commit, but it
-// waits while too much is on its way into the store already. See Publish.
+// waits while too much is on its way into the store already. If a limit of the queue
+// is reached whose overflow is reject it does not wait: the error wraps
+// types.ErrQueueFull. See Publish.
 func (c *Connection) PublishAsync(ctx context.Context, m types.Message) (*Publication, error) {
 	if c == nil {
 		return nil, types.ErrUnknownConnection
@@ -57,7 +62,7 @@ func (c *Connection) PublishAsync(ctx context.Context, m types.Message) (*Public
 		return nil, err
 	}
 	p := &Publication{conn: c, stored: make(chan struct{})}
-	err = c.enqueue(ctx, entries, actors.CompletionFunc(func(first types.Seq, err error) {
+	err = c.enqueue(ctx, c.queue.Admission().AcquireUnlessFull, entries, actors.CompletionFunc(func(first types.Seq, err error) {
 		p.first, p.err = first, err
 		close(p.stored)
 	}))
@@ -67,9 +72,9 @@ func (c *Connection) PublishAsync(ctx context.Context, m types.Message) (*Public
 	return p, nil
 }
 
-// enqueue tells the queue to store entries, once there is room for them.
-func (c *Connection) enqueue(ctx context.Context, entries []persistence.Entry, done actors.Completion) error {
-	if err := c.queue.Admission().Acquire(ctx, actors.CostOf(entries)); err != nil {
+// enqueue tells the queue to store entries, once acquire has got room for them.
+func (c *Connection) enqueue(ctx context.Context, acquire func(context.Context, actors.Cost) error, entries []persistence.Entry, done actors.Completion) error {
+	if err := acquire(ctx, actors.CostOf(entries)); err != nil {
 		return fmt.Errorf("publish on %s: %w", c.name, err)
 	}
 	c.queue.Tell(actors.Enqueue{Entries: entries, Done: done})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mqttdb/mqttdb/actors"
@@ -121,7 +120,6 @@ type part struct {
 // there.
 type target struct {
 	queue   *actors.Queue
-	refused *atomic.Uint64 // counts what can never be stored there
 	routing *routing
 	entries []persistence.Entry
 	cargo   []cargo  // of each entry
@@ -169,7 +167,7 @@ func (rt *Runtime) add(r *routing, l *lineup, w way, p *Passage) error {
 			if w.only != "" { // whoever sends it has a place for it
 				return err
 			}
-			c.refused.Add(1)
+			c.refused.add(err)
 			if w.from == nil {
 				return err
 			}
@@ -186,7 +184,7 @@ func (rt *Runtime) add(r *routing, l *lineup, w way, p *Passage) error {
 		if told := p.Stored; told != nil {
 			stored = func(seq types.Seq) { told(c.name, seq) }
 		}
-		r.aim(c.queue, &c.refused, entry, p.Once, stored)
+		r.aim(c.queue, entry, p.Once, stored)
 	}
 	if !w.leadsTo(LocalName) {
 		return nil
@@ -228,7 +226,7 @@ func (c *member) forwards(m types.Message, from *Connection) (config.Forwarded, 
 
 // aim makes the newest part of r go to a queue, as entry, by the rule once if that is
 // not nil; see cargo for stored.
-func (r *routing) aim(queue *actors.Queue, refused *atomic.Uint64, entry persistence.Entry, once *types.Once, stored func(types.Seq)) {
+func (r *routing) aim(queue *actors.Queue, entry persistence.Entry, once *types.Once, stored func(types.Seq)) {
 	var t *target
 	for i := range r.targets {
 		if r.targets[i].queue == queue {
@@ -236,7 +234,7 @@ func (r *routing) aim(queue *actors.Queue, refused *atomic.Uint64, entry persist
 		}
 	}
 	if t == nil {
-		r.targets = append(r.targets, target{queue: queue, refused: refused, routing: r})
+		r.targets = append(r.targets, target{queue: queue, routing: r})
 		t = &r.targets[len(r.targets)-1]
 		if t.entries, t.cargo = t.first[:0], t.one[:0]; r.messages > 1 { // mostly all go the same way
 			t.entries, t.cargo = make([]persistence.Entry, 0, r.messages), make([]cargo, 0, r.messages)

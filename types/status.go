@@ -49,6 +49,11 @@ type ClientsStatus struct {
 	TurnedAway uint64 `json:"turned_away"`
 }
 
+// EmptyQueueStatus is the status of a queue that does not exist.
+func EmptyQueueStatus() QueueStatus {
+	return QueueStatus{DroppedBy: map[string]uint64{}, RefusedBy: map[string]uint64{}}
+}
+
 // QueueStatus is a snapshot of one queue. Counters count from the creation of
 // its store and survive restarts; accepted = sent + dropped + expired +
 // cleared + dead + quarantined + pending at every moment.
@@ -64,7 +69,11 @@ type QueueStatus struct {
 	Cleared     uint64     `json:"cleared"`
 	Dead        uint64     `json:"dead"`
 	Quarantined uint64     `json:"quarantined"`
-	Refused     uint64     `json:"refused"` // never accepted: full, too large, not allowed; since the start
+	Refused     uint64     `json:"refused"` // never accepted, since the start
+
+	// RefusedBy counts them by reason: full and disk_full (whoever published did not
+	// wait, or not for long enough), too_large, invalid.
+	RefusedBy map[string]uint64 `json:"refused_by"`
 
 	DeadPending        uint64            `json:"dead_pending"`
 	Kept               uint64            `json:"kept"`            // were sent, and can be read and replayed

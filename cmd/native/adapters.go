@@ -36,7 +36,11 @@ func (a api) Status() []types.Status {
 
 // Publish implements httpapi.Runtime.
 func (a api) Publish(ctx context.Context, connection string, m types.Message) (types.Seq, error) {
-	return a.g.db.Connection(connection).Publish(ctx, m)
+	p, err := a.g.db.Connection(connection).PublishAsync(ctx, m)
+	if err != nil {
+		return 0, err
+	}
+	return p.Stored(ctx)
 }
 
 // Clear implements httpapi.Runtime.
@@ -87,7 +91,7 @@ func (a api) RemoveConsumer(ctx context.Context, connection, consumer string) (b
 
 // Forward implements httpapi.Runtime.
 func (a api) Forward(ctx context.Context, m types.Message, delivered bool) (map[string]types.Seq, error) {
-	publications, err := a.g.db.Forward(ctx, m)
+	publications, err := a.g.db.TryForward(ctx, m)
 	if err != nil {
 		return nil, err
 	}
