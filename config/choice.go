@@ -24,13 +24,14 @@ const (
 	RetainClear        // for brokers that refuse it
 )
 
-// Overflow says what happens when a queue reaches a limit.
+// Overflow says what happens when a queue reaches a limit. The zero value is the
+// default: Reject, or for one queue what is set for both.
 type Overflow uint8
 
 const (
-	Reject     Overflow = iota // the publisher is told, or has to wait
-	DropOldest                 // the oldest message that is not in flight makes room
-	DropNewest                 // the new message is taken, counted and dropped
+	Reject     Overflow = iota + 1 // the publisher is told, or has to wait
+	DropOldest                     // the oldest message that is not in flight makes room
+	DropNewest                     // the new message is taken, counted and dropped
 )
 
 // SessionLost says what becomes of QoS 2 messages whose PUBREL may have been
@@ -64,7 +65,7 @@ func (p Protocol) Level() byte { return [...]byte{4, 3, 5}[min(int(p), 2)] }
 
 func (s Switch) words() []string      { return []string{"", "true", "false"} }
 func (r Retain) words() []string      { return []string{"keep", "clear"} }
-func (o Overflow) words() []string    { return []string{"reject", "drop_oldest", "drop_newest"} }
+func (o Overflow) words() []string    { return []string{"", "reject", "drop_oldest", "drop_newest"} }
 func (s SessionLost) words() []string { return []string{"redeliver", "assume_delivered"} }
 func (e Envelope) words() []string    { return []string{"none", "json"} }
 func (p Protocol) words() []string    { return []string{"3.1.1", "3.1", "5"} }

@@ -43,6 +43,7 @@ func (l *Limit) setDefaults(both Limit) {
 	defaultTo(&l.MinFreeDisk, both.MinFreeDisk)
 	defaultTo(&l.MinFreeDisk, DefaultMinFreeDisk)
 	defaultTo(&l.Overflow, both.Overflow)
+	defaultTo(&l.Overflow, Reject)
 }
 
 func (l *Limits) check(p *problems, path string) {

@@ -13,6 +13,7 @@ func (c *Config) Surprises() []Error {
 		s.forwards(i)
 		s.subscribes(i)
 	}
+	s.limits(c)
 	return s.found
 }
 

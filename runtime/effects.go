@@ -38,7 +38,8 @@ func effects() map[effect]string {
 			connections.*.persist connections.*.sync`,
 		atOnce: `connections.*.forward
 			connections.*.subscribe[].local_prefix connections.*.subscribe[].retain`,
-		byWord: `connections.*.rate connections.*.commit_delay connections.*.compaction_interval connections.*.limits connections.*.keep_sent`,
+		byWord: `local.limits
+			connections.*.rate connections.*.commit_delay connections.*.compaction_interval connections.*.limits connections.*.keep_sent`,
 		byLink: `connections.*.broker connections.*.protocol connections.*.client_id
 			connections.*.username connections.*.password_file connections.*.password connections.*.credentials
 			connections.*.tls connections.*.proxy

@@ -25,6 +25,11 @@ func limitsOf(l config.Limit, volatile bool) actors.Limits {
 	return limits
 }
 
+// localQueue is what the queue of local sessions can be told while it runs.
+func localQueue(l config.Local) actors.Configure {
+	return actors.Configure{CompactionInterval: l.CompactionInterval, MaxAge: l.Limits.MaxAge, Limits: limitsOf(l.Limits, false)}
+}
+
 // outgoing is what the outgoing queue can be told while it runs.
 func (s *settings) outgoing() actors.Configure {
 	told := s.forQueue(limitsOf(s.Limits.Outgoing, s.Persist.Outgoing == config.Off))

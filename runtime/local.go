@@ -74,12 +74,12 @@ func (rt *Runtime) startLocal(ctx context.Context) error {
 	}
 	l, err := &rt.local, error(nil)
 	l.since = rt.now()
-	limits := limitsOf(rt.config.Local.Limits, false)
-	if l.queue, err = rt.startLocalQueue(ctx, LocalName+"/outgoing", limits, rt.config.Local.Limits.MaxAge); err != nil {
+	told := localQueue(rt.config.Local)
+	if l.queue, err = rt.startLocalQueue(ctx, LocalName+"/outgoing", told); err != nil {
 		return err
 	}
 	// Values of topics are no messages that wait: they have bounds of their own.
-	if l.values, err = rt.startLocalQueue(ctx, LocalName+"/retained", actors.Limits{}, 0); err != nil {
+	if l.values, err = rt.startLocalQueue(ctx, LocalName+"/retained", actors.Configure{CompactionInterval: told.CompactionInterval}); err != nil {
 		return err
 	}
 	l.consumers, err = actors.SpawnConsumers(rt.system, actors.ConsumersConfig{
@@ -95,18 +95,17 @@ func (rt *Runtime) startLocal(ctx context.Context) error {
 
 // startLocalQueue starts one of the queues. One that was started is to be stopped,
 // also after an error.
-func (rt *Runtime) startLocalQueue(ctx context.Context, name string, limits actors.Limits, maxAge time.Duration) (*actors.Queue, error) {
-	cfg := rt.config.Local
+func (rt *Runtime) startLocalQueue(ctx context.Context, name string, told actors.Configure) (*actors.Queue, error) {
 	q, err := actors.SpawnQueue(rt.system, actors.QueueConfig{
 		Name:               name,
 		Open:               func(ctx context.Context) (persistence.Queue, error) { return rt.o.Durable.Open(ctx, name) },
-		SyncWithin:         syncWithin(cfg.Sync),
-		MaxAge:             maxAge,
+		SyncWithin:         syncWithin(rt.config.Local.Sync),
+		MaxAge:             told.MaxAge,
 		MaxOpen:            rt.maxOpen(),
-		Limits:             limits,
+		Limits:             told.Limits,
 		Fatal:              fatal,
 		Compactor:          rt.compactor,
-		CompactionInterval: cfg.CompactionInterval,
+		CompactionInterval: told.CompactionInterval,
 		Changed:            rt.board.changed,
 		Logger:             rt.o.Logger,
 	})

@@ -149,6 +149,7 @@ type plan struct {
 	changed []change
 	removed []*Connection
 	all     []config.Connection
+	local   config.Local
 	result  Reloaded
 }
 
@@ -169,7 +170,7 @@ func (rt *Runtime) plan(cfg *config.Config) (*plan, error) {
 		differences[d.Connection] = append(differences[d.Connection], d)
 	}
 	now := rt.lineup.Load()
-	p := &plan{next: newLineup(), all: cfg.Connections, result: Reloaded{Added: []string{}, Removed: []string{}, Changed: []string{}}}
+	p := &plan{next: newLineup(), all: cfg.Connections, local: cfg.Local, result: Reloaded{Added: []string{}, Removed: []string{}, Changed: []string{}}}
 	refused := refuse(nil, differences[""])
 	for _, conn := range cfg.Connections {
 		c := change{Connection: now.named(conn.Name), settings: newSettings(conn)}
@@ -291,6 +292,9 @@ func (rt *Runtime) carryOut(p *plan, within time.Duration) {
 			old := c.wire.present()
 			wg.Go(func() { rt.reported(c.Connection, old.finish(context.Background(), within)) })
 		}
+	}
+	if q := rt.local.queue; q != nil {
+		q.Tell(localQueue(p.local))
 	}
 	wg.Wait() // first all of them: a new link may have the client id of an old one
 	unused, err := rt.lookIntoUnused(context.Background(), nil, func(owner string) bool {
