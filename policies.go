@@ -1,7 +1,6 @@
 package mqttdb
 
 import (
-	"strings"
 	"sync"
 
 	"github.com/mqttdb/mqttdb/config"
@@ -47,24 +46,4 @@ func (p *policies) setLeast(cfg config.Config) {
 func (p *policies) limit(c config.Connection) {
 	p.least[c.Name+"/outgoing"] = c.Limits.Outgoing.MinFreeDisk
 	p.least[c.Name+"/incoming"] = c.Limits.Incoming.MinFreeDisk
-}
-
-// lazy says whether the commits of a queue are not synced one by one.
-func (p *policies) lazy(queue string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	connection, _, _ := strings.Cut(queue, "/")
-	return p.sync[connection] != config.Always
-}
-
-// minFree is how much of the disk is to stay free, in bytes, for a queue to take
-// messages.
-func (p *policies) minFree(queue string) int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if least, ok := p.least[queue]; ok {
-		return least
-	}
-	connection, _, _ := strings.Cut(queue, "/")
-	return p.least[connection]
 }

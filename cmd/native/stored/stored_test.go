@@ -126,7 +126,7 @@ func TestLookingChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	if q, err = again.Open(t.Context(), "cloud/outgoing"); err != nil {
+	if _, err := again.Open(t.Context(), "cloud/outgoing"); err != nil {
 		t.Fatalf("what was looked at cannot be opened: %v", err)
 	}
 }
