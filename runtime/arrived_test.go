@@ -53,6 +53,7 @@ func testWhatCannotBePassedOn(t *testing.T, bad types.Message) {
 	r.brokers["a"].Cut() // nothing is half-way
 	r.publish(3, 3)
 	await(t, r.rt, "all else to be stored", func(l []types.Status) bool {
-		return l[1].Outgoing.Sent == 3 && l[2].Outgoing.Accepted >= 3 && l[1].Outgoing.Refused == 1
+		refused := l[1].Outgoing.Refused // twice if the cut came before its acknowledgement
+		return l[1].Outgoing.Sent == 3 && l[2].Outgoing.Accepted >= 3 && (refused == 1 || refused == 2)
 	})
 }
