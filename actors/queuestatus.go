@@ -12,6 +12,10 @@ type queueStatus struct {
 	last    persistence.State               // while there is no handle: how it was
 	trouble *types.StoreError
 	short   *types.StoreError // there is no room for messages, and all else is well
+
+	// Bytes that were written, and those of payloads that were stored, before the
+	// store was opened the last time.
+	written, payload uint64
 }
 
 // State describes what is stored, without asking the actor. While the store
@@ -64,6 +68,7 @@ func (q *Queue) Trouble() error {
 func (q *Queue) Status() types.QueueStatus {
 	pub := q.status.Load()
 	status := QueueStatusOf(q.State())
+	status.BytesWritten, status.PayloadBytes = status.BytesWritten+pub.written, status.PayloadBytes+pub.payload
 	q.dropped.fill(&status)
 	q.admission.fill(&status)
 	if pub.short != nil {
@@ -97,6 +102,7 @@ func QueueStatusOf(s persistence.State) types.QueueStatus {
 		Kept:               s.Kept,
 		Quarantined:        left[types.Quarantined],
 		BytesWritten:       s.BytesWritten,
+		PayloadBytes:       s.PayloadBytes,
 		DiskBytes:          s.DiskBytes,
 		ReclaimedBytes:     s.Reclaimed,
 		DuplicatesPossible: s.DuplicatesPossible,
@@ -118,7 +124,10 @@ func (a *queue) publish(change func(*queueStatus)) {
 }
 
 func (a *queue) publishHandle() {
-	a.publish(func(s *queueStatus) { s.handle, s.left, s.trouble = a.handle, nil, nil })
+	a.publish(func(s *queueStatus) {
+		s.written, s.payload = s.written+s.last.BytesWritten, s.payload+s.last.PayloadBytes
+		s.handle, s.left, s.trouble, s.last = a.handle, nil, nil, persistence.State{}
+	})
 }
 
 func (a *queue) publishClosed(last persistence.State) {

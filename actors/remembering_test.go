@@ -101,9 +101,12 @@ func TestDrainsWhileTheStoreCannotBeWritten(t *testing.T) {
 			if s := g.queue.Status(); s.Trouble == "" || s.Sent != 100 {
 				t.Errorf("the status is %+v", s)
 			}
+			before := g.conn.Status().Since
 			g.broker.Cut()
-			g.bell.wait(t, "another link", func() bool { return g.conn.Status().State != types.Online })
-			g.bell.wait(t, "another link", func() bool { return g.conn.Status().State == types.Online })
+			g.bell.wait(t, "another link", func() bool {
+				s := g.conn.Status()
+				return s.State == types.Online && s.Since != before
+			})
 			describe(t, g.queue)
 
 			hurt.Store(false)

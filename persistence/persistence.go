@@ -257,6 +257,7 @@ type State struct {
 	Bytes         uint64    // stored size of the pending messages, nearly
 	KeptBytes     uint64    // likewise of those that were sent and kept
 	BytesWritten  uint64    // to the medium, since Open
+	PayloadBytes  uint64    // of the messages that were stored since Open
 	DiskBytes     uint64    // what the queue takes now
 	Reclaimed     uint64    // bytes that compaction gave back since the store was made; a kill may take some of that back
 	Compacted     time.Time // when compaction last came to an end; zero: never

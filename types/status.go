@@ -78,7 +78,8 @@ type QueueStatus struct {
 	DeadPending        uint64            `json:"dead_pending"`
 	Kept               uint64            `json:"kept"`            // were sent, and can be read and replayed
 	DroppedBy          map[string]uint64 `json:"dropped_by"`      // dropped, by drop_oldest, drop_newest, unclaimed (nobody wanted it any more)
-	BytesWritten       uint64            `json:"bytes_written"`   // since the start
+	BytesWritten       uint64            `json:"bytes_written"`   // since the start: what was handed to the file system
+	PayloadBytes       uint64            `json:"payload_bytes"`   // since the start: of the messages that were stored
 	Syncs              uint64            `json:"syncs"`           // since the start: how often messages were synced
 	DiskBytes          uint64            `json:"disk_bytes"`      // what the log takes now
 	ReclaimedBytes     uint64            `json:"reclaimed_bytes"` // since the store was made; a kill may forget the latest

@@ -19,6 +19,7 @@ const around = 44
 type disk struct {
 	segments []Segment // in order, with their used bytes
 	written  uint64    // bytes appended since the queue was opened
+	payload  uint64    // bytes of the payloads that came in that time
 
 	newest    entry   // the newest state
 	stateSize int     // of it, in bytes

@@ -139,6 +139,9 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 		return 0, err
 	}
 	q.mu.Lock()
+	for i := range c.Messages {
+		q.disk.payload += uint64(len(c.Messages[i].Message.Payload))
+	}
 	if n > 0 {
 		q.index.add(span{
 			first: b.First, last: b.Last, key: b.LSN, segment: segment,
@@ -339,7 +342,7 @@ func (q *Queue) State() persistence.State {
 	if born := q.index.oldest(q.books.floor); born > 0 {
 		s.Oldest = q.age.time(born, now)
 	}
-	s.BytesWritten, s.DiskBytes = q.disk.written, q.disk.total()
+	s.BytesWritten, s.PayloadBytes, s.DiskBytes = q.disk.written, q.disk.payload, q.disk.total()
 	s.Age = time.Duration(q.age.shows(now)) * time.Millisecond
 	s.Reclaimed = q.books.reclaimed
 	if at := q.books.compacted; at > 0 {
