@@ -146,7 +146,7 @@ func (q *Queue) rewrite(ctx context.Context, i, j int) (int64, error) {
 			first: b.First, last: b.Last, key: b.LSN, segment: segment, size: uint32(size),
 			count: uint32(len(b.Records)),
 		}}
-		replacement[0].born, replacement[0].until = q.extent(b.Records)
+		replacement[0].born, replacement[0].until = q.extent(b.Records, false, q.o.Now())
 		replacement[0].look(&q.books)
 	}
 	q.pass.after = b.Last

@@ -100,15 +100,14 @@ func (q *Queue) pending(seq types.Seq) bool {
 	return !abandoned
 }
 
-// extent is when, on the age clock, the first of the records that are pending was
-// accepted, and when the first of them expires of its own. It notes which have an
-// expiry.
-func (q *Queue) extent(records []persistence.Record) (born, until uint64) {
+// extent is when, on the age clock, the first of the records was accepted, and when
+// the first of them expires of its own; unless they are fresh, of those that are
+// pending. It notes which have an expiry.
+func (q *Queue) extent(records []persistence.Record, fresh bool, now time.Time) (born, until uint64) {
 	born, until = never, never
-	now := q.o.Now()
 	for i := range records {
 		r := &records[i]
-		if r.Seq < q.books.next && !q.pending(r.Seq) {
+		if !fresh && !q.pending(r.Seq) {
 			continue
 		}
 		born = min(born, q.age.born(r, now))
@@ -125,7 +124,7 @@ func (q *Queue) extent(records []persistence.Record) (born, until uint64) {
 
 // measure notes when the first message of s was accepted and expires.
 func (q *Queue) measure(s *span, records []persistence.Record) {
-	born, until := q.extent(records)
+	born, until := q.extent(records, false, q.o.Now())
 	q.mu.Lock()
 	s.born, s.until = born, until
 	q.mu.Unlock()
@@ -133,7 +132,7 @@ func (q *Queue) measure(s *span, records []persistence.Record) {
 
 // lookAtFront notes anew when the oldest message was accepted, if that can be had
 // without reading: those before it may have left. mu is held.
-func (q *Queue) lookAtFront() {
+func (q *Queue) lookAtFront(now time.Time) {
 	s := q.index.front(q.books.floor)
 	if s == nil {
 		return
@@ -145,7 +144,7 @@ func (q *Queue) lookAtFront() {
 	for run := range q.books.open(s.run()) {
 		i := sort.Search(len(records), func(k int) bool { return records[k].Seq >= run.First })
 		if i < len(records) {
-			s.born = q.age.born(&records[i], q.o.Now())
+			s.born = q.age.born(&records[i], now)
 		}
 		return
 	}

@@ -124,7 +124,7 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 	q.mu.Lock()
 	q.books.accept(n)
 	q.books.age, q.books.clock = q.age.shows(now), unixMilli(now)
-	born, until := q.extent(b.Records)
+	born, until := q.extent(b.Records, true, now)
 	b.Delta = q.books.apply(c)
 	if b.Delta == nil && until != never { // so that it is known after a crash, too
 		b.Delta = &persistence.Delta{}
@@ -157,7 +157,7 @@ func (q *Queue) Write(ctx context.Context, c persistence.Commit) (types.Seq, err
 		q.index.settle(b.Delta.Done.All(), &q.books)
 		q.index.settle(slices.Values(c.Freed), &q.books)
 		q.index.settle(slices.Values(c.Lapsed), &q.books)
-		q.lookAtFront()
+		q.lookAtFront(now)
 		q.cache.forget(q.books.floor)
 	}
 	q.mu.Unlock()
