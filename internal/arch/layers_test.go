@@ -43,7 +43,7 @@ var (
 	engine = join(ports, "actors", "runtime")
 
 	// house is everything below the root.
-	house = join(engine, "persistence/...", "broker/...", "config/...", "listener", "httpapi", "web", "sidecar")
+	house = join(engine, "archive", "archive/nedb", "persistence/...", "broker/...", "config/...", "listener", "httpapi", "web", "sidecar")
 )
 
 var layers = []row{
@@ -54,6 +54,8 @@ var layers = []row{
 	{pattern: "persistence/journal", layer: port, pure: true, imports: only("types", "persistence"), tests: kits},
 	{pattern: "broker", layer: port, pure: true, imports: only("types")},
 
+	{pattern: "archive", layer: port, pure: true, imports: only("types")},
+	{pattern: "archive/nedb", layer: technology, pure: true, imports: only("types", "archive")},
 	{pattern: "config/yaml", layer: technology, imports: only("types", "config")},
 	{pattern: "persistence/memory", layer: technology, pure: true, imports: only("types", "persistence", "persistence/journal"), tests: kits},
 	{pattern: "persistence/nutsdb", layer: technology, imports: only("types", "persistence", "persistence/journal"), tests: kits},
@@ -68,7 +70,7 @@ var layers = []row{
 	{pattern: "runtime", layer: machine, pure: true, imports: join(ports, "actors"), tests: kits},
 
 	{pattern: "listener", layer: face, imports: engine, tests: join(kits, "persistence/nutsdb", "broker/dial")},
-	{pattern: "httpapi", layer: face, imports: join(engine, "web"), tests: kits},
+	{pattern: "httpapi", layer: face, imports: join(engine, "archive", "web"), tests: kits},
 	{pattern: "sidecar", layer: face, imports: engine, tests: kits},
 	{pattern: "web", layer: port},
 
