@@ -97,6 +97,13 @@ func (a *Admission) TryAcquire(c Cost) error {
 	return a.tryAcquire(c)
 }
 
+// try is TryAcquire for those whom nothing was promised.
+func (a *Admission) try(c Cost) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tryAcquire(c)
+}
+
 func (a *Admission) tryAcquire(c Cost) error {
 	switch {
 	case a.closed != nil:

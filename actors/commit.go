@@ -215,6 +215,8 @@ func (a *queue) writeWaiting() error {
 // entries that are, and how many requests they finish. What is a repeat is left out.
 func (a *queue) gather(c *persistence.Commit, most int) (entries, whole int) {
 	a.deciding.begin()
+	a.importing.begin()
+	defer a.recordImports(c)
 	bytes := 0
 	for i := range a.waiting[:most] {
 		r := &a.waiting[i]

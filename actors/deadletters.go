@@ -34,7 +34,7 @@ func (a *queue) fetchLeft(m Fetch) {
 		m.Reply.answer(Fetched{}, a.trouble)
 		return
 	}
-	f := Fetched{Records: records, Through: max(m.After, a.committed), Last: a.committed}
+	f := Fetched{Records: records, Through: max(m.After, a.committed), Last: a.committed, Store: a.store}
 	if n := len(records); n > 0 {
 		f.Through = records[n-1].Seq
 	}

@@ -210,6 +210,7 @@ type (
 		Records []persistence.Record
 		Through types.Seq // there is nothing else up to here
 		Last    types.Seq // the newest that there is to fetch
+		Store   persistence.StoreID
 	}
 
 	// Cleared says how many messages Clear removed. What was in flight is not among

@@ -115,6 +115,8 @@ func (a *queue) isRepeat(e *persistence.Entry, once types.Once) bool {
 	case types.Rising:
 		h, known := a.origins.heights[e.Origin.Source]
 		return known && e.Origin.ID <= h.highest
+	case types.Imported:
+		return a.knowsImport(e.Origin, once)
 	case types.Open:
 		open, there := a.origins.open[a.keyOf(e.Origin.Source)][uint16(e.Origin.ID)]
 		switch {
@@ -136,6 +138,8 @@ func (a *queue) remember(c *persistence.Commit, e *persistence.Entry, once types
 	case types.Rising:
 		a.changeHeight(c, e.Origin.Source, height{highest: e.Origin.ID}, true)
 		a.limitSources(c, e.Origin.Source)
+	case types.Imported:
+		a.imports(e.Origin)
 	case types.Open:
 		source := a.keyOf(e.Origin.Source)
 		a.changeOpen(c, source, uint16(e.Origin.ID), openOrigin{hash: once.Hash, since: e.Enqueued.UnixMilli()}, true)

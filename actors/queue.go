@@ -177,6 +177,7 @@ type queue struct {
 
 	committing
 	deciding
+	importing
 	clearing
 	shortage
 	aging
@@ -355,7 +356,7 @@ func (a *queue) fetch(m Fetch) {
 		m.Reply.answer(Fetched{}, a.trouble)
 		return
 	}
-	f := Fetched{Through: max(m.After, a.committed), Last: a.committed}
+	f := Fetched{Through: max(m.After, a.committed), Last: a.committed, Store: a.store}
 	if m.After < a.committed {
 		records, err := a.handle.Read(a.context(), nil, m.After, m.Limit)
 		if err != nil {

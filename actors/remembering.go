@@ -191,7 +191,7 @@ func (a *queue) fetchKept(m Fetch) {
 		return
 	}
 	a.noteLeft()
-	f := Fetched{Through: max(m.After, a.committed), Last: a.committed}
+	f := Fetched{Through: max(m.After, a.committed), Last: a.committed, Store: a.store}
 	for after := a.past(m.After); after < a.committed; after = a.past(after) {
 		records, err := a.kept.Read(a.context(), nil, after, m.Limit)
 		if err != nil {

@@ -40,6 +40,9 @@ func (a *queue) open() {
 	for _, err := range a.origins.load(handle) {
 		a.config.Logger.Error("where a message came from cannot be read; it may be stored twice", "error", err)
 	}
+	for _, err := range a.importing.load(handle) {
+		a.config.Logger.Error("what was imported cannot be read; it may be imported again", "error", err)
+	}
 	a.loadKept()
 	if err := a.recordRemembered(); err != nil {
 		a.fail(a.storeError("write to", err))

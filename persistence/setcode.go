@@ -99,3 +99,15 @@ func (r *reader) bitmap(first types.Seq, n uint64) *chunk {
 	}
 	return c
 }
+
+// Append appends the numbers of s in the form in which a state holds them, see
+// docs/formats.md.
+func (s Set) Append(b []byte) []byte { return appendSet(b, s) }
+
+// ParseSet reads what Append wrote, and nothing behind it. The error wraps
+// types.ErrCorrupt.
+func ParseSet(b []byte) (Set, error) {
+	r := reader{b: b}
+	s := r.set()
+	return s, r.err
+}

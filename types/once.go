@@ -7,7 +7,7 @@ type Once struct {
 	Rule OnceRule
 	Hash uint64 // Open: of what the publisher has sent, the same in each repeat
 	Dup  bool   // Open: the publisher says that it may have sent it before
-	New  bool   // Open: whatever it looks like, it is not a repeat
+	New  bool   // Open, Imported: whatever it looks like, it is not a repeat
 }
 
 // OnceRule is what the id of an Origin means for repeats.
@@ -25,4 +25,9 @@ const (
 	// it is closed (S2.1). A message of an id that is open, with the same Hash, is
 	// a repeat; with another it is a new one, and the exchange is its own then.
 	Open
+
+	// Imported: the source stands for a store, and the id is the number that the
+	// message had there (S7.6). One that was imported before is a repeat, and so is,
+	// even if it is New, one that is pending in that very store.
+	Imported
 )
