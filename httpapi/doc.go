@@ -11,6 +11,12 @@
 //	         &limit=100                          numbers above after; [] at the end
 //	                                             of a replay also "original", when it was
 //	                                             first accepted
+//	GET  /api/connections/{name}/export          the same with all that an import needs, one in
+//	         ?queue=QUEUE&topic=FILTER           each line (NDJSON, package archive); what is cut
+//	         &since=DURATION&after=SEQ           off ends with an error of the protocol
+//	POST /api/connections/{name}/import          put them behind all others: body: such lines;
+//	         ?queue=outgoing|incoming            {"imported", "known", "refused", "why"}: known
+//	         &again=true                         are those that are here, or were imported before
 //	POST …/messages/{seq}/requeue?queue=QUEUE    send a dead letter again; {"seq": its new number}
 //	DELETE …/messages/{seq}?queue=QUEUE          forget one; 409 if it is in flight
 //	POST /api/connections/{name}/replay          send again what was sent and is kept (keep_sent):

@@ -31,6 +31,7 @@ type Runtime interface {
 	Compact(ctx context.Context, connection string, queue types.QueueName) (types.Compaction, error)
 
 	Messages
+	Archive
 	Consumers
 
 	// Replay sends again what was sent and is kept; if ctx ends first it goes on by
@@ -140,6 +141,8 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("POST /api/connections/{name}/compact", s.compact)
 	mux.HandleFunc("POST /api/connections/{name}/replay", s.replay)
 	mux.HandleFunc("GET /api/connections/{name}/messages", s.messages)
+	mux.HandleFunc("GET /api/connections/{name}/export", s.export)
+	mux.HandleFunc("POST /api/connections/{name}/import", s.load)
 	mux.HandleFunc("POST /api/connections/{name}/messages/{seq}/requeue", s.requeue)
 	mux.HandleFunc("DELETE /api/connections/{name}/messages/{seq}", s.remove)
 	mux.HandleFunc("GET /api/connections/{name}/consumers", s.consumers)
@@ -216,7 +219,13 @@ func answer(w http.ResponseWriter, code int, v any) {
 
 // fail answers with the code that fits err.
 func fail(w http.ResponseWriter, err error) {
-	code, hint := http.StatusInternalServerError, ""
+	code, hint := classify(err)
+	refuse(w, code, err, hint)
+}
+
+// classify returns the code that fits err, and what to do about it.
+func classify(err error) (code int, hint string) {
+	code = http.StatusInternalServerError
 	var store *types.StoreError
 	switch {
 	case errors.Is(err, types.ErrUnknownConnection):
@@ -243,7 +252,7 @@ func fail(w http.ResponseWriter, err error) {
 	case errors.As(err, &store):
 		code, hint = http.StatusServiceUnavailable, store.Hint
 	}
-	refuse(w, code, err, hint)
+	return code, hint
 }
 
 func refuse(w http.ResponseWriter, code int, err error, hint string) {

@@ -26,6 +26,7 @@ type fakeRuntime struct {
 	selected  types.Selection
 	replay    types.Replay
 	asked     string
+	imported  []types.Stored
 	paused    bool
 	last      *httpapi.Reload
 	err       error
@@ -67,6 +68,34 @@ func (f *fakeRuntime) Messages(_ context.Context, c string, queue types.QueueNam
 		return []types.Stored{{Seq: 5, Message: types.Message{Topic: "t", Payload: []byte{0, 255}, QoS: 1}, Accepted: time.Unix(1, 0).UTC(), Cause: "why"}}, f.known(c)
 	}
 	return nil, f.known(c)
+}
+
+func (f *fakeRuntime) Export(_ context.Context, c string, e types.Extract, each func(*types.Stored) error) error {
+	f.asked = fmt.Sprint(e.Queue, " ", e.Filter, " ", e.After, " ", e.Since.IsZero())
+	if err := f.known(c); err != nil {
+		return err
+	}
+	for seq := range types.Seq(2) {
+		if err := each(&types.Stored{Seq: 5 + seq, Store: "00ff", Message: types.Message{Topic: "t", Payload: []byte{0, 255}, QoS: 1}, Accepted: time.Unix(1, 0)}); err != nil {
+			return err
+		}
+	}
+	if e.Queue == types.Incoming {
+		return errors.New("the disk is gone")
+	}
+	return nil
+}
+
+func (f *fakeRuntime) Import(_ context.Context, c string, queue types.QueueName, list []types.Stored, again bool) (int, error) {
+	if queue == types.DeadLetters {
+		return 0, types.ErrUnknownQueue
+	}
+	f.imported = append(f.imported, list...)
+	f.asked = fmt.Sprint(queue, " ", again)
+	if len(list) > 1 {
+		return 1, f.known(c)
+	}
+	return len(list), f.known(c)
 }
 
 func (f *fakeRuntime) Requeue(_ context.Context, c string, _ types.QueueName, seq types.Seq) (types.Seq, error) {
@@ -175,10 +204,44 @@ func call(t *testing.T, method, url, body string, change func(*http.Request)) (i
 	if err != nil {
 		t.Fatal(err)
 	}
+	if res.Header.Get("Content-Type") == httpapi.NDJSON {
+		return res.StatusCode, string(bytes.TrimSpace(text))
+	}
 	if !json.Valid(text) {
 		t.Errorf("%s %s: the answer is no JSON: %q", method, url, text)
 	}
 	return res.StatusCode, string(bytes.TrimSpace(text))
+}
+
+// archived are two messages that can be imported, one that is too large, and a line
+// that is damaged.
+var archived = `{"mqttdb":1,"store":"00ff","seq":1,"topic":"t","qos":1,"payload":"AA=="}
+{"mqttdb":1,"store":"00ff","seq":2,"top
+{"mqttdb":1,"store":"00ff","seq":3,"topic":"t","qos":1,"payload":"` + strings.Repeat("AAAA", 50) + `"}
+{"mqttdb":1,"store":"00ff","seq":4,"topic":"t","qos":1,"payload":"AA=="}
+`
+
+// An export that fails half-way does not look as if it were whole.
+func TestExportThatIsCutOff(t *testing.T) {
+	base := start(t, &fakeRuntime{})
+	res, err := http.Get(base + "/api/connections/cloud/export?queue=incoming")
+	if err != nil {
+		return // it is noticed even earlier
+	}
+	defer res.Body.Close()
+	if text, err := io.ReadAll(res.Body); err == nil {
+		t.Errorf("read %s", text)
+	}
+}
+
+// What is imported is what was sent, in order.
+func TestImportMeansWhatWasSaid(t *testing.T) {
+	rt := &fakeRuntime{}
+	base := start(t, rt)
+	call(t, "POST", base+"/api/connections/cloud/import?queue=incoming&again=true", archived, nil)
+	if rt.asked != "incoming true" || len(rt.imported) != 2 || rt.imported[0].Seq != 1 || rt.imported[1].Seq != 4 || rt.imported[1].Store != "00ff" {
+		t.Errorf("%s: %+v", rt.asked, rt.imported)
+	}
 }
 
 func TestRoutes(t *testing.T) {
@@ -203,6 +266,18 @@ func TestRoutes(t *testing.T) {
 		{"messages after what", "GET", "/api/connections/cloud/messages?after=x", "", nil, 400, `after is the number`},
 		{"no messages", "GET", "/api/connections/cloud/messages?limit=0", "", nil, 400, `1 to 1000`},
 		{"messages of whom", "GET", "/api/connections/cluod/messages", "", nil, 404, `no such connection`},
+		{"export", "GET", "/api/connections/cloud/export?queue=dead&topic=t&after=3&since=1h", "", nil, 200,
+			`{"mqttdb":1,"store":"00ff","seq":5,"connection":"cloud","queue":"dead","topic":"t","qos":1,"payload":"AP8=","accepted":"1970-01-01T00:00:01Z"}`},
+		{"export of whom", "GET", "/api/connections/moon/export", "", nil, 404, `no such connection`},
+		{"export what", "GET", "/api/connections/cloud/export?topic=a%23", "", nil, 400, `invalid topic`},
+		{"export since when", "GET", "/api/connections/cloud/export?since=24", "", nil, 400, `since`},
+		{"export after what", "GET", "/api/connections/cloud/export?after=-1", "", nil, 400, `after`},
+		{"import", "POST", "/api/connections/cloud/import", archived, nil, 200, `{"imported":1,"known":1,"refused":2,"why":"line 2: `},
+		{"import nothing", "POST", "/api/connections/cloud/import?queue=incoming&again=true", "", nil, 200, `{"imported":0,"known":0,"refused":0}`},
+		{"import for whom", "POST", "/api/connections/moon/import", archived, nil, 404, `no such connection`},
+		{"import what", "POST", "/api/connections/cloud/import?queue=dead", archived, nil, 400, `no such queue`},
+		{"import again", "POST", "/api/connections/cloud/import?again=x", archived, nil, 400, `again is true or false`},
+		{"import on a full disk", "POST", "/api/connections/cloud/import", archived, disk, 503, `"hint":"free space"`},
 		{"requeue", "POST", "/api/connections/cloud/messages/5/requeue?queue=dead", "", nil, 200, `{"seq":6}`},
 		{"requeue what is none", "POST", "/api/connections/cloud/messages/8/requeue", "", nil, 404, `no such message`},
 		{"requeue what is pending", "POST", "/api/connections/cloud/messages/5/requeue?queue=outgoing", "", nil, 400, `queue is dead`},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/mqttdb/mqttdb/actors"
-	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -29,15 +28,9 @@ func (c *Connection) Messages(ctx context.Context, queue types.QueueName, after 
 	if limit <= 0 {
 		return nil, nil
 	}
-	fetched, err := actors.Ask(ctx, q.Ref, func(r actors.Reply[actors.Fetched]) actors.QueueMessage {
-		return actors.Fetch{After: after, Limit: persistence.Limit{Records: limit, Bytes: pageBytes}, Dead: of == dead, Sent: of == sent, Reply: r}
-	})
+	list, err := readStored(ctx, q, of, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the messages of %s: %w", c.name, err)
-	}
-	list := make([]types.Stored, len(fetched.Records))
-	for i, r := range fetched.Records {
-		list[i] = types.Stored{Seq: r.Seq, Message: r.Message, Accepted: r.Enqueued, Cause: r.Cause, Original: r.Original}
 	}
 	return list, nil
 }

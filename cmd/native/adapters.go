@@ -66,7 +66,17 @@ func (a api) Replay(ctx context.Context, connection string, which types.Replay) 
 
 // Messages implements httpapi.Messages.
 func (a api) Messages(ctx context.Context, connection string, queue types.QueueName, after types.Seq, limit int) ([]types.Stored, error) {
-	return a.g.db.Connection(connection).Messages(ctx, queue, after, limit)
+	return a.g.db.Messages(ctx, connection, queue, after, limit)
+}
+
+// Export implements httpapi.Archive.
+func (a api) Export(ctx context.Context, connection string, e types.Extract, each func(*types.Stored) error) error {
+	return a.g.db.Export(ctx, connection, e, each)
+}
+
+// Import implements httpapi.Archive.
+func (a api) Import(ctx context.Context, connection string, queue types.QueueName, list []types.Stored, again bool) (int, error) {
+	return a.g.db.Import(ctx, connection, queue, list, again)
 }
 
 // Requeue implements httpapi.Messages.
