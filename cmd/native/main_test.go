@@ -164,7 +164,7 @@ func TestGateway(t *testing.T) {
 	if code, stdout, _ = command(ctx, "messages", "--config", config, "cloud", "--queue", "dead"); code != 0 || stdout != "no messages\n" {
 		t.Errorf("messages --queue dead: %d %s", code, stdout)
 	}
-	if code, _, stderr = command(ctx, "messages", "--config", config, "cloud", "--queue", "daed"); code != 1 || !strings.Contains(stderr, "there are outgoing, dead, incoming") {
+	if code, _, stderr = command(ctx, "messages", "--config", config, "cloud", "--queue", "daed"); code != 1 || !strings.Contains(stderr, "there are outgoing, dead, sent, incoming") {
 		t.Errorf("messages --queue daed: %d %s", code, stderr)
 	}
 	if code, _, stderr = command(ctx, "messages", "--config", config, "cloud", "--remove", "x"); code != 2 {
