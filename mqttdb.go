@@ -21,6 +21,7 @@ type (
 	State       = types.State
 	Selection   = types.Selection
 	QueueName   = types.QueueName
+	Extract     = types.Extract
 	Stored      = types.Stored
 	StoreError  = types.StoreError
 

@@ -51,7 +51,8 @@
 //
 // QUEUE is outgoing, what is to be sent to the broker; dead, what of that was set
 // aside; sent, what of that was sent and is kept; incoming, what came from the broker and not all have got for whom it is; or
-// incoming_dead, what of that was set aside.
+// incoming_dead, what of that was set aside. Of _local there are outgoing, dead and
+// retained, which messages and export know.
 //
 // Errors are {"error": "...", "hint": "..."} with a status code that fits.
 package httpapi

@@ -59,16 +59,22 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := make([]Message, len(list))
-	for i, m := range list {
-		out[i] = Message{m.Seq, m.Message.Topic, m.Message.QoS, m.Message.Retain, m.Message.Payload, m.Accepted, m.Cause, nil}
-		if !m.Original.IsZero() {
-			out[i].Original = &m.Original
-		}
-		if out[i].Payload == nil {
-			out[i].Payload = []byte{}
-		}
+	for i := range list {
+		out[i] = MessageOf(&list[i])
 	}
 	answer(w, http.StatusOK, out)
+}
+
+// MessageOf returns m as it is shown.
+func MessageOf(m *types.Stored) Message {
+	out := Message{m.Seq, m.Message.Topic, m.Message.QoS, m.Message.Retain, m.Message.Payload, m.Accepted, m.Cause, nil}
+	if !m.Original.IsZero() {
+		out.Original = &m.Original
+	}
+	if out.Payload == nil {
+		out.Payload = []byte{}
+	}
+	return out
 }
 
 func (s *Server) requeue(w http.ResponseWriter, r *http.Request) {

@@ -10,7 +10,7 @@ import (
 // store, in hex. Where the wall clock was set since it was accepted, that is when it was
 // by the clock as it is now.
 func (r *Record) Stored(store string) types.Stored {
-	accepted := r.Enqueued
+	accepted := r.Enqueued.Truncate(time.Millisecond) // as it is stored
 	if off := r.Since.Sub(accepted); !r.Since.IsZero() && (off > time.Second || off < -time.Second) {
 		accepted = r.Since.Round(time.Millisecond)
 	}

@@ -91,34 +91,71 @@ func (g gateway) call(ctx context.Context, method, path string, query url.Values
 	return g.send(ctx, method, path, query, nil, out)
 }
 
+// noGateway says that there is none at that address.
+type noGateway struct{ base string }
+
+func (e *noGateway) Error() string {
+	return fmt.Sprintf("no gateway answers at %s: is it running (mqttdb serve) with the same configuration?", e.base)
+}
+
+// refusal is an answer of the gateway that it does not do what it was asked.
+type refusal struct {
+	code int
+	text string
+	body []byte
+}
+
+func (e *refusal) Error() string { return e.text }
+
+// isRefusal says whether err is one with that code.
+func isRefusal(err error, code int) bool {
+	var r *refusal
+	return errors.As(err, &r) && r.code == code
+}
+
 func (g gateway) send(ctx context.Context, method, path string, query url.Values, body io.Reader, out any) error {
+	return g.do(ctx, method, path, query, body, func(r io.Reader) error {
+		text, err := io.ReadAll(io.LimitReader(r, 64<<20))
+		if err != nil {
+			return fmt.Errorf("read the gateway's answer: %w", err)
+		}
+		if err := json.Unmarshal(text, out); err != nil {
+			return fmt.Errorf("%s did not answer as a mqttdb gateway does: %w", g.base, err)
+		}
+		return nil
+	})
+}
+
+// read calls each with the body of an answer, however long that is.
+func (g gateway) read(ctx context.Context, path string, query url.Values, each func(io.Reader) error) error {
+	return g.do(ctx, http.MethodGet, path, query, nil, each)
+}
+
+func (g gateway) do(ctx context.Context, method, path string, query url.Values, body io.Reader, each func(io.Reader) error) error {
 	req, err := http.NewRequestWithContext(ctx, method, g.base+path+"?"+query.Encode(), body)
 	if err != nil {
 		return err
 	}
 	res, err := http.DefaultClient.Do(req)
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("no gateway answers at %s: is it running (mqttdb serve) with the same configuration?", g.base)
+		return &noGateway{g.base}
 	} else if err != nil {
 		return fmt.Errorf("ask the gateway: %w", err)
 	}
 	defer res.Body.Close()
+	if res.StatusCode < 300 {
+		return each(res.Body)
+	}
 	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
 	if err != nil {
 		return fmt.Errorf("read the gateway's answer: %w", err)
 	}
-	if res.StatusCode >= 300 {
-		var problem struct{ Error, Hint string }
-		if json.Unmarshal(text, &problem) != nil || problem.Error == "" {
-			return fmt.Errorf("%s answered %s: is that a mqttdb gateway?", g.base, res.Status)
-		}
-		if !strings.Contains(problem.Error, problem.Hint) {
-			problem.Error += " (" + problem.Hint + ")"
-		}
-		return errors.New(problem.Error)
+	var problem struct{ Error, Hint string }
+	if json.Unmarshal(text, &problem) != nil || problem.Error == "" {
+		return fmt.Errorf("%s answered %s: is that a mqttdb gateway?", g.base, res.Status)
 	}
-	if err := json.Unmarshal(text, out); err != nil {
-		return fmt.Errorf("%s did not answer as a mqttdb gateway does: %w", g.base, err)
+	if !strings.Contains(problem.Error, problem.Hint) {
+		problem.Error += " (" + problem.Hint + ")"
 	}
-	return nil
+	return &refusal{res.StatusCode, problem.Error, text}
 }

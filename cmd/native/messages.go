@@ -18,45 +18,52 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mqttdb/mqttdb"
+	"github.com/mqttdb/mqttdb/archive"
+	"github.com/mqttdb/mqttdb/cmd/native/stored"
 	"github.com/mqttdb/mqttdb/httpapi"
+	"github.com/mqttdb/mqttdb/types"
 )
 
 func newMessages(o *options) *cobra.Command {
 	var list listing
 	var requeue, remove []string
 	cmd := &cobra.Command{
-		Use: "messages CONNECTION", Short: "Show messages that are stored, send dead letters again",
-		Long: `Show messages that a running gateway has stored for a connection: those that
+		Use: "messages CONNECTION | DIR", Short: "Show messages that are stored, send dead letters again",
+		Long: `Show messages that are stored for a connection, or for local clients (_local): those that
 wait to be sent, or with --queue dead those that were set aside because the
 broker would not take them; with --queue sent those that were sent and are kept,
 as keep_sent says (mqttdb replay sends them again); with --queue incoming those of the broker that not
 all have got for whom they are, and with --queue incoming_dead those that were
 set aside. With --requeue dead letters are sent again, behind all others; with
---remove messages are forgotten for good.`,
+--remove messages are forgotten for good.
+
+A gateway that runs is asked; if none does the files are read, of which not one
+byte is changed. DIR is the directory of a queue or of a connection.`,
 		Example: `  mqttdb messages cloud --queue dead
   mqttdb messages cloud --requeue 17,18
   mqttdb messages cloud --requeue all
-  mqttdb messages cloud --queue dead --remove 17`,
-		Args:              wantArgs(1, 1, "CONNECTION"),
+  mqttdb messages cloud --queue dead --remove 17
+  mqttdb messages _local --queue retained`,
+		Args:              wantArgs(1, 1, "CONNECTION or DIR"),
 		ValidArgsFunction: o.completeConnection,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			g, err := o.gateway()
-			if err != nil {
-				return err
-			}
 			list.connection = args[0]
+			if len(requeue)+len(remove) == 0 {
+				return list.print(cmd, o)
+			}
+			g, err := o.gateway()
 			switch {
+			case err != nil:
+				return err
 			case len(requeue) > 0 && len(remove) > 0:
 				return usageError{errors.New("--requeue and --remove exclude each other")}
 			case len(requeue) > 0:
 				return list.requeue(cmd.Context(), cmd.OutOrStdout(), g, requeue)
-			case len(remove) > 0:
-				return list.remove(cmd.Context(), cmd.OutOrStdout(), g, remove)
 			}
-			return list.print(cmd.Context(), cmd.OutOrStdout(), g)
+			return list.remove(cmd.Context(), cmd.OutOrStdout(), g, remove)
 		},
 	}
-	cmd.Flags().StringVar(&list.queue, "queue", "outgoing", "which messages: outgoing, dead, sent, incoming or incoming_dead")
+	cmd.Flags().StringVar(&list.queue, "queue", "outgoing", "which messages: outgoing, dead, sent, incoming, incoming_dead or, of _local, retained")
 	cmd.Flags().Uint64Var(&list.after, "after", 0, "only messages with a higher number")
 	cmd.Flags().IntVar(&list.limit, "limit", 100, "so many at most, 1 to 1000")
 	cmd.Flags().BoolVar(&list.asJSON, "json", false, "print what GET /api/connections/CONNECTION/messages answers")
@@ -84,11 +91,49 @@ func (l *listing) fetch(ctx context.Context, g gateway) ([]httpapi.Message, erro
 	return out, g.call(ctx, http.MethodGet, l.path(), query, &out)
 }
 
-func (l *listing) print(ctx context.Context, w io.Writer, g gateway) error {
-	messages, err := l.fetch(ctx, g)
+// read reads the next messages from the gateway, or from files.
+func (l *listing) read(cmd *cobra.Command, o *options) ([]httpapi.Message, error) {
+	if l.limit < 1 || l.limit > 1000 {
+		return nil, usageError{fmt.Errorf("--limit %d: 1 to 1000", l.limit)}
+	}
+	p, err := o.reach(cmd.Context(), l.connection)
+	if err != nil {
+		return nil, err
+	}
+	if p.dirs == nil {
+		return l.fetch(cmd.Context(), p.gateway)
+	}
+	parts, err := p.parts(mqttdb.QueueName(l.queue))
+	if err != nil {
+		return nil, err
+	}
+	if len(parts) > 1 {
+		return nil, fmt.Errorf("there are %d connections in %s: name one", len(parts), l.connection)
+	}
+	list := []httpapi.Message{}
+	x := types.Extract{Queue: parts[0].queue, After: types.Seq(l.after)}
+	err = stored.Read(cmd.Context(), parts[0].dir, x, func(bad error) { fmt.Fprintln(cmd.ErrOrStderr(), "damaged or missing:", bad) },
+		func(m *archive.Message) error {
+			list = append(list, httpapi.MessageOf(&m.Stored))
+			if len(list) == l.limit {
+				return errEnough
+			}
+			return nil
+		})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return list, err
+}
+
+var errEnough = errors.New("these are enough")
+
+func (l *listing) print(cmd *cobra.Command, o *options) error {
+	messages, err := l.read(cmd, o)
 	if err != nil {
 		return err
 	}
+	w := cmd.OutOrStdout()
 	if l.asJSON {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")

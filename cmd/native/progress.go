@@ -54,6 +54,18 @@ func (p *progress) bytes(what string, done, all int64) {
 	_ = p.bar.Set64(done) // an error is one of the terminal
 }
 
+// count shows how many messages were seen to, of a number that nobody knows.
+func (p *progress) count(what string, done uint64) {
+	if p.out == nil {
+		return
+	}
+	if p.bar == nil {
+		p.bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(p.out), progressbar.OptionSetDescription(what),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+	}
+	_ = p.bar.Set64(int64(done)) // an error is one of the terminal
+}
+
 // end takes the bar away.
 func (p *progress) end() {
 	if p.bar != nil {
