@@ -47,11 +47,17 @@ func (l Limits) reached(stored, c Cost) string {
 // setLimits is for a queue that is to keep to other limits from now on.
 func (a *queue) setLimits(l Limits) {
 	a.config.Limits = l
-	if l.Overflow != Reject { // what comes makes room itself
-		l = Limits{}
-	}
-	a.queue.admission.setLimits(l)
+	a.queue.admission.setLimits(l.admitted())
 	a.account()
+}
+
+// admitted are the limits to which nothing is admitted beyond: none where what
+// comes makes room itself.
+func (l Limits) admitted() Limits {
+	if l.Overflow != Reject {
+		return Limits{}
+	}
+	return l
 }
 
 // account tells the admission what is stored.

@@ -106,6 +106,7 @@ func (q *Queue) Admission() *Admission { return q.admission }
 func SpawnQueue(s *System, c QueueConfig) (*Queue, error) {
 	c.setDefaults()
 	q := &Queue{admission: NewAdmission(Cost{c.MaxMessages, c.MaxBytes})}
+	q.admission.setLimits(c.Limits.admitted()) // before anybody asks, and not when the actor comes to it
 	q.status.Store(&queueStatus{})
 	k := &queueKeeper{config: c, queue: q, watched: make(chan struct{})}
 	k.config.Changed = func() {
