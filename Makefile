@@ -1,7 +1,7 @@
 # Two commands do everything: `make run` and `make test`. What they do stands in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: build run test lint fuzz-short crash damage diskfull soak bench notices clean help
+.PHONY: build run test lint fuzz-short crash books damage diskfull soak bench notices clean help
 
 build: ; @scripts/build.sh ## build bin/mqttdb
 run: build ; @bin/mqttdb serve --demo ## build, then run the gateway with a demo sensor and broker (MQTTDB_BROKER=URL: a real one)
@@ -9,6 +9,7 @@ test: ; @scripts/test.sh ## install what the tests need, lint, and run every tes
 lint: ; @scripts/lint.sh ## gofmt, go vet and staticcheck, for linux and js/wasm
 fuzz-short: ; @scripts/fuzz.sh ## fuzz every decoder for FUZZTIME (10s)
 crash: ; @scripts/crash.sh ## kill -9 the real binary KILLS (20) times, and a matrix of MESSAGES (20000) and FAULTS (50) in each cell: nothing acknowledged is lost
+books: ; @scripts/books.sh ## HISTORIES (1000) random histories of a queue in memory, and as many on disk: the books balance (SEED=5: from the 5th on)
 damage: ; @scripts/damage.sh ## FAULTS (1000) single faults on a store of 50,000 messages: each costs what it hit and no more
 diskfull: ; @scripts/diskfull.sh ## fill the disk of the real binary CYCLES (50) times, under load and kill -9: nothing acknowledged is lost
 soak: ; @BENCH="-only soak -soak $${MESSAGES:-10000000}" scripts/bench.sh ## rates, memory and start with 10,000 to MESSAGES (10000000) messages pending, 10 minutes

@@ -97,6 +97,7 @@ var layers = []row{
 	{pattern: "internal/diskfull", layer: top, imports: join(house, "", "internal/mosquitto", "internal/smalldisk")},
 	{pattern: "internal/links", layer: top, imports: join(house, "", "internal/mosquitto", "internal/tinyproxy")},
 	{pattern: "internal/crash", layer: top, imports: join(house, "", "internal/mosquitto", "internal/smalldisk")},
+	{pattern: "internal/books", layer: top, tests: join(engine, "persistence/memory", "persistence/nutsdb", "broker/loopback")},
 	{pattern: "internal/golden", layer: top, tests: join(engine, "config/yaml", "persistence/memory", "persistence/faultstore", "broker/mqtt")},
 	{pattern: "internal/interop", layer: top, tests: only("types")},
 }
