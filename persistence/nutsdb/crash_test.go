@@ -169,15 +169,20 @@ func TestCrashWithoutSync(t *testing.T) {
 // A crash at any moment of an opening leaves what the next one can open.
 func TestCrashWhileOpening(t *testing.T) {
 	full := usedStore(t, 60)
+	names, err := list(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := names.data[len(names.data)-1] + 1
 	for _, test := range []struct {
 		name  string
 		crash func(dir string) error
 	}{
-		{"the new segment is empty", func(dir string) error { return os.WriteFile(segmentFile(dir, 99, dataSuffix), nil, 0o600) }},
+		{"the new segment is empty", func(dir string) error { return os.WriteFile(segmentFile(dir, next, dataSuffix), nil, 0o600) }},
 		{"the new segment is sparse", func(dir string) error {
-			return os.WriteFile(segmentFile(dir, 99, dataSuffix), make([]byte, testSegment), 0o600)
+			return os.WriteFile(segmentFile(dir, next, dataSuffix), make([]byte, testSegment), 0o600)
 		}},
-		{"the new segment has a hint", func(dir string) error { return os.WriteFile(segmentFile(dir, 99, hintSuffix), []byte("x"), 0o600) }},
+		{"the new segment has a hint", func(dir string) error { return os.WriteFile(segmentFile(dir, next, hintSuffix), []byte("x"), 0o600) }},
 		{"the store file is half written", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, storeName+tmpSuffix), []byte("x"), 0o600)
 		}},

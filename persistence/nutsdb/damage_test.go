@@ -406,6 +406,31 @@ func TestDamageLastSegmentsAreMissing(t *testing.T) {
 	}
 }
 
+// The last segment that holds something is missing, without a trace but the one that
+// was made ready behind it.
+func TestDamageLastSegmentIsMissingBeforeAnEmptyOne(t *testing.T) {
+	dir := usedStore(t, 90)
+	all := places(t, dir)
+	last := all[len(all)-1].segment
+	if err := os.Remove(segmentFile(dir, last, dataSuffix)); err != nil {
+		t.Fatal(err)
+	}
+	_ = os.Remove(segmentFile(dir, last, sealSuffix)) // if it has one
+	if err := os.WriteFile(segmentFile(dir, last+1, dataSuffix), make([]byte, testSegment), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{1, 0} {
+		m := openDir(t, dir, testSegment)
+		if d := m.contents.Damage; len(d) != want || want == 1 && (d[0].Segment != last || d[0].Bytes != testSegment) {
+			t.Errorf("damage %+v, want %d, segment %d", d, want, last)
+		}
+		if segment, err := m.Append(91, value(91)); err != nil || segment <= last+1 {
+			t.Errorf("appended to segment %d: %v", segment, err)
+		}
+		m.Close()
+	}
+}
+
 // failingReader fails to read some bytes, as a disk with bad sectors.
 type failingReader struct {
 	b   []byte

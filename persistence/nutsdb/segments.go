@@ -141,9 +141,31 @@ func (s *source) findGaps() {
 		s.gaps = append(s.gaps, between)
 		seg.follows, seg.stale = before, true
 	}
+	last := s.lastUntraced()
 	if strays := s.strays(); len(strays) > 0 {
-		s.gaps = append(s.gaps, gap{s.lastID() + 1, strays[len(strays)-1]})
+		last = max(last, strays[len(strays)-1])
 	}
+	if last > 0 {
+		s.gaps = append(s.gaps, gap{s.lastID() + 1, last})
+	}
+}
+
+// lastUntraced is the last segment behind those that hold something which left neither
+// file nor manifest, though there is one behind it that nothing was written to: that is
+// made when the one before it is there, and goes with a manifest. 0: none.
+func (s *source) lastUntraced() uint64 {
+	if len(s.segments) == 0 {
+		return 0
+	}
+	for i := len(s.names.data) - 1; i >= 0 && s.names.data[i] > s.lastID(); i-- {
+		id := s.names.data[i] - 1
+		_, file := slices.BinarySearch(s.names.data, id)
+		_, manifest := slices.BinarySearch(s.names.seals, id)
+		if id > s.lastID() && !file && !manifest {
+			return id
+		}
+	}
+	return 0
 }
 
 // allUnused says whether nothing was ever written to any segment of g.
