@@ -48,6 +48,9 @@ const (
 	unknown // it was on its way when something died
 )
 
+// rounding is how much ages are off, which are counted in whole milliseconds.
+const rounding = 2 * time.Millisecond
+
 // phase is what has happened since the last quiet moment.
 type phase struct {
 	cleared  []types.Selection
@@ -67,6 +70,10 @@ type phase struct {
 
 // reasons is a set of types.Reason.
 type reasons uint
+
+// flew is not a reason: it may have been in flight when it was cleared, and have left
+// when its handshake was over, which is not synced.
+const flew reasons = 1 << types.Reasons
 
 func only(r types.Reason) reasons { return 1 << r }
 
@@ -226,7 +233,7 @@ func (l *ledger) reasons(q types.Seq, now time.Time, dead, kept map[types.Seq]bo
 	if l.drops {
 		may |= only(types.Dropped)
 	}
-	if age := now.Sub(x.since); x.message.Expiry > 0 && age >= x.message.Expiry || l.maxAge > 0 && age >= l.maxAge {
+	if age := now.Sub(x.since) + rounding; x.message.Expiry > 0 && age >= x.message.Expiry || l.maxAge > 0 && age >= l.maxAge {
 		may |= only(types.Expired)
 	}
 	if slices.Contains(l.single, q) || slices.ContainsFunc(l.cleared, func(s types.Selection) bool { return s.Selects(x.message.Topic, x.since) }) {
@@ -237,6 +244,9 @@ func (l *ledger) reasons(q types.Seq, now time.Time, dead, kept map[types.Seq]bo
 	}
 	if l.damaged != "" {
 		may |= only(types.Quarantined)
+	}
+	if may&only(types.Cleared) != 0 && l.linked && x.message.QoS == 2 {
+		may |= flew
 	}
 	return may
 }
@@ -253,7 +263,7 @@ func (l *ledger) compare(f found, pending, dead, kept map[types.Seq]bool) {
 			if may&only(r) != 0 {
 				most[r]++
 			}
-			if may == only(r) {
+			if may&^flew == only(r) {
 				least[r]++
 			}
 		}
@@ -274,7 +284,8 @@ func (l *ledger) compare(f found, pending, dead, kept map[types.Seq]bool) {
 		default:
 			may := l.reasons(q, f.now, dead, kept)
 			if may == 0 {
-				l.says("number %d, %s %s, is lost: nothing can have made it leave", q, l.numbers[q].message.Topic, id(l.numbers[q].message))
+				x := l.numbers[q]
+				l.says("number %d, %s %s, %v old, expires after %v, QoS %d, is lost: nothing can have made it leave", q, x.message.Topic, id(x.message), f.now.Sub(x.since), x.message.Expiry, x.message.QoS)
 			}
 			account(may)
 		}
@@ -313,7 +324,7 @@ func (l *ledger) restore(f found, pending map[types.Seq]bool) {
 	doubt := f.status.DuplicatesPossible
 	lost := uint64(0)
 	for q := range l.pending {
-		if !pending[q] && l.reasons(q, f.now, nil, nil)&^only(types.Quarantined) == 0 {
+		if !pending[q] && l.reasons(q, f.now, nil, nil)&^(only(types.Quarantined)|flew) == 0 {
 			if lost++; l.damaged == "" {
 				l.says("number %d is lost by a power cut", q)
 			}
@@ -328,10 +339,10 @@ func (l *ledger) restore(f found, pending map[types.Seq]bool) {
 		may, had := l.left[q]
 		switch {
 		case !had:
-		case l.damaged == "" && may&(only(types.Sent)|only(types.Expired)) == 0:
+		case l.damaged == "" && may&(only(types.Sent)|only(types.Expired)|flew) == 0:
 			l.says("number %d is back by a power cut, and had left for %b", q, may)
 		case l.damaged != "" && !doubt && !l.power:
-			l.says("number %d is back by damage, and no duplicates are said to be possible", q)
+			l.says("number %d is back by damage, had left %b, and no duplicates are said to be possible: %+v before %+v", q, may, f.status, l.status)
 		}
 	}
 }
