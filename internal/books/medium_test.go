@@ -157,8 +157,8 @@ func (d *onDisk) damage(r *rand.Rand) (string, error) {
 		b[min(at, len(b)-1)] ^= 1 << r.IntN(8)
 		err = os.WriteFile(name, b, 0o600)
 	case "a zeroed page":
-		if at &^= 4095; at == 0 && used <= 4096 {
-			break // like one that nothing was written to: nobody can tell
+		if at &^= 4095; at+4096 >= used {
+			break // nothing seems to have been written there, or to be cut off: nobody can tell
 		}
 		clear(b[at:min(at+4096, len(b))])
 		err = os.WriteFile(name, b, 0o600)
