@@ -45,6 +45,7 @@ var sections = []section{
 	{name: "stalled", run: stalledClients},
 	{name: "idle", run: idle},
 	{name: "soak", run: soak, apart: true},
+	{name: "wear", run: wear, apart: true},
 }
 
 func main() {

@@ -106,3 +106,46 @@ func TestLeavesSomeOfTheDisk(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is cleared makes room, also where each file of a full disk still has much that
+// is not: nothing else has to go for that.
+func TestClearedSpaceComesBack(t *testing.T) {
+	if !smalldisk.Alone(t) {
+		return
+	}
+	disk := smalldisk.Mount(t, 40<<20)
+	upstream := mosquitto.Start(t)
+	upstream.Kill()
+	db := open(t, disk.Path("data"), upstream, config.None)
+	conn := db.Connection("up")
+	var err error
+	n := 0
+	for ; err == nil; n++ {
+		_, err = conn.Publish(t.Context(), mqttdb.Message{Topic: []string{"keep", "clear", "clear"}[n%3], Payload: make([]byte, 1000), QoS: 1})
+	}
+	if !errors.Is(err, mqttdb.ErrDiskFull) {
+		t.Fatal(err)
+	}
+	n--
+	disk.Fill()
+	cleared, err := conn.Clear(t.Context(), mqttdb.Selection{Filter: "clear"})
+	if err != nil || cleared != uint64(n)-uint64(n+2)/3 {
+		t.Fatalf("cleared %d of %d: %v", cleared, n, err)
+	}
+	kept := uint64(n) - cleared
+	for range 4 { // again and again there is room
+		await(t, db, "room", func(s mqttdb.Status) bool { return s.Outgoing.Trouble == "" })
+		fill(t, db, 1)
+		if _, err := conn.Clear(t.Context(), mqttdb.Selection{Filter: "t"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	upstream.Restart()
+	s := await(t, db, "all is sent", func(s mqttdb.Status) bool { return s.Outgoing.Pending == 0 }).Outgoing
+	if s.Sent != kept || s.Quarantined > 0 {
+		t.Errorf("%d were not cleared, and the books are %+v", kept, s)
+	}
+	if err := db.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -2,11 +2,9 @@ package journal
 
 import (
 	"context"
-	"errors"
 	"math"
 
 	"github.com/mqttdb/mqttdb/persistence"
-	"github.com/mqttdb/mqttdb/types"
 )
 
 const (
@@ -80,11 +78,9 @@ func (q *Queue) rewriteSome(ctx context.Context, maxBytes int64, c *persistence.
 		for k := range q.index.spans[i:j] {
 			read += q.index.spans[i+k].toRead()
 		}
-		if err := q.roomFor(i, j); errors.Is(err, types.ErrDiskFull) {
+		if !q.mayRewrite(i, j) {
 			q.pass.active = false // what is needed for acknowledgements is not spent on this
 			return nil
-		} else if err != nil {
-			return err
 		}
 		n, err := q.rewrite(ctx, i, j)
 		if err != nil {
@@ -104,13 +100,21 @@ func (q *Queue) endPass() error {
 	return q.writeState(false)
 }
 
-// roomFor says whether there is room for the live messages of these spans.
-func (q *Queue) roomFor(i, j int) error {
-	size := persistence.HeaderSize
-	for k := range q.index.spans[i:j] {
-		size += int(q.index.spans[i+k].liveBytes())
+// mayRewrite says whether there is room for the live messages of these spans.
+func (q *Queue) mayRewrite(i, j int) bool {
+	r, ok := q.medium.(Reserver)
+	if !ok {
+		return true
 	}
-	return q.reserve("compact", size)
+	size := int64(persistence.HeaderSize)
+	for k := range q.index.spans[i:j] {
+		size += int64(q.index.spans[i+k].liveBytes())
+	}
+	if q.pass.scarce {
+		q.pass.spare -= size
+		return q.pass.spare >= 0
+	}
+	return size <= r.Spare(int(size))
 }
 
 // rewrite puts the live messages of the spans from i to j, j excluded, into one

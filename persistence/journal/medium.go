@@ -68,6 +68,11 @@ type Reserver interface {
 	// types.ErrDiskFull: nothing was changed, and the medium goes on. Append takes
 	// from the reserve what there is no room for otherwise. Same owner as Append.
 	Reserve(bytes int) error
+
+	// Spare is how many bytes compaction may append now, of which each time it gives
+	// back more: no end of them while there is room beside the reserve for so many,
+	// else a part of the reserve. Same owner as Append.
+	Spare(bytes int) int64
 }
 
 // Prober is a Medium that can be asked, after it has failed, whether its place can be

@@ -1,6 +1,10 @@
 package journal
 
-import "github.com/mqttdb/mqttdb/types"
+import (
+	"math"
+
+	"github.com/mqttdb/mqttdb/types"
+)
 
 const (
 	// liveShare is the part of the log that is to be live, at least; below it
@@ -27,6 +31,9 @@ type pass struct {
 	after  types.Seq // the numbers up to here were dealt with
 	vacate uint64    // the live messages of the segments below are to be moved
 
+	scarce bool  // there is room in the reserve only
+	spare  int64 // of which so much may be used up
+
 	full  uint64 // bytes that batches are rolled up to
 	small uint64 // bytes up to which a batch is rolled up
 	most  uint64 // bytes that are read for one batch
@@ -43,6 +50,12 @@ func (q *Queue) plan() pass {
 		small: max(size/512, min(size/8, 1<<10)),
 	}
 	p.most = 2 * p.full
+	if r, ok := q.medium.(Reserver); ok {
+		if spare := r.Spare(someRoom); spare < math.MaxInt64 {
+			q.planScarce(&p, spare)
+			return p
+		}
+	}
 	if q.disk.crowded(q.o.SegmentSize) {
 		p.vacate = q.disk.needed()
 		return p
@@ -52,11 +65,7 @@ func (q *Queue) plan() pass {
 	if total <= goal+2*size {
 		return p
 	}
-	live := make(map[uint64]uint64)
-	for i := range q.index.spans {
-		s := &q.index.spans[i]
-		live[s.segment] += s.liveBytes()
-	}
+	live := q.liveBySegment()
 	limit := q.disk.needed() // nothing from there on would be given back
 	for _, s := range q.disk.segments {
 		if s.ID >= limit || total <= goal+size {
@@ -66,6 +75,32 @@ func (q *Queue) plan() pass {
 		total -= min(total, uint64(s.Bytes)-min(uint64(s.Bytes), live[s.ID]))
 	}
 	return p
+}
+
+// planScarce is for a full disk: it moves what lives in the oldest segments, of as
+// many as a part of the reserve is enough for, if that gives back more than it takes.
+func (q *Queue) planScarce(p *pass, spare int64) {
+	p.scarce, p.spare, p.small = true, spare, 0
+	live, limit := q.liveBySegment(), q.disk.needed()
+	var moved, freed uint64
+	for _, s := range q.disk.segments {
+		if moved += live[s.ID] + live[s.ID]/32; s.ID >= limit || moved > uint64(spare) { // and what surrounds it
+			break
+		}
+		if freed += uint64(s.Bytes); freed > moved+moved/4 {
+			p.vacate = s.ID + 1
+		}
+	}
+}
+
+// liveBySegment is how many bytes of live messages each segment has.
+func (q *Queue) liveBySegment() map[uint64]uint64 {
+	live := make(map[uint64]uint64)
+	for i := range q.index.spans {
+		s := &q.index.spans[i]
+		live[s.segment] += s.liveBytes()
+	}
+	return live
 }
 
 // goal is how large the log should be, in bytes: what is live by its share, and

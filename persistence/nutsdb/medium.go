@@ -347,7 +347,7 @@ func (m *medium) Drop(below uint64) (reclaimed int64, err error) {
 		if err := m.disk.syncNames(m.dir); err != nil {
 			return reclaimed, m.fail("compact", err)
 		}
-		if err := m.space.keepReserve(); err != nil && !isFull(err) { // before others take what came back
+		if err := m.keepReserve(); err != nil && !isFull(err) { // before others take what came back
 			return reclaimed, m.fail("compact", err)
 		}
 	}

@@ -5,6 +5,7 @@ package nutsdb
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -17,7 +18,8 @@ const (
 	// allocateStep is how much of a segment is set aside at once, in bytes, before
 	// it is written.
 	allocateStep = 256 << 10
-	// reserveSize is how large the reserve is, in bytes.
+	// reserveSize is how large the reserve is, in bytes, at least: a quarter of the log,
+	// until it is a segment, so that compaction finds room to move what lives in one.
 	reserveSize = 2 << 20
 	// lookEvery is how often free space is asked for, at most, while we take none.
 	lookEvery = 100 * time.Millisecond
@@ -36,6 +38,7 @@ type space struct {
 	active  int64 // of the active segment there is room up to here
 	next    int64 // likewise of the segment behind it; 0: it was not made yet
 	reserve int64 // of the reserve; 0: it is used up
+	log     int64 // how large the log is
 
 	looked time.Time // when free space was asked for
 	least  error     // the answer
@@ -65,8 +68,11 @@ func (s *space) somehow(do func() error) error {
 	}
 }
 
-func (s *space) step() int64         { return min(allocateStep, max(s.segment/8, 1)) }
-func (s *space) wholeReserve() int64 { return min(reserveSize, max(s.segment/4, 1)) }
+func (s *space) step() int64 { return min(allocateStep, max(s.segment/8, 1)) }
+func (s *space) wholeReserve() int64 {
+	step := max(s.segment/8, 1) // so that it does not grow with each message
+	return min(max(min(reserveSize, s.segment/4), s.log/4/step*step, 1), s.segment)
+}
 
 func (s *space) reservePath() string { return filepath.Join(s.dir, reserveName) }
 
@@ -140,6 +146,12 @@ func (s *space) create(path string, bytes int64) (room int64, err error) {
 // keepReserve makes the reserve whole, or at least as large as there is room for.
 func (s *space) keepReserve() error {
 	want := s.wholeReserve()
+	if s.reserve > 2*want {
+		if err := os.Truncate(s.reservePath(), want); err != nil {
+			return err
+		}
+		s.reserve = want
+	}
 	if s.reserve >= want {
 		return nil
 	}
@@ -223,21 +235,45 @@ func (m *medium) Reserve(n int) error {
 	if err := m.failure(); err != nil {
 		return err
 	}
-	need := min(entryHeaderMax+keySize+int64(n), m.space.segment)
 	err := m.space.enough()
 	if err == nil {
-		err = m.space.keepReserve()
+		err = m.room(n)
 	}
+	if err = m.space.full(err); err == nil || errors.Is(err, types.ErrDiskFull) {
+		return err
+	}
+	return m.fail("write to", err)
+}
+
+// keepReserve makes the reserve as large as the log wants it.
+func (m *medium) keepReserve() error {
+	m.space.log = m.used
+	for _, s := range m.older {
+		m.space.log += s.Bytes
+	}
+	return m.space.keepReserve()
+}
+
+// room sees to it that so many bytes can be appended beside the reserve.
+func (m *medium) room(n int) error {
+	need := min(entryHeaderMax+keySize+int64(n), m.space.segment)
+	err := m.keepReserve()
 	if err == nil {
 		err = m.allocate(min(m.used+need, m.space.segment))
 	}
 	if err == nil && m.used > 0 && m.used+need > m.fullAt {
 		err = m.prepareNext(need)
 	}
-	if err = m.space.full(err); err == nil || errors.Is(err, types.ErrDiskFull) {
-		return err
+	return err
+}
+
+// Spare implements journal.Reserver.
+func (m *medium) Spare(n int) int64 {
+	if m.failure() == nil && isFull(m.room(n)) {
+		left := m.space.reserve + max(m.space.active-m.used, 0) // which may be what was the reserve
+		return max(left-m.space.wholeReserve()/8, 0)
 	}
-	return m.fail("write to", err)
+	return math.MaxInt64
 }
 
 // allocate sets aside the active segment up to end.
