@@ -18,8 +18,9 @@ const (
 	// allocateStep is how much of a segment is set aside at once, in bytes, before
 	// it is written.
 	allocateStep = 256 << 10
-	// reserveSize is how large the reserve is, in bytes, at least: a quarter of the log,
-	// until it is a segment, so that compaction finds room to move what lives in one.
+	// reserveSize is how large the reserve is, in bytes, at least. It is a quarter of what
+	// the log has beyond two segments, and a segment at most, so that compaction finds
+	// room to move what lives in one.
 	reserveSize = 2 << 20
 	// lookEvery is how often free space is asked for, at most, while we take none.
 	lookEvery = 100 * time.Millisecond
@@ -71,7 +72,7 @@ func (s *space) somehow(do func() error) error {
 func (s *space) step() int64 { return min(allocateStep, max(s.segment/8, 1)) }
 func (s *space) wholeReserve() int64 {
 	step := max(s.segment/8, 1) // so that it does not grow with each message
-	return min(max(min(reserveSize, s.segment/4), s.log/4/step*step, 1), s.segment)
+	return min(max(min(reserveSize, s.segment/4), (s.log-2*s.segment)/4/step*step, 1), s.segment)
 }
 
 func (s *space) reservePath() string { return filepath.Join(s.dir, reserveName) }
@@ -146,7 +147,7 @@ func (s *space) create(path string, bytes int64) (room int64, err error) {
 // keepReserve makes the reserve whole, or at least as large as there is room for.
 func (s *space) keepReserve() error {
 	want := s.wholeReserve()
-	if s.reserve > 2*want {
+	if s.reserve > want {
 		if err := os.Truncate(s.reservePath(), want); err != nil {
 			return err
 		}
