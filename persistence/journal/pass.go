@@ -51,7 +51,7 @@ func (q *Queue) plan() pass {
 	}
 	p.most = 2 * p.full
 	if r, ok := q.medium.(Reserver); ok {
-		if spare := r.Spare(someRoom); spare < math.MaxInt64 {
+		if spare := r.Spare(int(min(someRoom, size/32))); spare < math.MaxInt64 {
 			q.planScarce(&p, spare)
 			return p
 		}

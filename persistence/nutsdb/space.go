@@ -268,13 +268,20 @@ func (m *medium) room(n int) error {
 	return err
 }
 
-// Spare implements journal.Reserver.
+// Spare implements journal.Reserver. It makes no segment: it may be asked for nothing.
 func (m *medium) Spare(n int) int64 {
-	if m.failure() == nil && isFull(m.room(n)) {
-		left := m.space.reserve + max(m.space.active-m.used, 0) // which may be what was the reserve
-		return max(left-m.space.wholeReserve()/8, 0)
+	need := entryHeaderMax + keySize + int64(n)
+	err := m.keepReserve()
+	if err == nil && m.used+need <= m.fullAt {
+		err = m.allocate(m.used + need)
+	} else if free, unknown := freeSpace(m.dir); err == nil && unknown == nil && free < need {
+		err = syscall.ENOSPC
 	}
-	return math.MaxInt64
+	if !isFull(err) {
+		return math.MaxInt64
+	}
+	left := m.space.reserve + max(m.space.active-m.used, 0) // which may be what was the reserve
+	return max(left-m.space.wholeReserve()/8, 0)
 }
 
 // allocate sets aside the active segment up to end.
