@@ -198,6 +198,7 @@ func (a *queue) writeWaiting() error {
 			return err
 		}
 		a.wrote(first, n, whole)
+		a.sinceCheck++
 		a.tellSettled()
 		a.noteDrops()
 	}
@@ -207,6 +208,7 @@ func (a *queue) writeWaiting() error {
 	if a.config.SyncWithin != 0 {
 		a.commit(a.lastWritten, a.writes)
 	}
+	a.checkCompaction()
 	a.config.Changed()
 	return nil
 }

@@ -43,7 +43,8 @@ func SpawnCompactor(s *System, c CompactorConfig) (Ref[CompactorMessage], error)
 type compactorKeeper struct {
 	config CompactorConfig
 	queues map[*Queue]*watched
-	steps  uint64 // how many were asked for
+	steps  uint64    // how many were asked for
+	began  time.Time // the last of them
 }
 
 // watched is a queue that is compacted.
@@ -84,6 +85,10 @@ func (c *compactor) receive(m CompactorMessage) {
 		c.compact(m.Queue, m.Reply)
 	case stepDone:
 		c.stepDone(m)
+	case rested:
+		if m.step == c.steps {
+			c.step()
+		}
 	}
 }
 
@@ -141,8 +146,20 @@ func (c *compactor) step() {
 		return
 	}
 	c.steps++
+	c.began = c.config.Clock.Now()
 	q, self, step := c.line[0], c.self, c.steps
 	q.Tell(Compact{MaxBytes: compactStep, Reply: func(did persistence.Compaction, err error) { self.Tell(stepDone{q, step, did, err}) }})
+}
+
+// longestRest is how long the compactor rests between two steps, at most.
+const longestRest = 100 * time.Millisecond
+
+// rest lets the next step come when as much time has passed as this one took, with
+// its wait for the queue and the disk: those who publish are to have at least half of
+// both, and more while they have little.
+func (c *compactor) rest() {
+	self, due := c.self, rested{c.steps}
+	c.config.Clock.AfterFunc(min(c.config.Clock.Now().Sub(c.began), longestRest), func() { self.Tell(due) })
 }
 
 // stepDone goes on with the next step, or with the next in line.
@@ -154,7 +171,7 @@ func (c *compactor) stepDone(m stepDone) {
 	w.did.Rewritten += m.did.Rewritten
 	w.did.Reclaimed += m.did.Reclaimed
 	if m.err == nil && m.did.More {
-		c.step()
+		c.rest()
 		return
 	}
 	if w.did.Reclaimed > 0 {

@@ -499,6 +499,7 @@ type (
 	}
 
 	intervalOver struct{ queue *Queue }
+	rested       struct{ step uint64 }
 	stepDone     struct {
 		queue *Queue
 		step  uint64
@@ -510,4 +511,5 @@ type (
 func (Watch) compactorMessage()        {}
 func (CompactNow) compactorMessage()   {}
 func (intervalOver) compactorMessage() {}
+func (rested) compactorMessage()       {}
 func (stepDone) compactorMessage()     {}

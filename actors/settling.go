@@ -144,8 +144,8 @@ func (a *queue) tellSettled() {
 	a.checkCompaction()
 }
 
-// checkCompaction has the store compacted, if it wants to be after so many messages
-// have left.
+// checkCompaction has the store compacted, if it wants to be after so many commits,
+// or messages that have left.
 func (a *queue) checkCompaction() {
 	if a.sinceCheck >= compactionCheck && a.handle != nil {
 		a.sinceCheck = 0

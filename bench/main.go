@@ -46,6 +46,7 @@ var sections = []section{
 	{name: "idle", run: idle},
 	{name: "soak", run: soak, apart: true},
 	{name: "wear", run: wear, apart: true},
+	{name: "compacting", run: compacting, apart: true},
 }
 
 func main() {

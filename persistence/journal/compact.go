@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/mqttdb/mqttdb/persistence"
+	"github.com/mqttdb/mqttdb/types"
 )
 
 const (
@@ -14,7 +15,7 @@ const (
 	// stepEntries is how many entries one call of Compact reads, and how many it
 	// forgets, and stepSegments how many segments it drops, at most: so that it does
 	// not take long.
-	stepEntries  = 256
+	stepEntries  = 512
 	stepSegments = 2
 )
 
@@ -35,9 +36,19 @@ func (q *Queue) Compact(ctx context.Context, maxBytes int64) (persistence.Compac
 	}
 	if !q.pass.active && !q.pass.closing {
 		q.pass = q.plan()
+		q.rolled = max(q.rolled, q.pass.last)
 	}
-	if q.pass.active && c.Reclaimed == 0 {
-		if err := q.rewriteSome(ctx, maxBytes, &c); err != nil {
+	if q.pass.active && !q.newest.active && q.manyNew() {
+		q.newest = q.newPass(q.rolled)
+		q.rolled = q.newest.last
+	}
+	p := &q.pass
+	if q.newest.active && (!q.pass.active || !q.turned) {
+		p = &q.newest
+	}
+	q.turned = !q.turned
+	if p.active && c.Reclaimed == 0 {
+		if err := q.rewriteSome(ctx, p, maxBytes, &c); err != nil {
 			return c, err
 		}
 	}
@@ -66,27 +77,29 @@ func (q *Queue) Compact(ctx context.Context, maxBytes int64) (persistence.Compac
 	return c, nil
 }
 
-// rewriteSome rewrites groups of batches until it has read or written enough.
-func (q *Queue) rewriteSome(ctx context.Context, maxBytes int64, c *persistence.Compaction) error {
+// rewriteSome rewrites groups of batches of a pass until it has read or written
+// enough, or the pass is over.
+func (q *Queue) rewriteSome(ctx context.Context, p *pass, maxBytes int64, c *persistence.Compaction) error {
 	for read, entries := uint64(0), 0; c.Rewritten < maxBytes && int64(read) < 2*maxBytes && entries < stepEntries; {
-		i, j := q.pass.next(&q.index, stepEntries)
+		i, j := p.next(&q.index, stepEntries)
 		if i == j {
-			q.pass.active = false
+			p.active = false
 			return nil
 		}
 		entries += j - i
 		for k := range q.index.spans[i:j] {
 			read += q.index.spans[i+k].toRead()
 		}
-		if !q.mayRewrite(i, j) {
-			q.pass.active = false // what is needed for acknowledgements is not spent on this
+		if !q.mayRewrite(p, i, j) {
+			p.active = false // what is needed for acknowledgements is not spent on this
 			return nil
 		}
-		n, err := q.rewrite(ctx, i, j)
+		n, last, err := q.rewrite(ctx, i, j)
 		if err != nil {
 			return err
 		}
 		c.Rewritten += n
+		p.after = max(p.after, last)
 	}
 	return nil
 }
@@ -100,8 +113,8 @@ func (q *Queue) endPass() error {
 	return q.writeState(false)
 }
 
-// mayRewrite says whether there is room for the live messages of these spans.
-func (q *Queue) mayRewrite(i, j int) bool {
+// mayRewrite says whether a pass has room for the live messages of these spans.
+func (q *Queue) mayRewrite(p *pass, i, j int) bool {
 	r, ok := q.medium.(Reserver)
 	if !ok {
 		return true
@@ -110,17 +123,17 @@ func (q *Queue) mayRewrite(i, j int) bool {
 	for k := range q.index.spans[i:j] {
 		size += int64(q.index.spans[i+k].liveBytes())
 	}
-	if q.pass.scarce {
-		q.pass.spare -= size
-		return q.pass.spare >= 0
+	if p.scarce {
+		p.spare -= size
+		return p.spare >= 0
 	}
 	return size <= r.Spare(int(size))
 }
 
 // rewrite puts the live messages of the spans from i to j, j excluded, into one
-// new entry that speaks for the whole run, and returns its size. If one of them
-// cannot be read that is all that is dealt with.
-func (q *Queue) rewrite(ctx context.Context, i, j int) (int64, error) {
+// new entry that speaks for the whole run, and returns its size and the last number.
+// If one of them cannot be read that is all that is dealt with, and there is none.
+func (q *Queue) rewrite(ctx context.Context, i, j int) (int64, types.Seq, error) {
 	old := q.index.spans[i:j]
 	b := persistence.Batch{Kind: persistence.KindBatch, Rewritten: true, First: old[0].first, Last: old[len(old)-1].last}
 	for k := range old {
@@ -129,9 +142,9 @@ func (q *Queue) rewrite(ctx context.Context, i, j int) (int64, error) {
 		}
 		records, err := q.load(old[k])
 		if isUnreadable(err) {
-			return 0, q.giveUp(ctx, i+k, err)
+			return 0, 0, q.giveUp(ctx, i+k, err)
 		} else if err != nil {
-			return 0, q.wrap("compact", err)
+			return 0, 0, q.wrap("compact", err)
 		}
 		for _, r := range records {
 			if q.books.needs(r.Seq) {
@@ -144,7 +157,7 @@ func (q *Queue) rewrite(ctx context.Context, i, j int) (int64, error) {
 	if len(b.Records) > 0 {
 		var err error
 		if segment, size, err = q.append(&b); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		replacement = []span{{
 			first: b.First, last: b.Last, key: b.LSN, segment: segment, size: uint32(size),
@@ -153,12 +166,11 @@ func (q *Queue) rewrite(ctx context.Context, i, j int) (int64, error) {
 		replacement[0].born, replacement[0].until = q.extent(b.Records, false, q.o.Now())
 		replacement[0].look(&q.books)
 	}
-	q.pass.after = b.Last
 	q.mu.Lock()
 	q.disk.covered = append(q.disk.covered, old...)
 	q.index.replace(i, j, replacement...)
 	q.mu.Unlock()
-	return int64(size), q.follow(segment)
+	return int64(size), b.Last, q.follow(segment)
 }
 
 // leaving is what Compact is going to remove: nobody needs it once all entries up

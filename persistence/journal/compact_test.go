@@ -24,7 +24,7 @@ func TestCompactIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		more = did.More
-		if p.loads-loads > 512 || p.forgotten-forgotten > 256 || p.appended-appended > 2<<20 || p.calls-was > 16 {
+		if p.loads-loads > 1024 || p.forgotten-forgotten > 512 || p.appended-appended > 2<<20 || p.calls-was > 16 {
 			t.Fatalf("call %d read %d entries, forgot %d and wrote %d bytes in %d calls", calls, p.loads-loads, p.forgotten-forgotten, p.appended-appended, p.calls-was)
 		}
 	}
@@ -294,6 +294,46 @@ func TestCompactionIsRemembered(t *testing.T) {
 	p.open()
 	if again := p.q.State(); again.Reclaimed != st.Reclaimed || !again.Compacted.Equal(st.Compacted) {
 		t.Errorf("after a restart %d and %v, want %d and %v", again.Reclaimed, again.Compacted, st.Reclaimed, st.Compacted)
+	}
+	p.close()
+}
+
+// A pass comes to an end however much is written meanwhile, and what is written does
+// not wait for the end of a long one to be rolled up.
+func TestPassWhileMuchIsWritten(t *testing.T) {
+	p := newPlace(t, 1<<20, false)
+	for range 200 { // large enough not to be rolled up
+		first := p.write(persistence.Commit{Messages: messages(400, 200)})
+		var c persistence.Commit
+		for s := first; s < first+400; s += 2 {
+			c.Done = append(c.Done, persistence.Done{Range: persistence.Range{First: s, Last: s}, Reason: types.Cleared})
+		}
+		p.write(c)
+	}
+	calls := 0
+	for ; ; calls++ {
+		did, err := p.q.(persistence.Compacter).Compact(t.Context(), 64<<10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !did.More {
+			break
+		}
+		for range 100 {
+			p.write(persistence.Commit{Messages: messages(1, 20)})
+		}
+		if calls > 2000 {
+			t.Fatal("it does not come to an end")
+		}
+	}
+	if calls < 130 {
+		t.Fatalf("%d calls: that was no long pass", calls)
+	}
+	if left := 100*calls - p.forgotten; left > 3*4096 {
+		t.Errorf("of %d batches of one message %d are left", 100*calls, left)
+	}
+	if got := len(p.seqs()); got != 200*200+100*calls {
+		t.Errorf("%d messages, want %d", got, 200*200+100*calls)
 	}
 	p.close()
 }

@@ -125,6 +125,9 @@ func (x *index) replace(i, j int, others ...span) {
 		x.account(s, +1)
 	}
 	x.spans = slices.Replace(x.spans, i, j, others...)
+	if n := len(x.spans); cap(x.spans) > 4096 && cap(x.spans) > 4*n { // memory that there was a time for
+		x.spans = append(make([]span, 0, 2*n), x.spans...)
+	}
 }
 
 // bury takes the spans without live messages out of the index and appends their

@@ -74,8 +74,11 @@ type Queue struct {
 	// What only the owner knows.
 	enc     persistence.Encoder
 	cache   cache
-	pass    pass    // the compaction under way
-	leaving leaving // what it removes next
+	pass    pass      // the compaction under way
+	newest  pass      // beside it, through what came since it began
+	rolled  types.Seq // the numbers up to here belong to one of the two, or to one before
+	turned  bool      // the last call of Compact was for newest
+	leaving leaving   // what it removes next
 
 	verification verification
 	recorded     persistence.Set // what recovery made done, until it is written

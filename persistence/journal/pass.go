@@ -28,6 +28,7 @@ type pass struct {
 	active  bool
 	closing bool // nothing is to be written any more, and what it has freed is being removed
 
+	last   types.Seq // numbers above are left to the next pass: else this one might never end
 	after  types.Seq // the numbers up to here were dealt with
 	vacate uint64    // the live messages of the segments below are to be moved
 
@@ -39,17 +40,25 @@ type pass struct {
 	most  uint64 // bytes that are read for one batch
 }
 
-// plan begins a pass.
-func (q *Queue) plan() pass {
+// newPass begins a pass that rolls up small batches and moves nothing.
+func (q *Queue) newPass(after types.Seq) pass {
 	size := uint64(q.o.SegmentSize)
 	p := pass{
+		after:  after,
 		active: true,
+		last:   q.books.next - 1,
 		full:   max(size/16, min(size/2, 8<<10)), // 512 KiB of 8 MiB; a segment in tests is smaller
 		// 16 KiB of 8 MiB: what surrounds the messages of a larger batch is not
 		// worth the space that its old copy takes until its segment goes.
 		small: max(size/512, min(size/8, 1<<10)),
 	}
 	p.most = 2 * p.full
+	return p
+}
+
+// plan begins a pass.
+func (q *Queue) plan() pass {
+	size, p := uint64(q.o.SegmentSize), q.newPass(0)
 	if r, ok := q.medium.(Reserver); ok {
 		if spare := r.Spare(int(min(someRoom, size/32))); spare < math.MaxInt64 {
 			q.planScarce(&p, spare)
@@ -103,6 +112,12 @@ func (q *Queue) liveBySegment() map[uint64]uint64 {
 	return live
 }
 
+// manyNew says whether so many batches came behind the last pass that they are to be
+// rolled up before the present one, which may take long, goes on: each takes memory.
+func (q *Queue) manyNew() bool {
+	return !q.pass.scarce && len(q.index.spans)-q.index.search(q.rolled+1) >= manyEntries
+}
+
 // goal is how large the log should be, in bytes: what is live by its share, and
 // the states that are kept.
 func (q *Queue) goal() uint64 {
@@ -113,7 +128,9 @@ func (q *Queue) goal() uint64 {
 // next finds neighbours, at most some many, that are to be written again as one.
 func (p *pass) next(x *index, most int) (i, j int) {
 	g := group{from: x.search(p.after + 1)}
-	for k := g.from; k < len(x.spans); k++ {
+	end := g.from
+	for k := g.from; k < len(x.spans) && x.spans[k].last <= p.last; k++ {
+		end = k + 1
 		s := &x.spans[k]
 		size, move := s.liveBytes(), s.segment < p.vacate && s.live > 0
 		if !move && size > p.small || g.live > 0 && (g.bytes+size > p.full || g.read+s.toRead() > p.most) || k-g.from == most {
@@ -134,7 +151,7 @@ func (p *pass) next(x *index, most int) (i, j int) {
 		}
 	}
 	if g.worth(p.full) {
-		return g.from, len(x.spans)
+		return g.from, end
 	}
 	return 0, 0
 }

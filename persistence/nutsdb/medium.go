@@ -29,14 +29,15 @@ type medium struct {
 	lock    *lock
 	max     int64 // size of the largest value
 	fullAt  int64 // size at which another segment is begun
-	sealer  sealer
+	sealer  *sealer
 	space   space
 	used    int64             // bytes written to the active segment
 	older   []journal.Segment // the others, in order
+	names   chan error        // tells how a sync of the directory after a Drop went; nil: there is none
 	follows uint64            // the segment before the first that this run appended to
 	first   uint64            // that one
 
-	// syncing is held by the Sync, Drop or Close that is under way, and shared by
+	// syncing is held by the Sync or Close that is under way, and shared by
 	// Syncs of nothing but the active segment.
 	syncing sync.RWMutex
 
@@ -102,7 +103,7 @@ func newMedium(s *source, db *database, active written, record []byte) *medium {
 		dir: s.dir, record: record, db: db, disk: s.disk, bad: s.bad, closed: s.closed, lock: s.lock,
 		max:     s.segmentSize - entryHeaderMax - keySize,
 		fullAt:  min(s.fullAt, s.segmentSize),
-		sealer:  sealer{dir: s.dir, logger: s.o.Logger},
+		sealer:  newSealer(s.dir, s.o.Logger),
 		follows: s.lastID(), first: active.id,
 		active: active, space: s.space,
 	}
@@ -327,10 +328,11 @@ func (m *medium) Forget(keys []uint64) error {
 
 // Drop implements journal.Medium.
 func (m *medium) Drop(below uint64) (reclaimed int64, err error) {
-	m.syncing.Lock()
-	defer m.syncing.Unlock()
 	if err := m.failure(); err != nil {
 		return 0, err
+	}
+	if err := m.namesSynced(); err != nil {
+		return 0, m.fail("compact", err)
 	}
 	if err := m.there(); err != nil { // what lies there now is not ours to remove
 		return 0, m.fail("compact", err)
@@ -344,14 +346,29 @@ func (m *medium) Drop(below uint64) (reclaimed int64, err error) {
 		m.older = m.older[1:]
 	}
 	if reclaimed > 0 {
-		if err := m.disk.syncNames(m.dir); err != nil {
-			return reclaimed, m.fail("compact", err)
-		}
+		m.syncNames()
 		if err := m.keepReserve(); err != nil && !isFull(err) { // before others take what came back
 			return reclaimed, m.fail("compact", err)
 		}
 	}
 	return reclaimed, nil
+}
+
+// syncNames lets the directory be synced. Nobody waits for that but the next Drop:
+// what is left of a power cut has lost segments at its beginning only.
+func (m *medium) syncNames() {
+	m.names = make(chan error, 1)
+	go func(done chan<- error) { done <- m.disk.syncNames(m.dir) }(m.names)
+}
+
+// namesSynced waits until that is done.
+func (m *medium) namesSynced() error {
+	if m.names == nil {
+		return nil
+	}
+	err := <-m.names
+	m.names = nil
+	return err
 }
 
 // drop removes the oldest segment.
@@ -362,8 +379,7 @@ func (m *medium) drop(id uint64) error {
 		m.full = m.full[1:]
 	}
 	m.mu.Unlock()
-	m.sealer.files.Lock()
-	defer m.sealer.files.Unlock()
+	defer m.sealer.hold(id)()
 	// NutsDB may have it open and would keep its space.
 	path := segmentFile(m.dir, id, dataSuffix)
 	if err := os.Truncate(path, 0); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -384,6 +400,9 @@ func (m *medium) Close() error {
 	err := m.failure()
 	if errors.Is(err, types.ErrClosed) {
 		return nil
+	}
+	if named := m.namesSynced(); err == nil && named != nil {
+		err = m.fail("close", named)
 	}
 	poisoned := err != nil
 	if !poisoned {

@@ -19,9 +19,10 @@ import (
 type sealer struct {
 	dir    string
 	logger *slog.Logger
-	files  sync.Mutex // held while the files of a segment are made or removed
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex      // guards what follows
+	held    map[uint64]bool // segments whose files are being made or removed
+	freed   sync.Cond       // that one is not any more; of mu
 	queue   []sealing
 	running bool
 	done    sync.WaitGroup
@@ -31,6 +32,29 @@ type sealer struct {
 type sealing struct {
 	seal
 	known bool
+}
+
+func newSealer(dir string, logger *slog.Logger) *sealer {
+	s := &sealer{dir: dir, logger: logger, held: make(map[uint64]bool)}
+	s.freed.L = &s.mu
+	return s
+}
+
+// hold waits until nobody makes or removes files of a segment, and keeps others from
+// that until release is called.
+func (s *sealer) hold(id uint64) (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.held[id] {
+		s.freed.Wait()
+	}
+	s.held[id] = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.held, id)
+		s.freed.Broadcast()
+	}
 }
 
 // add lets the sealer seal what is given.
@@ -83,8 +107,7 @@ func (s *sealer) try(w *window, what sealing) {
 // seal writes the manifest of a segment and, if its content was not known, its
 // hint. One that does not turn out intact gets none, so that opening tells.
 func (s *sealer) seal(w *window, what sealing) error {
-	s.files.Lock()
-	defer s.files.Unlock()
+	defer s.hold(what.id)()
 	f, err := os.Open(segmentFile(s.dir, what.id, dataSuffix))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // dropped by now
