@@ -16,6 +16,6 @@ func (r *Record) Stored(store string) types.Stored {
 	}
 	return types.Stored{
 		Seq: r.Seq, Message: r.Message, Accepted: accepted, Cause: r.Cause,
-		Store: store, Enveloped: r.Enveloped, Original: r.Original,
+		Store: store, Enveloped: r.Enveloped, Original: r.Original, Abandoned: r.Abandoned,
 	}
 }

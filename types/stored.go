@@ -31,10 +31,14 @@ type Stored struct {
 	// name a message for ever (S7.6).
 	Store     string
 	Enveloped bool // it leaves in an envelope
+
+	// Abandoned says that it was cleared or given up while it was in flight: only its
+	// handshake is finished, it is not to be published again (S3.5).
+	Abandoned bool
 }
 
 // Extract says which of the messages of a queue are to be read: those that match all
-// that is set.
+// that is set, and are not Abandoned.
 type Extract struct {
 	Queue  QueueName // "": Outgoing
 	Filter string    // topics, as they are stored; "": all
@@ -44,5 +48,5 @@ type Extract struct {
 
 // Selects says whether a message is meant, but for its queue.
 func (e Extract) Selects(s *Stored) bool {
-	return s.Seq > e.After && !s.Accepted.Before(e.Since) && (e.Filter == "" || Matches(e.Filter, s.Message.Topic))
+	return !s.Abandoned && s.Seq > e.After && !s.Accepted.Before(e.Since) && (e.Filter == "" || Matches(e.Filter, s.Message.Topic))
 }

@@ -29,8 +29,9 @@ const maxLine = 128 << 20
 
 // File is such a file. It has one user at a time.
 type File struct {
-	// Finished is how many messages the broker has, and only their handshake was not
-	// over; Other how many documents are no messages.
+	// Finished is how many messages at QoS 2 the broker has, and only their handshake was
+	// not over: they are not in the file any more. Other is how many documents are no
+	// messages.
 	Finished, Other int
 
 	r       io.ReadSeeker

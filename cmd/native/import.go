@@ -128,7 +128,7 @@ func (i *importer) file(cmd *cobra.Command, name string) error {
 			return usageError{fmt.Errorf("%s does not say which connection its messages are for: say --to CONNECTION", name)}
 		}
 		if old.Finished > 0 {
-			i.notes = append(i.notes, fmt.Sprintf("%s: %d messages at QoS 2 are left out: the broker has them", name, old.Finished))
+			i.notes = append(i.notes, fmt.Sprintf("%s: %d messages at QoS 2 are not in it any more: the broker has them, but for the end of their handshake", name, old.Finished))
 		}
 		if old.Other > 0 {
 			i.notes = append(i.notes, fmt.Sprintf("%s: %d packets are left out that are no messages", name, old.Other))
