@@ -296,3 +296,30 @@ func TestImportFromStdin(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+// What is stored for local clients is shown and exported by its name, of a gateway that
+// runs and of its files.
+func TestMessagesOfLocalClients(t *testing.T) {
+	config := writeConfig(t, cloudConfig)
+	look := func(t *testing.T) {
+		t.Helper()
+		if out := must(t, "messages", "_local", "--queue", "retained", "--config", config); !strings.Contains(out, "state") || !strings.Contains(out, "kept") {
+			t.Error(out)
+		}
+		if out := must(t, "messages", "_local", "--config", config); out != "no messages\n" {
+			t.Error(out)
+		}
+		if list := lines(t, must(t, "export", "_local", "--queue", "retained", "--config", config)); len(list) != 1 || list[0].Queue != types.Retained || list[0].Connection != "_local" || !list[0].Message.Retain {
+			t.Errorf("%+v", list)
+		}
+		if code, _, stderr := command(t.Context(), "messages", "_local", "--queue", "incoming", "--config", config); code != 1 || !strings.Contains(stderr, "retained") {
+			t.Errorf("%d %s", code, stderr)
+		}
+	}
+	t.Run("of a gateway that runs", func(t *testing.T) {
+		startGateway(t, config)
+		must(t, "pub", "state", "kept", "--retain", "--config", config)
+		look(t)
+	})
+	t.Run("of its files", look)
+}

@@ -33,8 +33,9 @@ those in the NeDB files of the nodes that came before mqttdb (outgoing and
 incoming, see docs/migration.md), in the order in which they lie there.
 
 What is pending here already, or was imported before, is left out: so an import
-that came to nothing half-way can be repeated. A gateway that runs is told; if
-none does they are put into its files.`,
+that came to nothing half-way can be repeated. A gateway that runs is told,
+and it waits for room where a limit is reached; if none runs they are put into
+its files.`,
 		Example: `  mqttdb import cloud.ndjson
   gunzip <all.ndjson.gz | mqttdb import -
   mqttdb import ~/.node-red/mqttdb/cloud/outgoing --to cloud`,
