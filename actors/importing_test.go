@@ -92,6 +92,9 @@ func TestImportOfTooMuch(t *testing.T) {
 // there is room, who does not is told.
 func TestImportIntoAFullQueue(t *testing.T) {
 	q, _ := startQueue(t, newTestSystem(t), newTestStore(), func(c *QueueConfig) { c.Limits.MaxMessages = 5 })
+	if _, err := describe(t, q); err != nil { // it has started, and its limits hold
+		t.Fatal(err)
+	}
 	list := exported(elsewhere, 1, 2, 3, 4, 5, 6, 7, 8)
 	n, err := q.Import(soon(t), list, Import{})
 	if !errors.Is(err, types.ErrQueueFull) || n != 5 || q.Status().Pending != 5 {
