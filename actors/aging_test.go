@@ -4,7 +4,9 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mqttdb/mqttdb/broker/loopback"
@@ -39,31 +41,61 @@ func (j *journalOf) lines(with string) (list []string) {
 	return list
 }
 
-// agingQueue is a queue that goes by a clock of its own.
+// wallClock is the clock of a bubble whose wall time can be set. The times of a bubble
+// have no monotonic reading, so it takes one from outside.
+type wallClock struct {
+	outside, start time.Time
+	by             atomic.Int64
+}
+
+func newWallClock(outside time.Time) *wallClock {
+	return &wallClock{outside: outside, start: time.Now()}
+}
+
+func (c *wallClock) Now() time.Time {
+	return storetest.SetWall(c.outside.Add(time.Since(c.start)), time.Duration(c.by.Load()))
+}
+
+func (c *wallClock) AfterFunc(d time.Duration, f func()) func() {
+	return systemClock{}.AfterFunc(d, f)
+}
+
+// set sets it forward, or back.
+func (c *wallClock) set(by time.Duration) { c.by.Add(int64(by)) }
+
+// agingStore is an empty store that goes by a clock.
+func agingStore(c Clock) *testStore {
+	return &testStore{Store: memory.New(memory.Options{Journal: journal.Options{Now: c.Now}})}
+}
+
+// agingQueue is a queue in a bubble.
 type agingQueue struct {
 	*Queue
 	t     *testing.T
-	clock *storetest.Clock
+	clock *wallClock
 	store *testStore
-	bell  *bell
 	log   journalOf
 }
 
-func newAgingQueue(t *testing.T, change func(*QueueConfig)) *agingQueue {
-	clock := storetest.NewClock()
-	store := &testStore{Store: memory.New(memory.Options{Journal: journal.Options{Now: clock.Now}})}
-	a := &agingQueue{t: t, clock: clock, store: store}
-	a.start(change)
-	return a
+// inBubble runs a test with a queue.
+func inBubble(t *testing.T, change func(*QueueConfig), test func(t *testing.T, a *agingQueue)) {
+	outside := time.Now()
+	synctest.Test(t, func(t *testing.T) {
+		a := &agingQueue{t: t, clock: newWallClock(outside)}
+		a.store = agingStore(a.clock)
+		a.start(change)
+		test(t, a)
+	})
 }
 
 func (a *agingQueue) start(change func(*QueueConfig)) {
-	a.Queue, a.bell = startQueue(a.t, newTestSystem(a.t), a.store, func(c *QueueConfig) {
+	a.Queue, _ = startQueue(a.t, newTestSystem(a.t), a.store, func(c *QueueConfig) {
 		c.Clock, c.Logger = a.clock, slog.New(slog.NewTextHandler(&a.log, nil))
 		if change != nil {
 			change(c)
 		}
 	})
+	synctest.Wait()
 }
 
 // put stores messages of one batch that expire after as many seconds; 0: never.
@@ -78,24 +110,17 @@ func (a *agingQueue) put(expiries ...int) {
 	}
 }
 
-// pass lets time go by, second by second.
+// pass lets time go by.
 func (a *agingQueue) pass(d time.Duration) {
-	a.t.Helper()
-	for ; d > 0; d -= time.Second {
-		a.clock.Advance(min(d, time.Second))
-		if _, err := describe(a.t, a.Queue); err != nil {
-			a.t.Fatal(err)
-		}
-	}
+	<-time.After(d)
+	synctest.Wait()
 }
 
-// wants waits until so many are pending, and have expired.
+// wants says how many are to be pending, and to have expired.
 func (a *agingQueue) wants(when string, pending, expired uint64) {
 	a.t.Helper()
-	a.bell.wait(a.t, when, func() bool { return a.State().Pending() == pending })
-	s, err := describe(a.t, a.Queue)
-	if err != nil || s.Pending != pending || s.Expired != expired || s.Accepted != s.Pending+s.Expired+s.Sent {
-		a.t.Errorf("%s: %+v, %v; want %d pending, %d expired", when, s, err, pending, expired)
+	if s := a.Status(); s.Pending != pending || s.Expired != expired || s.Accepted != s.Pending+s.Expired+s.Sent {
+		a.t.Errorf("%s: %d pending, %d expired, want %d and %d: %+v", when, s.Pending, s.Expired, pending, expired, s)
 	}
 }
 
@@ -135,32 +160,33 @@ func TestExpiredLeave(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a := newAgingQueue(t, nil)
-			c.drain(t, a)
-			a.put(0, 26, 0)
-			a.put(20, 32)
-			a.pass(19 * time.Second)
-			a.wants("19 s", 5, 0)
-			a.clock.Set(-5 * time.Hour)
-			a.pass(3 * time.Second)
-			a.wants("22 s", 4, 1)
-			a.pass(5 * time.Second)
-			a.wants("27 s", 3, 2)
-			a.pass(6 * time.Second)
-			a.wants("33 s", 2, 3)
-			if got := a.log.lines("expired"); len(got) != 0 {
-				t.Errorf("in the middle of it: %q", got)
-			}
-			a.pass(20 * time.Second)
-			if got := a.log.lines("expired"); len(got) != 1 || !strings.Contains(got[0], "messages=3 first=2 last=5") {
-				t.Errorf("it logs %q", got)
-			}
-			a.Tell(Configure{MaxAge: time.Hour})
-			a.pass(10 * time.Second)
-			a.wants("max_age 1 h", 2, 3)
-			a.Tell(Configure{MaxAge: time.Minute})
-			a.pass(2 * time.Second)
-			a.wants("max_age 1 min", 0, 5)
+			inBubble(t, nil, func(t *testing.T, a *agingQueue) {
+				c.drain(t, a)
+				a.put(0, 26, 0)
+				a.put(20, 32)
+				a.pass(19 * time.Second)
+				a.wants("19 s", 5, 0)
+				a.clock.set(-5 * time.Hour)
+				a.pass(3 * time.Second)
+				a.wants("22 s", 4, 1)
+				a.pass(5 * time.Second)
+				a.wants("27 s", 3, 2)
+				a.pass(6 * time.Second)
+				a.wants("33 s", 2, 3)
+				if got := a.log.lines("expired"); len(got) != 0 {
+					t.Errorf("in the middle of it: %q", got)
+				}
+				a.pass(20 * time.Second)
+				if got := a.log.lines("expired"); len(got) != 1 || !strings.Contains(got[0], "messages=3 first=2 last=5") {
+					t.Errorf("it logs %q", got)
+				}
+				a.Tell(Configure{MaxAge: time.Hour})
+				a.pass(10 * time.Second)
+				a.wants("max_age 1 h", 2, 3)
+				a.Tell(Configure{MaxAge: time.Minute})
+				a.pass(2 * time.Second)
+				a.wants("max_age 1 min", 0, 5)
+			})
 		})
 	}
 }
@@ -168,39 +194,40 @@ func TestExpiredLeave(t *testing.T) {
 // What has expired leaves after a start, too, and what the wall clock is set to
 // does not matter.
 func TestExpiredLeaveAfterAStart(t *testing.T) {
-	a := newAgingQueue(t, func(c *QueueConfig) { c.MaxAge = time.Hour })
-	for range 50 {
-		a.put(0, 0, 100)
-	}
-	a.pass(10 * time.Second)
-	stop(t, a.Ref)
-	a.clock.Advance(80 * time.Second)
-	a.start(func(c *QueueConfig) { c.MaxAge = time.Hour })
-	describe(t, a.Queue) // it is open
-	a.clock.Set(7 * time.Hour)
-	a.pass(9 * time.Second)
-	a.wants("99 s", 150, 0)
-	a.pass(12 * time.Second)
-	a.wants("111 s", 100, 50)
-	stop(t, a.Ref)
-	a.store = a.store.kill()
-	a.clock.Advance(time.Hour)
-	a.start(func(c *QueueConfig) { c.MaxAge = time.Hour })
-	a.pass(10 * time.Second)
-	a.wants("an hour later", 0, 150)
+	inBubble(t, func(c *QueueConfig) { c.MaxAge = time.Hour }, func(t *testing.T, a *agingQueue) {
+		for range 50 {
+			a.put(0, 0, 100)
+		}
+		a.pass(10 * time.Second)
+		stop(t, a.Ref)
+		a.pass(80 * time.Second)
+		a.start(func(c *QueueConfig) { c.MaxAge = time.Hour })
+		a.clock.set(7 * time.Hour)
+		a.pass(9 * time.Second)
+		a.wants("99 s", 150, 0)
+		a.pass(12 * time.Second)
+		a.wants("111 s", 100, 50)
+		stop(t, a.Ref)
+		a.store = a.store.kill()
+		a.pass(time.Hour)
+		a.start(func(c *QueueConfig) { c.MaxAge = time.Hour })
+		a.pass(10 * time.Second)
+		a.wants("an hour later", 0, 150)
+	})
 }
 
 // A look with many batches to read does not hold up others, and goes on.
 func TestExpiredInSteps(t *testing.T) {
-	a := newAgingQueue(t, func(c *QueueConfig) { c.MaxAge = time.Minute })
-	for i := range 200 {
-		a.put(0, 20+i%3, 0)
-	}
-	a.pass(59 * time.Second)
-	a.wants("59 s", 400, 200)
-	a.pass(2 * time.Second)
-	a.wants("at last", 0, 600)
-	if got := a.log.lines("expired"); len(got) > 2 {
-		t.Errorf("it logs %d times: %q", len(got), got)
-	}
+	inBubble(t, func(c *QueueConfig) { c.MaxAge = time.Minute }, func(t *testing.T, a *agingQueue) {
+		for i := range 200 {
+			a.put(0, 20+i%3, 0)
+		}
+		a.pass(30 * time.Second)
+		a.wants("30 s", 400, 200)
+		a.pass(32 * time.Second)
+		a.wants("at last", 0, 600)
+		if got := a.log.lines("expired"); len(got) > 2 {
+			t.Errorf("it logs %d times: %q", len(got), got)
+		}
+	})
 }

@@ -148,7 +148,7 @@ func TestNothingExpiredIsWritten(t *testing.T) {
 
 func expireSome(t *testing.T, random *rand.Rand) {
 	const maxAge, ttl = 40 * time.Second, 25 * time.Second
-	slow := &slowBroker{t: t, random: random, arrived: map[int]bool{}}
+	slow := &slowBroker{t: t, random: rand.New(rand.NewPCG(random.Uint64(), 8)), arrived: map[int]bool{}}
 	s := newStory(t)
 	s.network = slow.dial
 	s.configure("limits: {outgoing: {max_age: 40s}}")

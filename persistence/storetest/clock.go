@@ -74,12 +74,18 @@ func (c *Clock) Advance(d time.Duration) {
 func (c *Clock) Set(by time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.now = SetWall(c.now, by)
+}
+
+// SetWall is t, which has a monotonic reading, with another one of the wall clock, by
+// whole seconds.
+func SetWall(t time.Time, by time.Duration) time.Time {
 	// Package time has no way to say this. Its times keep the seconds of the wall
 	// clock above 30 bits of nanoseconds while they have a monotonic reading.
-	set := c.now
+	set := t
 	*(*uint64)(unsafe.Pointer(&set)) += uint64(by/time.Second) << 30
-	if set.Sub(c.now) != 0 || set.Unix()-c.now.Unix() != int64(by/time.Second) {
+	if set.Sub(t) != 0 || set.Unix()-t.Unix() != int64(by/time.Second) {
 		panic("storetest: the clock cannot be set: times of package time look different now")
 	}
-	c.now = set
+	return set
 }
