@@ -58,10 +58,19 @@ const promiseTime = 100 * time.Millisecond
 
 // applicant waits for admission.
 type applicant struct {
-	cost      Cost
-	impatient bool // to be refused while there is no room in the store
-	granted   func(error)
+	cost    Cost
+	manner  manner
+	granted func(error)
 }
+
+// manner is how somebody applies while a limit of the store is reached.
+type manner uint8
+
+const (
+	patient   manner = iota // waits
+	impatient               // is to be refused
+	exempt                  // is not bounded by it
+)
 
 // decision is what an applicant is to be told.
 type decision struct {
@@ -86,13 +95,17 @@ func (a *Admission) Used() Cost {
 }
 
 // TryAcquire takes c, or returns types.ErrBusy at once if there is no room or
-// somebody waits already. It returns types.ErrClosed when the queue has stopped.
+// somebody waits already; of several messages it takes none unless the limits of the
+// store allow all. It returns types.ErrClosed when the queue has stopped.
 func (a *Admission) TryAcquire(c Cost) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if i := slices.IndexFunc(a.kept, func(p *promise) bool { return p.cost == c }); i >= 0 && a.closed == nil {
 		a.kept = slices.Delete(a.kept, i, i+1)
 		return nil
+	}
+	if c.Messages > 1 && a.beyond(c) != "" {
+		return types.ErrBusy
 	}
 	return a.tryAcquire(c)
 }
@@ -117,9 +130,11 @@ func (a *Admission) tryAcquire(c Cost) error {
 
 // fits says whether there is room for c.
 func (a *Admission) fits(c Cost) bool {
-	if a.why(c) != nil {
-		return false
-	}
+	return a.why(c) == nil && a.passes(c)
+}
+
+// passes says whether there is room on the way for c.
+func (a *Admission) passes(c Cost) bool {
 	if a.used == (Cost{}) {
 		return true
 	}
@@ -134,13 +149,18 @@ func (a *Admission) why(c Cost) error {
 	if a.barred != nil {
 		return a.barred
 	}
-	if !a.most.bounded() || a.stored.Messages == 0 && a.used == (Cost{}) {
+	if a.stored.Messages == 0 && a.used == (Cost{}) {
 		return nil
 	}
-	if limit := a.most.reached(a.stored.minus(a.both), a.used.plus(c)); limit != "" {
+	if limit := a.beyond(c); limit != "" {
 		return fullError(limit)
 	}
 	return nil
+}
+
+// beyond says which limit of the store there is no room within for c.
+func (a *Admission) beyond(c Cost) string {
+	return a.most.reached(a.stored.minus(a.both), a.used.plus(c))
 }
 
 // full says why not even a small message could be stored now.
@@ -179,22 +199,29 @@ func (a *Admission) change(how func()) {
 // Acquire takes c, waiting for its turn. It returns the error of ctx if that
 // ends first, beside one that wraps types.ErrQueueFull if it was for want of room in
 // the store, or types.ErrClosed.
-func (a *Admission) Acquire(ctx context.Context, c Cost) error { return a.acquire(ctx, c, false) }
+func (a *Admission) Acquire(ctx context.Context, c Cost) error { return a.acquire(ctx, c, patient) }
 
 // AcquireUnlessFull is Acquire, but waits only for what is on its way: as soon as the
 // store has no room it returns an error that wraps types.ErrQueueFull.
 func (a *Admission) AcquireUnlessFull(ctx context.Context, c Cost) error {
-	return a.acquire(ctx, c, true)
+	return a.acquire(ctx, c, impatient)
 }
 
-func (a *Admission) acquire(ctx context.Context, c Cost, impatient bool) error {
+// AcquireBeyond is Acquire for what is stored although a limit of the store is
+// reached: those who are to make room would wait for it. It waits for what is on its
+// way, and while nothing can be stored at all.
+func (a *Admission) AcquireBeyond(ctx context.Context, c Cost) error {
+	return a.acquire(ctx, c, exempt)
+}
+
+func (a *Admission) acquire(ctx context.Context, c Cost, m manner) error {
 	a.mu.Lock()
 	if err := a.tryAcquire(c); err != types.ErrBusy {
 		a.mu.Unlock()
 		return err
 	}
 	done := make(chan error, 1)
-	me := &applicant{c, impatient, func(err error) { done <- err }}
+	me := &applicant{c, m, func(err error) { done <- err }}
 	a.waiting = append(a.waiting, me)
 	decided := a.decide()
 	a.mu.Unlock()
@@ -314,7 +341,7 @@ func (a *Admission) settle(c, stored, both Cost) {
 }
 
 // decide takes from the front of the line those for whom there is room now, and
-// out of it those who do not wait for room in the store.
+// out of it those who do not have to wait for room in the store.
 func (a *Admission) decide() (list []decision) {
 	n := 0
 	for ; n < len(a.waiting) && a.fits(a.waiting[n].cost); n++ {
@@ -328,11 +355,17 @@ func (a *Admission) decide() (list []decision) {
 	}
 	if why := a.why(a.waiting[0].cost); why != nil {
 		a.waiting = slices.DeleteFunc(a.waiting, func(w *applicant) bool {
-			if w.impatient {
+			switch {
+			case w.manner == impatient:
 				a.refuse(w.cost, why)
 				list = append(list, decision{w, why})
+			case w.manner == exempt && a.barred == nil && a.passes(w.cost):
+				a.used = a.used.plus(w.cost)
+				list = append(list, decision{w, nil})
+			default:
+				return false
 			}
-			return w.impatient
+			return true
 		})
 	}
 	if len(list) > n { // those behind them may fit

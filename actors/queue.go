@@ -199,10 +199,7 @@ var _ role[QueueMessage] = (*queue)(nil)
 // context is for calls of the store: they end when they end.
 func (a *queue) context() context.Context { return context.Background() }
 
-func (a *queue) started() {
-	a.setLimits(a.config.Limits)
-	a.open()
-}
+func (a *queue) started() { a.open() }
 
 func (a *queue) receive(m QueueMessage) {
 	switch m := m.(type) {
@@ -269,6 +266,7 @@ func (a *queue) receive(m QueueMessage) {
 		a.setKeepSent(m.KeepSent)
 		a.setMaxAge(m.MaxAge)
 		a.config.Compactor.Tell(Watch{a.queue, m.CompactionInterval})
+		a.config.Changed() // what is full may no longer be
 	case Describe:
 		m.Reply.answer(a.queue.Status(), a.trouble)
 	case roomDue:

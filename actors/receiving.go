@@ -251,19 +251,24 @@ func (p *parcel) among(list []*parcel) bool {
 
 // send tells the queue the next group, if there is something to be stored.
 func (r *receiving) send() {
-	group, entries, marks := r.gather()
-	if len(entries) > 0 {
+	group, entries, marks := r.gather(groupMessages)
+	for len(entries) > 0 {
 		cost, self := CostOf(entries), r.self
-		switch err := r.config.Queue.Admission().TryAcquire(cost); err {
-		case nil:
-		case types.ErrBusy:
+		err := r.config.Queue.Admission().TryAcquire(cost)
+		switch {
+		case err == nil:
+		case err == types.ErrBusy && len(entries) > 1: // near a limit of the queue
+			group, entries, marks = r.gather(len(entries) / 2)
+			continue
+		case err == types.ErrBusy:
 			r.full = true
 			r.config.Queue.Admission().Promise(cost, func(error) { self.Tell(roomMade{}) })
-			group, entries, marks = r.gather()
+			group, entries, marks = r.gather(0)
 		default:
 			r.rest(err)
 			return
 		}
+		break
 	}
 	if len(group) == 0 {
 		return
@@ -286,9 +291,9 @@ func (r *receiving) send() {
 	})
 }
 
-// gather returns what the next group is to be. PUBREL does not wait for messages
-// for which there is no room [S8.1].
-func (r *receiving) gather() (group []*parcel, entries []persistence.Entry, marks []persistence.Mark) {
+// gather returns what the next group is to be, with at most so many messages. PUBREL
+// does not wait for messages for which there is no room [S8.1].
+func (r *receiving) gather(most int) (group []*parcel, entries []persistence.Entry, marks []persistence.Mark) {
 	room, bytes, marked := !r.full, 0, 0
 	for _, p := range r.line {
 		if p.stage != parcelSorted || !room && !p.begins && !p.isRelease() {
@@ -296,7 +301,7 @@ func (r *receiving) gather() (group []*parcel, entries []persistence.Entry, mark
 		}
 		if p.store {
 			size := p.entry.Message.Size()
-			if len(entries) == groupMessages || len(entries) > 0 && bytes+size > groupBytes || marked+size > groupBytes && marked > groupBytes/2 {
+			if len(entries) == most || len(entries) > 0 && bytes+size > groupBytes || marked+size > groupBytes && marked > groupBytes/2 {
 				room = false
 				continue
 			}

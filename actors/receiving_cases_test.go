@@ -235,12 +235,12 @@ func TestLargeMessageBehindALostSession(t *testing.T) {
 	large := &parcel{stage: parcelSorted, store: true, entry: entry("t", strings.Repeat("x", 7<<20))}
 	release := &parcel{Inbound: broker.Inbound{Kind: broker.Release}, stage: parcelSorted}
 	r := &receiving{line: []*parcel{begins, large, release}}
-	group, entries, marks := r.gather()
+	group, entries, marks := r.gather(groupMessages)
 	if len(group) != 2 || len(entries) != 0 || len(marks) != 30_000 {
 		t.Errorf("%d parcels, %d messages, %d marks", len(group), len(entries), len(marks))
 	}
 	r.line = []*parcel{large}
-	if group, entries, _ := r.gather(); len(group) != 1 || len(entries) != 1 {
+	if group, entries, _ := r.gather(groupMessages); len(group) != 1 || len(entries) != 1 {
 		t.Errorf("%d parcels, %d messages", len(group), len(entries))
 	}
 }

@@ -208,9 +208,10 @@ func (s *Session) Copy(ctx context.Context, list []types.Message, numbers []type
 	return first, last, nil
 }
 
-// put stores entries and returns when they are committed: the number of the first.
+// put stores entries, also beyond the limits of q, and returns when they are
+// committed: the number of the first.
 func put(ctx context.Context, q *actors.Queue, entries []persistence.Entry) (first types.Seq, err error) {
-	if err := q.Admission().Acquire(ctx, actors.CostOf(entries)); err != nil {
+	if err := q.Admission().AcquireBeyond(ctx, actors.CostOf(entries)); err != nil {
 		return 0, err
 	}
 	answer := completions.Get().(*completion)
