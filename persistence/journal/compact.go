@@ -113,7 +113,8 @@ func (q *Queue) endPass() error {
 	return q.writeState(false)
 }
 
-// mayRewrite says whether a pass has room for the live messages of these spans.
+// mayRewrite says whether a pass has room for the live messages of these spans: the
+// reserve is for one that was planned for a full disk.
 func (q *Queue) mayRewrite(p *pass, i, j int) bool {
 	r, ok := q.medium.(Reserver)
 	if !ok {
@@ -127,7 +128,7 @@ func (q *Queue) mayRewrite(p *pass, i, j int) bool {
 		p.spare -= size
 		return p.spare >= 0
 	}
-	return size <= r.Spare(int(size))
+	return r.Spare(int(size)) == math.MaxInt64
 }
 
 // rewrite puts the live messages of the spans from i to j, j excluded, into one
