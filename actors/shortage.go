@@ -98,7 +98,9 @@ func (a *queue) roomDue(m roomDue) {
 	a.publishShort()
 	if written := a.handle.State().BytesWritten; written != a.nudged {
 		a.nudged = written
-		a.config.Compactor.Tell(CompactNow{Queue: a.queue})
+		// Who wants an answer gets a pass of his own: the one under way may have been
+		// planned when there was room.
+		a.config.Compactor.Tell(CompactNow{Queue: a.queue, Reply: func(persistence.Compaction, error) {}})
 	}
 	a.lookLater()
 }

@@ -58,8 +58,9 @@ func (q *Queue) Compact(ctx context.Context, maxBytes int64) (persistence.Compac
 			return c, err
 		}
 	}
-	many := q.choose()
-	q.pass.closing = !q.pass.active && q.leaving.chosen && (!closed || many || more)
+	rest := q.leaving.many // what is chosen now was there when the pass closed
+	q.choose()
+	q.pass.closing = !q.pass.active && q.leaving.chosen && (!closed || q.leaving.many || rest || more)
 	c.More = q.pass.active || q.pass.closing
 	if !c.More {
 		if c.More, err = q.verify(ctx, maxBytes); err != nil {
@@ -182,11 +183,12 @@ type leaving struct {
 	keys   []uint64
 	from   uint64 // the lowest segment with one of them
 	needed uint64 // what needed said then
+	many   bool   // there are more of them than one call may remove
 }
 
 // choose notes what can be removed: batches without live messages and what else
-// nobody needs. It says whether there are many more of them.
-func (q *Queue) choose() (many bool) {
+// nobody needs.
+func (q *Queue) choose() {
 	l := leaving{lsn: q.lsn, keys: q.leaving.keys[:0], from: math.MaxUint64, needed: q.disk.needed()}
 	q.mu.Lock()
 	q.disk.added = 0
@@ -199,7 +201,7 @@ func (q *Queue) choose() (many bool) {
 			return false
 		}
 		if len(l.keys) == stepEntries {
-			many = true
+			l.many = true
 			return false
 		}
 		l.keys = append(l.keys, e.key)
@@ -213,7 +215,6 @@ func (q *Queue) choose() (many bool) {
 	}
 	q.leaving = l
 	q.leaving.chosen = len(l.keys) > 0 || len(q.droppable(l.needed)) > 0
-	return many
 }
 
 // remove removes what was chosen, and the segments that hold nothing that is needed
