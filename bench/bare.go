@@ -9,7 +9,32 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/mqttdb/mqttdb/bench/protocol"
 )
+
+// bareSyncs is how long it takes to append a message to a file and to sync it.
+func bareSyncs(dir string, n int) (times protocol.Latencies, err error) {
+	file, err := os.OpenFile(filepath.Join(dir, "bare"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	data := make([]byte, protocol.Size)
+	for i := range n {
+		protocol.Fill(data, 0, uint64(i))
+		began := time.Now()
+		if _, err := file.Write(data); err != nil {
+			return nil, err
+		}
+		if err := syscall.Fdatasync(int(file.Fd())); err != nil {
+			return nil, err
+		}
+		times.Add(time.Since(began))
+	}
+	return times, nil
+}
 
 // bareLoop appends batches of the given sizes to a new file in dir and calls
 // fdatasync after each: what l would have cost had nothing else been to do.

@@ -10,6 +10,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/mqttdb/mqttdb/bench/protocol"
 )
 
 // client is an MQTT 3.1.1 client on the bare socket, which publishes at QoS 1.
@@ -22,6 +24,16 @@ type client struct {
 func connect(addr, id string) (*client, error) { return connectAs(addr, id, true) }
 
 func connectAs(addr, id string, clean bool) (*client, error) {
+	return handshake(addr, id, clean, [4]byte{0x20, 2, 0, 0})
+}
+
+// resume connects to a session that the broker has.
+func resume(addr, id string) (*client, error) {
+	return handshake(addr, id, false, [4]byte{0x20, 2, 1, 0})
+}
+
+// handshake connects and expects a CONNACK.
+func handshake(addr, id string, clean bool, expected [4]byte) (*client, error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
@@ -35,7 +47,7 @@ func connectAs(addr, id string, clean bool) (*client, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	var answer [4]byte
-	if _, err := io.ReadFull(c.in, answer[:]); err != nil || answer != [4]byte{0x20, 2, 0, 0} {
+	if _, err := io.ReadFull(c.in, answer[:]); err != nil || answer != expected {
 		return nil, errors.Join(fmt.Errorf("CONNACK of %s: %x, %w", addr, answer, err), conn.Close())
 	}
 	return c, nil
@@ -69,7 +81,15 @@ func (c *client) awaitPublish() error {
 // one may be sent, and returns how many were acknowledged: all. It writes what
 // the window has room for in one piece, and reads all that has arrived.
 func (c *client) publish(topic string, window int, more func() bool) (int, error) {
-	p := publisher{topic: topic, window: window, more: more}
+	return c.run(&publisher{topic: topic, window: window, more: more})
+}
+
+// publishOne publishes the next message of an order of producer 0.
+func (c *client) publishOne(o *ordered) (int, error) {
+	return c.run(&publisher{topic: protocol.Topic(0), window: 1, more: upTo(1), order: o})
+}
+
+func (c *client) run(p *publisher) (int, error) {
 	for {
 		p.buf = p.refill(p.buf[:0])
 		if len(p.buf) > 0 {
@@ -102,6 +122,7 @@ type publisher struct {
 	window int
 	more   func() bool // whether another message may be sent
 	qos    byte        // 0: 1
+	order  *ordered    // what its messages are; nil: those of fill
 
 	sent, acked int
 	enough      bool // more has said no
@@ -119,7 +140,11 @@ func (p *publisher) refill(b []byte) []byte {
 			break
 		}
 		p.sent++
-		fill(p.body[:], p.number, p.sent)
+		if p.order != nil {
+			p.order.hand(p)
+		} else {
+			fill(p.body[:], p.number, p.sent)
+		}
 		b = append(b, 0x30|max(p.qos, 1)<<1, byte(size)|128, byte(size>>7), 0, byte(len(p.topic)))
 		b = append(b, p.topic...)
 		b = binary.BigEndian.AppendUint16(b, uint16(p.sent%60000+1))
@@ -134,6 +159,9 @@ func (p *publisher) take(puback []byte) error {
 		return fmt.Errorf("packet %x instead of a PUBACK", puback)
 	}
 	p.acked++
+	if p.order != nil {
+		p.order.stored(p)
+	}
 	return nil
 }
 

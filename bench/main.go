@@ -26,6 +26,10 @@ type bench struct {
 	backlog int           // how many messages make a large backlog
 	soaked  int           // how many make the largest of a soak
 	report  *report
+
+	short      bool
+	results    string // folder of reports
+	contenders string // names with commas between; "": all
 }
 
 // section measures something.
@@ -44,6 +48,7 @@ var sections = []section{
 	{name: "exact", run: exact},
 	{name: "stalled", run: stalledClients},
 	{name: "idle", run: idle},
+	{name: "contenders", run: compare},
 	{name: "soak", run: soak, apart: true},
 	{name: "wear", run: wear, apart: true},
 	{name: "compacting", run: compacting, apart: true},
@@ -64,12 +69,16 @@ func run(ctx context.Context, args []string) error {
 	only := flags.String("only", "", "the sections to run, with commas between: "+strings.Join(names(), ","))
 	rounds := flags.Int("rounds", 7, "turns of each contender; half as many with backlogs")
 	soaked := flags.Int("soak", 10_000_000, "the most messages that are pending in the section soak")
+	who := flags.String("contenders", "", "the contenders to run, with commas between: "+contenderNames())
 	dir := flags.String("dir", ".cache/bench", "where the data goes: on the disk to be measured")
 	results := flags.String("results", "bench/results", "the folder of the report")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	b := &bench{rounds: max(*rounds, 1), length: time.Second, backlog: 1_000_000, soaked: *soaked}
+	b := &bench{
+		rounds: max(*rounds, 1), length: time.Second, backlog: 1_000_000, soaked: *soaked,
+		short: *short, results: *results, contenders: *who,
+	}
 	if *short {
 		b.rounds, b.backlog = min(b.rounds, 2), 100_000
 	}
@@ -90,6 +99,9 @@ func run(ctx context.Context, args []string) error {
 		if err := s.run(ctx, b); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
+	}
+	if b.report.empty() {
+		return nil
 	}
 	fmt.Print(b.report.markdown())
 	switch {

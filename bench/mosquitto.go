@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// mosquitto is a broker of our own, without persistence.
+// mosquitto is a broker of our own, without persistence unless its lines say
+// otherwise.
 type mosquitto struct {
 	addr    string
 	process *exec.Cmd
@@ -32,8 +33,8 @@ func findMosquitto() (string, error) {
 }
 
 // startMosquitto starts a mosquitto that listens at addr, and waits until it
-// does.
-func startMosquitto(ctx context.Context, dir, addr string) (*mosquitto, error) {
+// does. more are lines of its configuration.
+func startMosquitto(ctx context.Context, dir, addr string, more ...string) (*mosquitto, error) {
 	path, err := findMosquitto()
 	if err != nil {
 		return nil, err
@@ -42,8 +43,7 @@ func startMosquitto(ctx context.Context, dir, addr string) (*mosquitto, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines := []string{"log_dest stderr", "log_type all", "listener " + port + " 127.0.0.1", "allow_anonymous true"}
-	lines[1] = "log_type information"
+	lines := append([]string{"log_dest stderr", "log_type information", "listener " + port + " 127.0.0.1", "allow_anonymous true"}, more...)
 	if os.Getuid() == 0 {
 		lines = append([]string{"user root"}, lines...)
 	}
@@ -89,6 +89,21 @@ func startMosquitto(ctx context.Context, dir, addr string) (*mosquitto, error) {
 func (m *mosquitto) stop() {
 	_ = m.process.Process.Kill() // it may be gone
 	<-m.exited
+}
+
+// end ends the broker in good order, so that it saves what it saves then, and
+// waits for that.
+func (m *mosquitto) end(ctx context.Context) error {
+	if err := m.process.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-m.exited:
+		return nil
+	case <-ctx.Done():
+		m.stop()
+		return ctx.Err()
+	}
 }
 
 // freeAddr is an address that nobody listens at now.

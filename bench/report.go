@@ -71,13 +71,20 @@ func (r *report) cost(what, value string) {
 	fmt.Fprintf(os.Stderr, "  %s: %s\n", what, value)
 }
 
+// empty says that there is nothing in it.
+func (r *report) empty() bool {
+	return len(r.rows)+len(r.costs)+len(r.tables)+len(r.notes) == 0
+}
+
 func (r *report) note(text string) { r.notes = append(r.notes, text) }
 
 func (r *report) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# bench, %s\n\n%s\n", r.machine.when.Format(time.DateOnly), r.machine.markdown())
 	fmt.Fprintf(&b, "Median (least–most) of %d rounds in which the contenders took turns; 200-byte payloads, 16-byte topics, a large backlog is %d messages.\n\n", r.rounds, r.backlog)
-	b.WriteString("| | target | measured | beside | ratio | |\n|---|---|---|---|---|---|\n")
+	if len(r.rows) > 0 {
+		b.WriteString("| | target | measured | beside | ratio | |\n|---|---|---|---|---|---|\n")
+	}
 	for _, row := range r.rows {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", row.what, row.target, row.measured, row.beside, row.ratio(), row.verdict())
 	}

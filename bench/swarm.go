@@ -8,9 +8,13 @@ import (
 	"net"
 	"runtime"
 	"syscall"
+	"time"
 )
 
 const clients = 64
+
+// errSilent means that nothing was acknowledged any more.
+var errSilent = errors.New("the acknowledgements stopped")
 
 // swarm is many clients on one thread, which take as little as possible of the
 // processor time that they share with the gateway.
@@ -18,6 +22,8 @@ type swarm struct {
 	epoll   int
 	members map[int]*member // by descriptor
 	open    int             // members that are not done
+
+	patience time.Duration // it ends when nothing came for so long; 0: never
 }
 
 // member is a client of a swarm.
@@ -82,12 +88,18 @@ func (s *swarm) run() error {
 		}
 	}
 	events := make([]syscall.EpollEvent, clients)
+	timeout := -1
+	if s.patience > 0 {
+		timeout = int(s.patience.Milliseconds())
+	}
 	for s.open > 0 {
-		n, err := syscall.EpollWait(s.epoll, events, -1)
+		n, err := syscall.EpollWait(s.epoll, events, timeout)
 		if errors.Is(err, syscall.EINTR) {
 			continue
 		} else if err != nil {
 			return err
+		} else if n == 0 {
+			return errSilent
 		}
 		for _, e := range events[:n] {
 			if err := s.serve(s.members[int(e.Fd)]); err != nil {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // selfCPU is the processor time that this process has used.
@@ -53,6 +55,33 @@ func memory(pid int, name string) (float64, error) {
 		return 0, fmt.Errorf("%s of process %d: %w", name, pid, err)
 	}
 	return kb * 1024, nil
+}
+
+// forgetPeak lets VmHWM of a process begin anew. Where the system cannot do that,
+// it stays what it was.
+func forgetPeak(pid int) {
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
+}
+
+// flushes is how often the device that dir lies on was told to make what it has
+// been given durable, by whomever: an fsync is one, and those at the same moment
+// may be one together. ok is false if that is not known.
+func flushes(dir string) (n int64, ok bool) {
+	var s syscall.Stat_t
+	if syscall.Stat(dir, &s) != nil {
+		return 0, false
+	}
+	device := filepath.Join("/sys/dev/block", fmt.Sprintf("%d:%d", unix.Major(s.Dev), unix.Minor(s.Dev)))
+	if _, err := os.Stat(filepath.Join(device, "partition")); err == nil {
+		device += "/.." // only the whole disk counts them
+	}
+	text, err := os.ReadFile(device + "/stat")
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) < 16 {
+		return 0, false
+	}
+	n, err = strconv.ParseInt(fields[15], 10, 64)
+	return n, err == nil
 }
 
 // diskUsage is what the files below dir really take, in bytes: as du counts,

@@ -1,0 +1,172 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/mqttdb/mqttdb/bench/protocol"
+)
+
+// backlog is what a contender did with messages that waited.
+type backlog struct {
+	wanted, stored int
+	filled         time.Duration // for what is stored
+
+	enqueuing, idle, draining float64 // bytes of memory; most, then, most
+	disk                      float64 // bytes for each message
+
+	first   time.Duration // from the start to the first message out; 0: none came
+	rate    float64       // messages/s out
+	cpu     float64       // µs for each
+	arrived int
+	lost    int // missing when nothing came any more
+	late    bool
+	doubled int
+	reorder int
+	damaged int
+	crashed bool // it was killed while they waited, else it was closed
+}
+
+// measureBacklog lets the i-th backlog wait in a contender, ends the contender,
+// and lets it drain once it is there again. The largest one ends by kill -9.
+func (b *bench) measureBacklog(ctx context.Context, p plan, u *upstream, s *standing, i int) (err error) {
+	dir, err := os.MkdirTemp(b.dir, s.name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := u.forget(); err != nil {
+		return err
+	}
+	running, err := s.begin(ctx, dir, u.addr)
+	if err != nil {
+		return err
+	}
+	defer func() { running.kill() }()
+	if i == 0 {
+		if s.empty, err = restingMemory(ctx, running, p.rest); err != nil {
+			return err
+		}
+	}
+	g := &s.backlogs[i]
+	g.wanted, g.crashed = p.backlogs[i], i == len(p.backlogs)-1
+	next, err := g.fill(ctx, running, p.filling)
+	if err != nil {
+		return fmt.Errorf("after %d messages: %w", g.stored, err)
+	}
+	rest := p.rest
+	if g.crashed {
+		rest *= 3
+	}
+	if g.idle, err = restingMemory(ctx, running, rest); err != nil {
+		return err
+	}
+	size, err := diskUsage(dir)
+	if err != nil {
+		return err
+	}
+	g.disk = size / float64(g.stored)
+	if g.crashed {
+		running.kill()
+	} else if err := closeInTime(ctx, running); err != nil {
+		return err
+	}
+	if err := u.start(ctx); err != nil {
+		return err
+	}
+	defer u.stop()
+	began := time.Now()
+	again, err := s.begin(ctx, dir, u.addr)
+	if err != nil {
+		return fmt.Errorf("start with %d pending: %w", g.stored, err)
+	}
+	running = again
+	return g.drain(ctx, running, u, next, began, p.draining)
+}
+
+// fill gives a contender messages until it has all or the time is over.
+func (g *backlog) fill(ctx context.Context, running product, limit time.Duration) (next []uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit+30*time.Second)
+	defer cancel()
+	forgetPeak(running.pid())
+	began := time.Now()
+	for g.stored < g.wanted && time.Since(began) < limit {
+		a, err := running.enqueue(ctx, protocol.Order{
+			Producers: clients, Window: 20, First: next,
+			// In parts, for those who do not stop when the time is over.
+			Messages: min(g.wanted-g.stored, 20_000), Seconds: (limit - time.Since(began)).Seconds(),
+		})
+		if err != nil {
+			return next, err
+		}
+		if a.Stored == 0 {
+			break
+		}
+		g.stored += a.Stored
+		next = a.Next
+	}
+	g.filled = time.Since(began)
+	if g.stored == 0 {
+		return nil, errors.New("nothing was stored")
+	}
+	g.enqueuing, err = memory(running.pid(), "VmHWM")
+	return next, err
+}
+
+// drain watches what arrives.
+func (g *backlog) drain(ctx context.Context, running product, u *upstream, next []uint64, began time.Time, limit time.Duration) error {
+	if err := u.subscriber.await(ctx, 1, limit, limit); errors.Is(err, errQuiet) || errors.Is(err, errLate) {
+		g.lost = g.stored
+		return fmt.Errorf("nothing came within %v", limit)
+	} else if err != nil {
+		return err
+	}
+	forgetPeak(running.pid())
+	before, err := processCPU(running.pid())
+	if err != nil {
+		return err
+	}
+	u.subscriber.look(func(l *ledger) { g.first = l.first.Sub(began) })
+	waited := u.subscriber.await(ctx, g.stored, max(limit/2, 2*time.Second), limit)
+	after, err := processCPU(running.pid())
+	if err != nil {
+		return err
+	}
+	if g.draining, err = memory(running.pid(), "VmHWM"); err != nil {
+		return err
+	}
+	u.subscriber.look(func(l *ledger) {
+		g.arrived, g.rate, g.doubled, g.reorder, g.damaged = l.arrived, l.rate(), l.doubled, l.reordered, l.damaged+l.misplaced
+		g.cpu = float64((after - before).Microseconds()) / float64(l.arrived)
+		if !errors.Is(waited, errLate) {
+			g.lost = l.missing(nil, next)
+		}
+	})
+	g.late = errors.Is(waited, errLate)
+	if g.late || errors.Is(waited, errQuiet) {
+		return nil
+	}
+	return waited
+}
+
+// restingMemory is what a contender has in memory after a rest.
+func restingMemory(ctx context.Context, running product, rest time.Duration) (float64, error) {
+	select {
+	case <-time.After(rest):
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	return memory(running.pid(), "VmRSS")
+}
+
+// closeInTime ends a contender in good order.
+func closeInTime(ctx context.Context, running product) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return running.close(ctx)
+}
