@@ -129,26 +129,21 @@ func (c *comparison) crashes() string {
 			if k.there {
 				i = 1
 			}
-			row[i] = losses(k.lost, k.stored, k.doubled, k.reordered, k.damaged, k.late, c.settling)
+			lost := fmt.Sprintf("%d of %d", k.lost, k.stored)
+			if k.late && k.lost > 0 {
+				lost += fmt.Sprintf(" not there after %v", c.settling)
+			}
+			row[i] = fmt.Sprintf("%s / %d / %d / %d", lost, k.doubled, k.reordered, k.damaged)
 		}
 		if g := s.backlogs[2]; g.idle > 0 {
-			row[2] = losses(g.lost, g.stored, g.doubled, g.reorder, g.damaged, g.late, c.draining)
+			lost := fmt.Sprintf("%d of %d", g.lost, g.stored)
+			if g.late {
+				lost = fmt.Sprintf("%d of %d had come after %v", g.arrived, g.stored, c.draining)
+			}
+			row[2] = fmt.Sprintf("%s / %d / %d / %d", lost, g.doubled, g.reorder, g.damaged)
 		}
 		return row
 	})
-}
-
-func losses(lost, stored, doubled, reordered, damaged int, late bool, limit time.Duration) string {
-	missing := fmt.Sprintf("%d of %d", lost, stored)
-	if lost == 0 {
-		missing = "0"
-	}
-	if late && lost > 0 {
-		missing += fmt.Sprintf(" not there after %v", limit)
-	} else if late {
-		missing += fmt.Sprintf(" (of what came within %v)", limit)
-	}
-	return fmt.Sprintf("%s / %d / %d / %d", missing, doubled, reordered, damaged)
 }
 
 // versions is the table of what was measured.

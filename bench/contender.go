@@ -13,6 +13,7 @@ type contender struct {
 	name     string // short, as -contenders takes it
 	what     string // its row in the tables
 	promises string // what its acknowledgement means
+	synced   bool   // it is on disk by then, and survives the loss of power
 	ours     bool
 
 	// prepare builds or installs what the contender needs and returns how it is
@@ -52,11 +53,11 @@ type product interface {
 // has a driver, see package protocol.
 var contenders = []contender{
 	{
-		name: "gateway", what: "this gateway", ours: true, prepare: prepareGateway,
+		name: "gateway", what: "this gateway", ours: true, synced: true, prepare: prepareGateway,
 		promises: "written and synced (fdatasync) before PUBACK",
 	},
 	{
-		name: "library", what: "this library", ours: true, prepare: goDriver("mqttdb", "github.com/mqttdb/mqttdb"),
+		name: "library", what: "this library", ours: true, synced: true, prepare: goDriver("mqttdb", ""),
 		promises: "written and synced (fdatasync) before Publish returns",
 	},
 	{

@@ -119,7 +119,10 @@ func compare(ctx context.Context, b *bench) error {
 	if b.short || b.contenders != "" {
 		return nil
 	}
-	return r.save(b.results, "-contenders")
+	if err := r.save(b.results, "-contenders"); err != nil {
+		return err
+	}
+	return os.WriteFile(r.file(b.results, "-contenders", ".svg"), []byte(c.chart(r.machine)), 0o644)
 }
 
 // chooseContenders returns those that are asked for, all of them if nobody is.

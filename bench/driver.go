@@ -67,15 +67,17 @@ func startDriver(ctx context.Context, command []string, dir, broker string) (*dr
 
 // say gives the driver an order and waits for the answer.
 func (d *driver) say(ctx context.Context, o protocol.Order) (a protocol.Answer, err error) {
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = fmt.Errorf("%s: %w", o.Do, ctx.Err())
+		}
+	}()
 	stop := context.AfterFunc(ctx, func() { _ = d.process.Process.Kill() })
 	defer stop()
 	if err := json.NewEncoder(d.orders).Encode(o); err != nil {
 		return a, fmt.Errorf("%s: %w", o.Do, err)
 	}
 	if !d.answers.Scan() {
-		if ctx.Err() != nil {
-			return a, fmt.Errorf("%s: %w", o.Do, ctx.Err())
-		}
 		return a, fmt.Errorf("%s: the driver ended: %s", o.Do, lastLine(d.log))
 	}
 	if err := json.Unmarshal(d.answers.Bytes(), &a); err != nil {

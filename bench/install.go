@@ -11,20 +11,29 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 )
 
 // goDriver is for bench/drivers/NAME, whose version is that of a module that it
-// is built with.
+// is built with, "" for ours. Its go.mod may be behind the one of the repository,
+// which it builds on: what is missing there is added to a copy.
 func goDriver(name, module string) func(context.Context, *bench) (starter, error) {
 	return func(ctx context.Context, b *bench) (starter, error) {
-		binary := filepath.Join(b.dir, "driver-"+name)
-		cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-o", binary, "./"+name)
-		cmd.Dir = filepath.Join("bench", "drivers")
+		from, binary := filepath.Join("bench", "drivers"), filepath.Join(b.dir, "driver-"+name)
+		for _, suffix := range []string{".mod", ".sum"} {
+			if err := copyFile(filepath.Join(b.dir, "drivers"+suffix), filepath.Join(from, "go"+suffix)); err != nil {
+				return starter{}, fmt.Errorf("run this from the root of the repository: %w", err)
+			}
+		}
+		cmd := exec.CommandContext(ctx, "go", "build", "-mod=mod", "-modfile="+filepath.Join(b.dir, "drivers.mod"),
+			"-buildvcs=false", "-trimpath", "-o", binary, "./"+name)
+		cmd.Dir = from
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return starter{}, fmt.Errorf("build the driver: %w: %s", err, lines(string(out), 1))
+		}
+		if module == "" {
+			return driverStarter(b.report.machine.commit, binary), nil
 		}
 		return driverStarter(versionOf(binary, module), binary), nil
 	}
@@ -37,11 +46,11 @@ func versionOf(binary, module string) string {
 		return ""
 	}
 	for _, m := range info.Deps {
-		if m.Path == module && m.Replace == nil {
+		if m.Path == module {
 			return m.Version
 		}
 	}
-	return runtime.Version()
+	return ""
 }
 
 // nodeDriver is for bench/drivers/node/SCRIPT, whose version is that of packages
@@ -96,11 +105,7 @@ func installNode(ctx context.Context) (string, error) {
 		if f.IsDir() {
 			continue
 		}
-		text, err := os.ReadFile(filepath.Join(from, f.Name()))
-		if err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(filepath.Join(to, f.Name()), text, 0o644); err != nil {
+		if err := copyFile(filepath.Join(to, f.Name()), filepath.Join(from, f.Name())); err != nil {
 			return "", err
 		}
 	}
@@ -117,6 +122,14 @@ func installNode(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("npm ci: %w: %s", err, lines(string(out), 2))
 	}
 	return to, os.WriteFile(filepath.Join(to, "node_modules", ".bench-lock"), wanted, 0o644)
+}
+
+func copyFile(to, from string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o644)
 }
 
 func firstLine(text []byte) string { return lines(string(text), 1) }

@@ -111,10 +111,15 @@ func (r *report) save(folder, suffix string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	name := filepath.Join(folder, r.machine.when.Format(time.DateOnly)+"-"+r.machine.commit+suffix+".md")
+	name := r.file(folder, suffix, ".md")
 	if err := os.WriteFile(name, []byte(r.markdown()), 0o644); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "bench: written to %s\n", name)
 	return nil
+}
+
+// file is what the report is called in a folder.
+func (r *report) file(folder, suffix, extension string) string {
+	return filepath.Join(folder, r.machine.when.Format(time.DateOnly)+"-"+r.machine.commit+suffix+extension)
 }
