@@ -25,6 +25,9 @@ type (
 	Stored      = types.Stored
 	StoreError  = types.StoreError
 
+	// Latencies are told how long messages take in a queue.
+	Latencies = types.Latencies
+
 	// Compaction says what giving back disk space came to.
 	Compaction = types.Compaction
 
@@ -122,6 +125,11 @@ type Config struct {
 	SessionExpiry time.Duration
 
 	Logger *slog.Logger // nil: nothing is logged
+
+	// Latencies is asked who is told how long messages take in a queue of a
+	// connection, for a program with metrics of its own; what else there is to know
+	// Status tells. nil: nobody.
+	Latencies func(connection string, queue QueueName) Latencies
 
 	// System runs the actors in the host's actor system instead of one of their
 	// own; Close leaves it running. SystemName is what their names begin with,

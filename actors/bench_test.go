@@ -142,7 +142,7 @@ func (l *echoLink) Close(bool)                       { l.events(broker.Down{}); 
 func BenchmarkDrain(b *testing.B) {
 	b.Run("store=none", func(b *testing.B) {
 		store := &instantQueue{next: types.Seq(b.N), record: persistence.Record{Entry: entry("sensors/1/value", string(make([]byte, 200)))}}
-		drain(b, store.open)
+		drain(b, store.open, nil)
 		b.ReportMetric(float64(b.N)/float64(store.writes), "msg/write")
 	})
 	b.Run("store=memory", func(b *testing.B) {
@@ -164,14 +164,14 @@ func BenchmarkDrain(b *testing.B) {
 		if err := q.Close(b.Context()); err != nil {
 			b.Fatal(err)
 		}
-		drain(b, store.opener("q"))
+		drain(b, store.opener("q"), nil)
 		_, deltas, _ := store.counts()
 		b.ReportMetric(float64(b.N)/float64(deltas), "msg/write")
 	})
 }
 
-// drain sends what the queue holds.
-func drain(b *testing.B, open func(context.Context) (persistence.Queue, error)) {
+// drain sends what the queue holds, and tells delivered, if it is not nil.
+func drain(b *testing.B, open func(context.Context) (persistence.Queue, error), delivered func(time.Duration)) {
 	sys, changed := newTestSystem(b), newBell()
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -179,7 +179,7 @@ func drain(b *testing.B, open func(context.Context) (persistence.Queue, error)) 
 	if err != nil {
 		b.Fatal(err)
 	}
-	c, err := SpawnConnection(sys, ConnectionConfig{Name: "c", Dialer: &echoLink{packets: make(chan []broker.Publish, 1000)}, Queue: q, MaxQoS: 1})
+	c, err := SpawnConnection(sys, ConnectionConfig{Name: "c", Dialer: &echoLink{packets: make(chan []broker.Publish, 1000)}, Queue: q, MaxQoS: 1, Delivered: delivered})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -28,6 +28,7 @@ type request struct {
 	first   types.Seq    // of the first one
 	write   uint64       // number of the Write that finished it
 	whole   bool         // all of it is written
+	since   time.Time    // of the first in its commit: when it came, if that is asked for
 }
 
 // committing is the part of a queue that makes messages durable, many at a
@@ -83,6 +84,7 @@ func (a *queue) enqueue(m Enqueue, once *onceRequest) {
 		}
 		a.notes++
 	}
+	a.stamp(&r)
 	a.waiting = append(a.waiting, r)
 	a.collected += r.cost.Bytes
 	if a.handle == nil {
@@ -340,8 +342,11 @@ func (a *queue) answer(list *[]request, n int, err error) {
 		*list = (*list)[1:]
 		if err != nil {
 			r.first = 0
-		} else if r.once != nil {
-			r.tellRepeated()
+		} else {
+			if r.once != nil {
+				r.tellRepeated()
+			}
+			a.timed(&r)
 		}
 		r.Done.Stored(r.first, err)
 	}

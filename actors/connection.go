@@ -78,6 +78,10 @@ type ConnectionConfig struct {
 	// it sent and was not acknowledged is marked as sent before. nil: none.
 	After *Connection
 
+	// Delivered is told how long messages take until the broker has them, see
+	// types.Latencies.
+	Delivered func(time.Duration)
+
 	Changed func()       // called when the status changed; must not block. nil: nobody is told
 	Clock   Clock        // nil: the real one
 	Logger  *slog.Logger // nil: none

@@ -53,6 +53,9 @@ type QueueConfig struct {
 	Compactor          Ref[CompactorMessage] // zero: nobody compacts
 	CompactionInterval time.Duration         // 0: only when there is much to do
 
+	// Committed is told how long commits take, see types.Latencies.
+	Committed func(time.Duration)
+
 	Changed func()       // called when the status changed; must not block. nil: nobody is told
 	Clock   Clock        // nil: the real one
 	Logger  *slog.Logger // nil: none

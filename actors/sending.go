@@ -198,10 +198,10 @@ func (c *connection) hand(r *persistence.Record, course course, reason types.Rea
 		c.progress = c.config.Clock.Now()
 	}
 	if course == finish {
-		c.window.resume(r.Seq, size, reason)
+		c.window.resume(r.Seq, size, reason, acceptedAt(r))
 		c.ids = append(c.ids, packetID(r.Seq))
 	} else {
-		c.window.add(r.Seq, size, m.QoS)
+		c.window.add(r.Seq, size, m.QoS, acceptedAt(r))
 		c.batch = append(c.batch, c.publish(r, m, course == publishKnown))
 	}
 	if m.QoS == 2 && !r.Released {
@@ -305,6 +305,7 @@ func (c *connection) settle(set persistence.Ranges, others ...persistence.Done) 
 	if len(set) == 0 && len(others) == 0 {
 		return
 	}
+	c.delivered(set)
 	c.progress = c.config.Clock.Now()
 	c.suspect.leaves(set.Count() + uint64(len(others)))
 	list := make([]persistence.Done, 0, len(set)+len(others))

@@ -3,6 +3,7 @@ package actors
 import (
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/mqttdb/mqttdb/broker"
 	"github.com/mqttdb/mqttdb/persistence"
@@ -34,7 +35,8 @@ type slot struct {
 	qos   types.QoS
 	stage stage
 
-	reason types.Reason // how it leaves when it is done
+	reason   types.Reason // how it leaves when it is done
+	accepted time.Time    // since when it waits
 }
 
 // window is what is in flight on a link: sent and not yet recorded as having
@@ -68,14 +70,14 @@ func (w *window) fits(seq types.Seq, size int, qos types.QoS) bool {
 }
 
 // add takes in a message that is being sent and has no place yet.
-func (w *window) add(seq types.Seq, size int, qos types.QoS) {
-	w.put(slot{seq: seq, size: size, qos: qos})
+func (w *window) add(seq types.Seq, size int, qos types.QoS, accepted time.Time) {
+	w.put(slot{seq: seq, size: size, qos: qos, accepted: accepted})
 }
 
 // resume takes in a message whose handshake is finished by PUBREL, which is being
 // sent, and that then leaves for that reason.
-func (w *window) resume(seq types.Seq, size int, reason types.Reason) {
-	w.put(slot{seq: seq, size: size, qos: 2, stage: released, reason: reason})
+func (w *window) resume(seq types.Seq, size int, reason types.Reason, accepted time.Time) {
+	w.put(slot{seq: seq, size: size, qos: 2, stage: released, reason: reason, accepted: accepted})
 }
 
 // leave takes in a message that has nothing to wait for: it leaves for that

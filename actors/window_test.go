@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/mqttdb/mqttdb/broker"
 	"github.com/mqttdb/mqttdb/persistence"
@@ -47,7 +48,7 @@ func TestWindowFits(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			w := test.w
 			for i, size := range test.sizes {
-				w.add(types.Seq(i+1), size, 1)
+				w.add(types.Seq(i+1), size, 1, time.Time{})
 			}
 			if got := w.fits(test.seq, test.size, 1); got != test.want {
 				t.Errorf("fits = %v, want %v", got, test.want)
@@ -82,7 +83,7 @@ func TestWindowAcknowledgements(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			w := window{count: 10}
 			for seq := types.Seq(1); seq <= 3; seq++ {
-				w.add(seq, 1, test.qos)
+				w.add(seq, 1, test.qos, time.Time{})
 			}
 			var over []types.Seq
 			for _, a := range test.acks {
@@ -102,7 +103,7 @@ func TestWindowAcknowledgements(t *testing.T) {
 
 func TestWindowQoS2(t *testing.T) {
 	w := window{count: 10}
-	w.add(7, 1, 2)
+	w.add(7, 1, 2, time.Time{})
 	if w.releasing(7) {
 		t.Error("released before PUBREC")
 	}
@@ -120,9 +121,9 @@ func TestWindowQoS2(t *testing.T) {
 // QoS 2 has a window of its own within the other.
 func TestWindowOfQoS2(t *testing.T) {
 	w := window{count: 4, exact: 2}
-	w.add(1, 1, 2)
-	w.add(2, 1, 1)
-	w.resume(3, 1, types.Cleared)
+	w.add(1, 1, 2, time.Time{})
+	w.add(2, 1, 1, time.Time{})
+	w.resume(3, 1, types.Cleared, time.Time{})
 	if w.fits(4, 1, 2) || !w.fits(4, 1, 1) {
 		t.Error("two with QoS 2 are in flight: there is room for QoS 1 and not for QoS 2")
 	}
@@ -146,7 +147,7 @@ func TestWindowOfQoS2(t *testing.T) {
 func TestWindowWritten(t *testing.T) {
 	w := window{count: 10}
 	for seq := types.Seq(1); seq <= 5; seq++ {
-		w.add(seq, 1, types.QoS(seq%2)) // 2 and 4 at QoS 0
+		w.add(seq, 1, types.QoS(seq%2), time.Time{}) // 2 and 4 at QoS 0
 	}
 	var set persistence.Ranges
 	w.written(3, &set)
@@ -163,7 +164,7 @@ func TestWindowWritten(t *testing.T) {
 func TestWindowAfterALostLink(t *testing.T) {
 	w := window{count: 10}
 	for seq := types.Seq(1); seq <= 5; seq++ {
-		w.add(seq, 1, 1)
+		w.add(seq, 1, 1, time.Time{})
 	}
 	w.acked(broker.Ack{Kind: broker.PubAck, ID: packetID(2)})
 	w.acked(broker.Ack{Kind: broker.PubAck, ID: packetID(4)})
@@ -184,7 +185,7 @@ func TestWindowAfterALostLink(t *testing.T) {
 		if !w.fits(seq, 1, 1) {
 			t.Errorf("%d does not fit", seq)
 		}
-		w.add(seq, 1, 1)
+		w.add(seq, 1, 1, time.Time{})
 	}
 	w.settled(run(2, 5))
 	if !slices.Equal(w.all(), persistence.Ranges{{First: 1, Last: 1}, {First: 6, Last: 6}}) {
@@ -236,7 +237,7 @@ func TestWindowAgainstModel(t *testing.T) {
 				if fits := w.fits(next, size, qos); fits != modelFits(m, &w, next, size, qos) {
 					t.Fatalf("seed %d step %d: fits(%d) = %v", seed, step, next, fits)
 				} else if fits {
-					w.add(next, size, qos)
+					w.add(next, size, qos, time.Time{})
 					m[next] = slot{seq: next, size: size, qos: qos}
 					next += 1 + types.Seq(r.IntN(2)*r.IntN(9000))
 					top = max(top, next)

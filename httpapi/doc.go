@@ -47,6 +47,7 @@
 //	                                             "removed": […], "changed": […],
 //	                                             "settings": […]}, names and paths
 //	GET  /api/reload                             how the last time ended; null: there was none
+//	GET  /metrics                                for Prometheus, see package metrics
 //	GET  /healthz                                200 while the process serves
 //
 // QUEUE is outgoing, what is to be sent to the broker; dead, what of that was set

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/httpapi/metrics"
 	"github.com/mqttdb/mqttdb/runtime"
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -62,6 +63,7 @@ type Options struct {
 	AllowedHosts   []string
 	MaxMessageSize int64
 	Logger         *slog.Logger
+	Metrics        *metrics.Metrics // nil: of no version, and without latencies
 }
 
 // Server serves the API. It is safe for concurrent use.
@@ -95,6 +97,9 @@ func Listen(ctx context.Context, rt Runtime, o Options) (*Server, error) {
 		if l, err = Bind(ctx, o.Addr); err != nil {
 			return nil, err
 		}
+	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.New("")
 	}
 	s := &Server{o: o, rt: rt, listener: l, served: make(chan error, 1)}
 	s.http = &http.Server{
@@ -131,6 +136,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
+	mux.Handle("GET /metrics", s.o.Metrics.Handler(s.rt.Status, s.o.Logger))
 	mux.HandleFunc("GET /api/connections", s.statuses)
 	mux.HandleFunc("GET /api/connections/{name}", s.status)
 	mux.HandleFunc("POST /api/connections/{name}/clear", s.clear)

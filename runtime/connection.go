@@ -88,6 +88,7 @@ func (c *Connection) startQueue(ctx context.Context, s *settings) error {
 		Fatal:              fatal,
 		Compactor:          rt.compactor,
 		CompactionInterval: cfg.CompactionInterval,
+		Committed:          rt.o.Latencies(cfg.Name, types.Outgoing).Committed,
 		Changed:            rt.board.changed,
 		Logger:             rt.o.Logger,
 	})

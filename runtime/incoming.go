@@ -35,6 +35,7 @@ func (c *Connection) startIncoming(ctx context.Context, s *settings, all []confi
 		Fatal:              fatal,
 		Compactor:          rt.compactor,
 		CompactionInterval: s.CompactionInterval,
+		Committed:          rt.o.Latencies(s.Name, types.Incoming).Committed,
 		Changed:            rt.board.changed,
 		Logger:             rt.o.Logger,
 	})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -106,6 +107,7 @@ func (rt *Runtime) startLocalQueue(ctx context.Context, name string, told actors
 		Fatal:              fatal,
 		Compactor:          rt.compactor,
 		CompactionInterval: told.CompactionInterval,
+		Committed:          rt.o.Latencies(LocalName, types.QueueName(strings.TrimPrefix(name, LocalName+"/"))).Committed,
 		Changed:            rt.board.changed,
 		Logger:             rt.o.Logger,
 	})

@@ -44,6 +44,10 @@ type Options struct {
 	// and its retained messages are stored as "_local". nil: there is none.
 	Local Local
 
+	// Latencies is asked, when a queue or a link is started, who is told how long
+	// messages take in a queue of a connection or of LocalName. nil: nobody.
+	Latencies func(connection string, queue types.QueueName) types.Latencies
+
 	System     *ActorSystem // the host's; nil: one of our own
 	SystemName string       // what the names of our actors begin with; "mqttdb" if empty
 	Logger     *slog.Logger // nil: none
@@ -81,6 +85,9 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	rt.reload.init(o.Config)
 	rt.lineup.Store(newLineup())
 	rt.system = actors.NewSystem(actors.SystemOptions{Host: o.System, Name: o.SystemName, Logger: o.Logger})
+	if rt.o.Latencies == nil {
+		rt.o.Latencies = func(string, types.QueueName) types.Latencies { return types.Latencies{} }
+	}
 	if err := rt.start(ctx); err != nil {
 		return nil, errors.Join(err, rt.Close(context.WithoutCancel(ctx)))
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mqttdb/mqttdb/actors"
 	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/types"
 )
 
 // wire is the part of a connection that talks to the broker: it can be replaced
@@ -154,6 +155,7 @@ func (c *Connection) linkConfig(s *settings, brokers []actors.Broker) actors.Con
 		Rate:            rateOf(cfg.Rate),
 		Paused:          c.wire.paused,
 		After:           c.wire.ends.link,
+		Delivered:       c.rt.o.Latencies(c.name, types.Outgoing).Delivered,
 		Changed:         c.rt.board.changed,
 		Logger:          c.rt.o.Logger,
 	}

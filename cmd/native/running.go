@@ -17,6 +17,7 @@ import (
 	"github.com/mqttdb/mqttdb"
 	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/httpapi"
+	"github.com/mqttdb/mqttdb/httpapi/metrics"
 	"github.com/mqttdb/mqttdb/listener"
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -39,6 +40,7 @@ type running struct {
 	shared  *listener.Local // of the local broker and db
 	local   *listener.Server
 	web     *httpapi.Server
+	metrics *metrics.Metrics
 	log     *slog.Logger
 	systemd systemd
 	source  source
@@ -56,7 +58,7 @@ func start(ctx context.Context, read source, out io.Writer, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	g := &running{log: log, systemd: systemd{log}, source: read, config: cfg, shared: listener.NewLocal(log)}
+	g := &running{log: log, systemd: systemd{log}, source: read, config: cfg, shared: listener.NewLocal(log), metrics: metrics.New(version)}
 	bound, err := bind(ctx, &cfg, log) // first: a port may be taken
 	if err != nil {
 		return nil, err
@@ -82,6 +84,7 @@ func (g *running) library(cfg config.Config) mqttdb.Config {
 	return mqttdb.Config{
 		DataDir: cfg.DataDir, Connections: cfg.Connections, MaxMessageSize: cfg.MaxMessageSize,
 		Local: g.shared, LocalQueue: cfg.Local, SessionExpiry: cfg.SessionExpiry, Logger: g.log,
+		Latencies: g.metrics.Latencies,
 	}
 }
 
@@ -93,6 +96,7 @@ func (g *running) listen(ctx context.Context, bound *ports) (err error) {
 	}
 	g.web, err = httpapi.Listen(ctx, api{g}, httpapi.Options{
 		Listener: bound.http, AllowedHosts: cfg.HTTP.AllowedHosts, MaxMessageSize: cfg.MaxMessageSize, Logger: g.log,
+		Metrics: g.metrics,
 	})
 	return err
 }

@@ -43,7 +43,7 @@ var (
 	engine = join(ports, "actors", "runtime")
 
 	// house is everything below the root.
-	house = join(engine, "archive", "archive/nedb", "persistence/...", "broker/...", "config/...", "listener", "httpapi", "web", "sidecar")
+	house = join(engine, "archive", "archive/nedb", "persistence/...", "broker/...", "config/...", "listener", "httpapi/...", "web", "sidecar")
 )
 
 var layers = []row{
@@ -70,8 +70,9 @@ var layers = []row{
 	{pattern: "runtime", layer: machine, pure: true, imports: join(ports, "actors"), tests: kits},
 
 	{pattern: "listener", layer: face, imports: engine, tests: join(kits, "persistence/nutsdb", "broker/dial")},
-	{pattern: "httpapi", layer: face, imports: join(engine, "archive", "web"), tests: kits},
+	{pattern: "httpapi", layer: face, imports: join(engine, "archive", "web", "httpapi/metrics"), tests: kits},
 	{pattern: "sidecar", layer: face, imports: engine, tests: kits},
+	{pattern: "httpapi/metrics", layer: port, imports: only("types")},
 	{pattern: "web", layer: port},
 
 	{pattern: "wasm/jsx", layer: vocabulary},

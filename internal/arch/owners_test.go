@@ -35,7 +35,7 @@ var owners = []owner{
 	{prefix: "github.com/Shopify/toxiproxy/v2", by: only("internal/links")},
 	{prefix: "github.com/rs/zerolog", by: only("internal/links")}, // toxiproxy wants one
 	{prefix: "github.com/google/licensecheck", by: only("internal/notices")},
-	{prefix: "github.com/prometheus", by: only("httpapi")},
+	{prefix: "github.com/prometheus", by: only("httpapi/metrics")},
 	{prefix: "github.com/schollz/progressbar/v3", by: only("cmd/native")},
 	{prefix: "golang.org/x/sync"},
 	{prefix: "golang.org/x/time"},
