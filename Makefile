@@ -13,7 +13,7 @@ books: ; @scripts/books.sh ## HISTORIES (1000) random histories of a queue in me
 damage: ; @scripts/damage.sh ## FAULTS (1000) single faults on a store of 50,000 messages: each costs what it hit and no more
 diskfull: ; @scripts/diskfull.sh ## fill the disk of the real binary CYCLES (50) times, under load and kill -9: nothing acknowledged is lost
 soak: ; @BENCH="-only soak -soak $${MESSAGES:-10000000}" scripts/bench.sh ## rates, memory and start with 10,000 to MESSAGES (10000000) messages pending, 10 minutes
-bench: ; @scripts/bench.sh ## speed and memory beside what bounds them (BENCH=-short: a quick look)
+bench: ; @scripts/bench.sh ## speed and memory beside what bounds them and what users would pick instead, half an hour (BENCH=-short: a quick look)
 notices: ; @scripts/notices.sh ## write THIRD_PARTY_NOTICES anew
 clean: ; @rm -rf bin dist .cache ## remove what was built; the data in ./data stays
 help: ; @sed -n 's/^\([a-z-]*\):.* ## \(.*\)/make \1\t\2/p' Makefile | expand -t 18 ## print this list

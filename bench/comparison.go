@@ -97,6 +97,12 @@ func (c *comparison) holdOurs(r *report, s *standing) {
 			})
 		}
 	}
+	if alone := s.backlogs[1].rate; alone > 0 && s.busy > 0 {
+		r.add(row{
+			what: s.what + ", sending while " + paces[2].String() + " come in", target: "≥ 0.9 × the drain", measured: perSecond(s.busy),
+			beside: "drain: " + rate(alone), held: sample{s.busy / alone}, least: 0.9,
+		})
+	}
 	if g := s.backlogs[2]; g.arrived > 0 {
 		pending := fmt.Sprintf("%s, %d pending: ", s.what, g.stored)
 		r.add(row{what: pending + "memory, idle", target: "≤ 32 MB", measured: mib(g.idle), held: sample{g.idle}, most: 32e6})

@@ -48,13 +48,16 @@ func (c *comparison) out() string {
 	for _, n := range c.backlogs {
 		columns = append(columns, fmt.Sprintf("drain of %d", n))
 	}
-	columns = append(columns, "CPU per message out", "passing through: p50 / p99", fmt.Sprintf("start to first message out, %d pending", c.backlogs[2]))
+	columns = append(columns, "while "+paces[2].String()+" come in", "CPU per message out", "passing through: p50 / p99", fmt.Sprintf("start to first message out, %d pending", c.backlogs[2]))
 	return c.grid("**Out**", columns, func(s *standing) []string {
 		var row []string
 		for i := range s.backlogs {
 			row = append(row, s.backlogs[i].drained())
 		}
-		cpu, first := "", ""
+		busy, cpu, first := "", "", ""
+		if s.busy > 0 {
+			busy = perSecond(s.busy)
+		}
 		if s.backlogs[1].arrived > 0 {
 			cpu = micros(s.backlogs[1].cpu)
 		}
@@ -63,7 +66,7 @@ func (c *comparison) out() string {
 		} else if g.stored > 0 {
 			first = "none came" + g.size()
 		}
-		return append(row, cpu, spread(s.through), first)
+		return append(row, busy, cpu, spread(s.through), first)
 	})
 }
 

@@ -55,6 +55,7 @@ type standing struct {
 
 	paces    [3]paced
 	through  protocol.Latencies
+	busy     float64 // messages/s out while as many as possible come in
 	empty    float64 // bytes of memory, nothing pending
 	backlogs [3]backlog
 	crashes  []crash
@@ -234,6 +235,9 @@ func (b *bench) measureRest(ctx context.Context, c *comparison, s *standing) err
 	}
 	c.mosquitto = append(c.mosquitto, own...)
 	if err := s.trouble(ctx, "passing through", b.measureThrough(ctx, c.plan, u, s)); err != nil {
+		return err
+	}
+	if err := s.trouble(ctx, "sending while storing", b.measureBusy(ctx, c.plan, u, s)); err != nil {
 		return err
 	}
 	for i, n := range c.backlogs {
