@@ -158,6 +158,8 @@ func (c *comparison) grid(title string, columns []string, cells func(*standing) 
 		}
 		if s.start != nil {
 			row = cells(s)
+		} else if len(s.troubles) > 0 {
+			row[0] = s.troubles[0]
 		}
 		for i, cell := range row {
 			if cell == "" {

@@ -76,4 +76,12 @@ var contenders = []contender{
 		name: "filestore", what: "paho.mqtt.golang, FileStore", prepare: goDriver("filestore", "github.com/eclipse/paho.mqtt.golang"),
 		promises: "a file is written and renamed, and not synced; at most 65,535 messages",
 	},
+	{
+		name: "level", what: "mqtt.js, level store", prepare: nodeDriver("level.js", "mqtt", "mqtt-level-store"),
+		promises: "in LevelDB's log, and not synced; at most 65,535 messages",
+	},
+	{
+		name: "nedb", what: "mqtt.js, NeDB: the old nodes", prepare: nodeDriver("nedb.js", "mqtt", "nedb"),
+		promises: "in memory, and a line is appended to a file, and not synced; at most 65,535 messages",
+	},
 }
