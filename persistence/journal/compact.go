@@ -30,6 +30,11 @@ func (q *Queue) Compact(ctx context.Context, maxBytes int64) (persistence.Compac
 	if err := q.failed(); err != nil {
 		return c, err
 	}
+	if p, ok := q.medium.(Prober); ok { // nobody else may look for long
+		if err := p.There(); err != nil {
+			return c, q.fail("compact", err)
+		}
+	}
 	more, err := q.remove(ctx, &c)
 	if err != nil {
 		return c, err

@@ -75,9 +75,15 @@ type Reserver interface {
 	Spare(bytes int) int64
 }
 
-// Prober is a Medium that can be asked, after it has failed, whether its place can be
-// written: see persistence.Prober.
+// Prober is a Medium whose place others can take away, and that can be asked about it.
 type Prober interface {
+	// There returns an error that wraps types.ErrGone if what is stored is not any more
+	// where it was: the medium has failed then, as by Append. It costs a look. Same owner
+	// as Append.
+	There() error
+
+	// Probe says, after the medium has failed, whether its place can be written: see
+	// persistence.Prober.
 	Probe() error
 }
 

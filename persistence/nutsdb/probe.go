@@ -50,17 +50,37 @@ func probe(dir string) error {
 func (m *medium) there() error {
 	info, err := os.Stat(segmentFile(m.dir, m.active.id, dataSuffix))
 	switch {
-	case errors.Is(err, fs.ErrNotExist), err == nil && !os.SameFile(info, m.active.info):
+	case isMissing(err), err == nil && !os.SameFile(info, m.active.info):
 		return fmt.Errorf("%s was %w", m.dir, types.ErrGone)
 	}
 	return nil // what else is wrong the write will say
 }
 
+// isMissing says of an error that nothing has the name of a file, or that a file
+// has the name of a directory above it.
+func isMissing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotDirectory)
+}
+
+// There implements journal.Prober.
+func (m *medium) There() error {
+	if err := m.failure(); err != nil {
+		return err
+	}
+	if err := m.there(); err != nil {
+		return m.fail("look at", err)
+	}
+	return nil
+}
+
 // Probe implements journal.Prober.
 func (m *medium) Probe() error {
 	b, err := os.ReadFile(filepath.Join(m.dir, storeName))
+	if err == nil { // without its newest segment it is not what it was; a copy of it may do
+		_, err = os.Stat(segmentFile(m.dir, m.active.id, dataSuffix))
+	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case isMissing(err):
 		return explain("open", m.dir, fmt.Errorf("%s was %w", m.dir, types.ErrGone))
 	case err != nil:
 		return explain("open", m.dir, err)

@@ -142,6 +142,9 @@ func (s *source) findGaps() {
 		seg.follows, seg.stale = before, true
 	}
 	last := s.lastUntraced()
+	if s.names.store && len(s.names.data)+len(s.unused) == 0 { // the record comes after a segment
+		last = 1
+	}
 	if strays := s.strays(); len(strays) > 0 {
 		last = max(last, strays[len(strays)-1])
 	}
