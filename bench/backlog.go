@@ -16,6 +16,7 @@ import (
 type backlog struct {
 	wanted, stored int
 	filled         time.Duration // for what is stored
+	watched        time.Duration // at most, for what arrives
 
 	enqueuing, idle, draining float64 // bytes of memory; most, then, most
 	disk                      float64 // bytes for each message
@@ -120,6 +121,7 @@ func (g *backlog) fill(ctx context.Context, running product, limit time.Duration
 
 // drain watches what arrives.
 func (g *backlog) drain(ctx context.Context, running product, u *upstream, next []uint64, began time.Time, limit time.Duration) error {
+	g.watched = limit
 	if err := u.subscriber.await(ctx, 1, limit, limit); errors.Is(err, errQuiet) || errors.Is(err, errLate) {
 		g.lost = g.stored
 		return fmt.Errorf("nothing came within %v", limit)

@@ -20,8 +20,8 @@ func TestTables(t *testing.T) {
 				{sample{1}, sample{2}, sample{3}, sample{4}, sample{5}},
 			},
 			backlogs: [3]backlog{
-				{wanted: 10, stored: 10, arrived: 10, rate: 7}, {wanted: 100, stored: 50, arrived: 40, idle: 1, rate: 9, late: true},
-				{wanted: 1000, stored: 1000, idle: 1, lost: 1000, crashed: true},
+				{wanted: 10, stored: 10, watched: 1, arrived: 10, rate: 7}, {wanted: 100, stored: 50, watched: 1, arrived: 40, idle: 1, rate: 9, late: true},
+				{wanted: 1000, stored: 1000, watched: time.Second, idle: 1, lost: 1000, crashed: true},
 			},
 			crashes: []crash{{stored: 5, lost: 2, late: true}, {there: true, stored: 5, doubled: 3}},
 		},
@@ -47,7 +47,7 @@ func TestTables(t *testing.T) {
 	all := r.markdown()
 	for _, text := range []string{
 		"2 of 5 not there after 1s / 0 / 0 / 0", "0 of 5 / 3 / 0 / 0", "1000 of 1000 / 0 / 0 / 0", // killed
-		"9/s, 40 of 50", "none came", "(50: stopped after 0s)", "| 5; –; 5 |",
+		"9/s, 40 of 50", "none came in 1s", "(50: stopped after 0s)", "| 5; –; 5 |",
 	} {
 		if !strings.Contains(all, text) {
 			t.Errorf("the report has no %q:\n%s", text, all)

@@ -63,8 +63,8 @@ func (c *comparison) out() string {
 		}
 		if g := s.backlogs[2]; g.first > 0 {
 			first = duration(float64(g.first.Microseconds())) + g.size()
-		} else if g.stored > 0 {
-			first = "none came" + g.size()
+		} else if g.watched > 0 {
+			first = g.none()
 		}
 		return append(row, busy, cpu, spread(s.through), first)
 	})
@@ -78,13 +78,16 @@ func (g *backlog) size() string {
 	return fmt.Sprintf(" (%d: stopped after %v)", g.stored, g.filled.Round(100*time.Millisecond))
 }
 
+// none says that nothing came.
+func (g *backlog) none() string { return fmt.Sprintf("none came in %v", g.watched) + g.size() }
+
 // drained says how a backlog left.
 func (g *backlog) drained() string {
 	switch {
-	case g.stored == 0:
+	case g.watched == 0:
 		return ""
 	case g.arrived == 0:
-		return "none came" + g.size()
+		return g.none()
 	case g.arrived < g.stored:
 		return fmt.Sprintf("%s, %d of %d", perSecond(g.rate), g.arrived, g.stored)
 	}
