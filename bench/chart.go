@@ -89,7 +89,7 @@ func (s *standing) lossText() string {
 	for _, k := range s.crashes {
 		lost, of, late = lost+k.lost, of+k.stored, late || k.late && k.lost > 0
 	}
-	if g := s.backlogs[2]; g.idle > 0 && !g.late {
+	if g := s.backlogs[2]; g.arrived > 0 && !g.late {
 		lost, of = lost+g.lost, of+g.stored
 	}
 	switch {

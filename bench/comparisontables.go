@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -31,12 +32,12 @@ func (c *comparison) in() string {
 			if len(p.flushes) == 0 {
 				three += "–"
 			} else {
-				three += fmt.Sprintf("%.3g", p.flushes.median())
+				three += strconv.FormatFloat(p.flushes.median(), 'f', 1, 64)
 			}
 		}
 		cpu := ""
 		if len(s.paces[1].cpu) > 0 && len(s.paces[2].cpu) > 0 {
-			cpu = micros(s.paces[1].cpu.median()) + "; " + micros(s.paces[2].cpu.median())
+			cpu = duration(s.paces[1].cpu.median()) + "; " + duration(s.paces[2].cpu.median())
 		}
 		return append(row, three, cpu)
 	})
@@ -59,7 +60,7 @@ func (c *comparison) out() string {
 			busy = perSecond(s.busy)
 		}
 		if s.backlogs[1].arrived > 0 {
-			cpu = micros(s.backlogs[1].cpu)
+			cpu = duration(s.backlogs[1].cpu)
 		}
 		if g := s.backlogs[2]; g.first > 0 {
 			first = duration(float64(g.first.Microseconds())) + g.size()
@@ -141,10 +142,13 @@ func (c *comparison) crashes() string {
 			}
 			row[i] = fmt.Sprintf("%s / %d / %d / %d", lost, k.doubled, k.reordered, k.damaged)
 		}
-		if g := s.backlogs[2]; g.idle > 0 {
+		if g := s.backlogs[2]; g.watched > 0 {
 			lost := fmt.Sprintf("%d of %d", g.lost, g.stored)
-			if g.late {
-				lost = fmt.Sprintf("%d of %d had come after %v", g.arrived, g.stored, c.draining)
+			switch {
+			case g.arrived == 0:
+				lost = g.none()
+			case g.late:
+				lost = fmt.Sprintf("%d of %d had come after %v", g.arrived, g.stored, g.watched)
 			}
 			row[2] = fmt.Sprintf("%s / %d / %d / %d", lost, g.doubled, g.reorder, g.damaged)
 		}
