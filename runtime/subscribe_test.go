@@ -95,6 +95,10 @@ func TestNamedSubscription(t *testing.T) {
 	if d := next(t, s, "11"); !d.Redelivered {
 		t.Error("it was delivered before")
 	}
+	for i := 12; i <= 14; i++ {
+		next(t, s, fmt.Sprint(i))
+	}
+	await(t, r.rt, "all to be stored", func(list []types.Status) bool { return list[0].Incoming.Accepted == 20 })
 	list, err := r.rt.Connection("a").Consumers(t.Context())
 	if err != nil || len(list) != 2 || list[1].Name != "alarms" || list[1].Kind != types.NamedConsumer || !list[1].Joined || list[1].Open != 4 || list[1].Behind != 6 {
 		t.Errorf("%+v, %v", list, err)

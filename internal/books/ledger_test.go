@@ -53,19 +53,17 @@ const rounding = 2 * time.Millisecond
 
 // phase is what has happened since the last quiet moment.
 type phase struct {
-	cleared  []types.Selection
-	single   []types.Seq // cleared one by one
-	sure     uint64      // cleared, as the answers say
-	letters  bool        // something was done to dead letters
-	requeued uint64      // as the answers say
-	replays  bool
-	replayed uint64
-	drops    bool // the queue drops at its limits
-	maxAge   time.Duration
-	linked   bool // there was a connection
-	unsure   bool // the answer to something is not known
-	power    bool // there was a power cut
-	damaged  string
+	cleared []types.Selection
+	single  []types.Seq // cleared one by one
+	sure    uint64      // cleared, as the answers say
+	letters bool        // something was done to dead letters
+	replays bool
+	drops   bool // the queue drops at its limits
+	maxAge  time.Duration
+	linked  bool // there was a connection
+	unsure  bool // the answer to something is not known
+	power   bool // there was a power cut
+	damaged string
 }
 
 // reasons is a set of types.Reason.
