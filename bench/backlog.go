@@ -16,6 +16,7 @@ import (
 type backlog struct {
 	wanted, stored int
 	filled         time.Duration // for what is stored
+	refused        error         // why it took no more
 	watched        time.Duration // at most, for what arrives
 
 	enqueuing, idle, draining float64 // bytes of memory; most, then, most
@@ -106,8 +107,11 @@ func (g *backlog) fill(ctx context.Context, running product, limit time.Duration
 			// In parts, for those who do not stop when the time is over.
 			Messages: min(g.wanted-g.stored, 20_000), Seconds: (limit - time.Since(began)).Seconds(),
 		})
-		if err != nil {
+		if err != nil && g.stored == 0 {
 			return next, err
+		} else if err != nil {
+			g.refused = err
+			break
 		}
 		if a.Stored == 0 {
 			break
@@ -133,12 +137,17 @@ func (g *backlog) drain(ctx context.Context, running product, u *upstream, next 
 	} else if err != nil {
 		return err
 	}
-	forgetPeak(running.pid())
-	before, err := processCPU(running.pid())
-	if err != nil {
-		return err
+	had, before := 0, time.Duration(0)
+	u.subscriber.look(func(l *ledger) { g.first, had = l.first.Sub(began), l.arrived })
+	if had <= g.stored/10 {
+		forgetPeak(running.pid())
+		var err error
+		if before, err = processCPU(running.pid()); err != nil {
+			return err
+		}
+	} else {
+		had = 0 // some answer when all is over: then their start counts as well
 	}
-	u.subscriber.look(func(l *ledger) { g.first = l.first.Sub(began) })
 	waited := u.subscriber.await(ctx, g.stored, max(limit/2, 2*time.Second), limit)
 	after, err := processCPU(running.pid())
 	if err != nil {
@@ -149,7 +158,7 @@ func (g *backlog) drain(ctx context.Context, running product, u *upstream, next 
 	}
 	u.subscriber.look(func(l *ledger) {
 		g.arrived, g.rate, g.doubled, g.reorder, g.damaged = l.arrived, l.rate(), l.doubled, l.reordered, l.damaged+l.misplaced
-		g.cpu = float64((after - before).Microseconds()) / float64(l.arrived)
+		g.cpu = float64((after - before).Microseconds()) / float64(l.arrived-had)
 		if !errors.Is(waited, errLate) {
 			g.lost = l.missing(nil, next)
 		}

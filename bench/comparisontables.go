@@ -76,6 +76,9 @@ func (g *backlog) size() string {
 	if g.stored >= g.wanted {
 		return ""
 	}
+	if g.refused != nil {
+		return fmt.Sprintf(" (%d: %v)", g.stored, g.refused)
+	}
 	return fmt.Sprintf(" (%d: stopped after %v)", g.stored, g.filled.Round(100*time.Millisecond))
 }
 

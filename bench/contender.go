@@ -81,7 +81,7 @@ var contenders = []contender{
 		promises: "in LevelDB's log, and not synced; at most 65,535 messages",
 	},
 	{
-		name: "nedb", what: "mqtt.js, NeDB: the old nodes", prepare: nodeDriver("nedb.js", "mqtt", "nedb"),
+		name: "nedb", what: "mqtt.js, NeDB: the old nodes", prepare: nodeDriver("nedb.js", "mqtt-old", "mqtt-nedb-store", "nedb"),
 		promises: "in memory, and a line is appended to a file, and not synced; at most 65,535 messages",
 	},
 }

@@ -116,7 +116,7 @@ func installNode(ctx context.Context) (string, error) {
 	if string(wanted) == string(installed) {
 		return to, nil
 	}
-	cmd := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund")
+	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	cmd.Dir = to
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("npm ci: %w: %s", err, lines(string(out), 2))
