@@ -1,7 +1,7 @@
 # Two commands do everything: `make run` and `make test`. What they do stands in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: build run test lint fuzz-short crash books damage diskfull soak bench notices clean help
+.PHONY: build run test lint fuzz-short crash books damage diskfull soak bench dist notices clean help
 
 build: ; @scripts/build.sh ## build bin/mqttdb
 run: build ; @bin/mqttdb serve --demo ## build, then run the gateway with a demo sensor and broker (MQTTDB_BROKER=URL: a real one)
@@ -14,6 +14,7 @@ damage: ; @scripts/damage.sh ## FAULTS (1000) single faults on a store of 50,000
 diskfull: ; @scripts/diskfull.sh ## fill the disk of the real binary CYCLES (50) times, under load and kill -9: nothing acknowledged is lost
 soak: ; @BENCH="-only soak -soak $${MESSAGES:-10000000}" scripts/bench.sh ## rates, memory and start with 10,000 to MESSAGES (10000000) messages pending, 10 minutes
 bench: ; @scripts/bench.sh ## speed and memory beside what bounds them and what users would pick instead, half an hour (BENCH=-short: a quick look)
+dist: ; @scripts/dist.sh ## make what is released, in dist/: archives, Debian packages, checksums
 notices: ; @scripts/notices.sh ## write THIRD_PARTY_NOTICES anew
 clean: ; @rm -rf bin dist .cache ## remove what was built; the data in ./data stays
 help: ; @sed -n 's/^\([a-z-]*\):.* ## \(.*\)/make \1\t\2/p' Makefile | expand -t 18 ## print this list
