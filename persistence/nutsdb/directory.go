@@ -46,6 +46,7 @@ type listing struct {
 	lock    bool
 	temp    []string // files that a crash left half made
 	foreign []string // names that are not ours
+	usurped []string // ours, but of something that is no file: opening it may never end
 }
 
 // list reads the names in dir. A directory that does not exist is empty.
@@ -59,6 +60,8 @@ func list(dir string) (listing, error) {
 	}
 	for _, e := range entries {
 		switch name := e.Name(); {
+		case name != quarantineName && isOurs(name) && !e.Type().IsRegular():
+			l.usurped = append(l.usurped, name)
 		case name == lockName:
 			l.lock = true
 		case name == storeName:
@@ -70,7 +73,7 @@ func list(dir string) (listing, error) {
 		default:
 			id, suffix, ok := parseName(name)
 			switch {
-			case !ok || !e.Type().IsRegular():
+			case !ok:
 				l.foreign = append(l.foreign, name)
 			case suffix == dataSuffix:
 				l.data = append(l.data, id)
@@ -84,6 +87,16 @@ func list(dir string) (listing, error) {
 	slices.Sort(l.data)
 	slices.Sort(l.seals)
 	return l, nil
+}
+
+// isOurs says whether a queue has, or makes, a file of that name.
+func isOurs(name string) bool {
+	switch name {
+	case lockName, storeName, storeName + tmpSuffix, bucketName, bucketName + tmpSuffix, flockName, reserveName, probeName:
+		return true
+	}
+	_, _, ok := parseName(strings.TrimSuffix(name, tmpSuffix))
+	return ok
 }
 
 // parseName splits the name of a file that belongs to a segment.
@@ -100,6 +113,9 @@ func parseName(name string) (id uint64, suffix string, ok bool) {
 // check returns an error that wraps types.ErrForeign if the directory is
 // somebody else's, or holds a file that NutsDB would take for its own.
 func (l listing) check(dir string) error {
+	if len(l.usurped) > 0 {
+		return fmt.Errorf("%w: %s in %s is no file: move that away", types.ErrForeign, l.usurped[0], dir)
+	}
 	names := l.foreign
 	if l.store || len(l.data) > 0 {
 		names = slices.DeleteFunc(slices.Clone(l.foreign), func(name string) bool {

@@ -1,4 +1,4 @@
-//go:build !js
+//go:build unix
 
 package nutsdb
 
@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/mqttdb/mqttdb/persistence"
@@ -105,5 +106,30 @@ func TestOnlyTheRecordIsLeft(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Something that is no file in the place of one is said to be in the way, and left
+// alone: to open it may fail, or never end.
+func TestNoFileInThePlaceOfOne(t *testing.T) {
+	for _, name := range []string{lockName, storeName, "1" + dataSuffix, "1" + sealSuffix, "1" + hintSuffix, "2" + sealSuffix + tmpSuffix, bucketName, reserveName} {
+		t.Run(name, func(t *testing.T) {
+			ctx, dir := t.Context(), t.TempDir()
+			s := openStore(t, dir)
+			if err := openQueue(t, s, "cloud/outgoing").Close(ctx); err != nil {
+				t.Fatal(err)
+			}
+			queue := filepath.Join(dir, "cloud", "outgoing")
+			path := filepath.Join(queue, name)
+			if err := errors.Join(os.RemoveAll(path), syscall.Mkfifo(path, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Open(ctx, "cloud/outgoing"); !errors.Is(err, types.ErrForeign) || !strings.Contains(err.Error(), name) {
+				t.Errorf("Open = %v, want that %s is in the way", err, name)
+			}
+			if _, _, err := Look(ctx, queue); !errors.Is(err, types.ErrForeign) {
+				t.Errorf("Look = %v, want that %s is in the way", err, name)
+			}
+		})
 	}
 }

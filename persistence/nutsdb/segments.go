@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 
@@ -295,7 +296,8 @@ func (s *source) report(c *journal.Contents) {
 		c.Entries = lastOfEach(c.Entries)
 	}
 	for _, g := range s.gaps {
-		c.Damage = append(c.Damage, journal.Damage{Segment: g.first, Bytes: int64(g.last-g.first+1) * s.segmentSize})
+		missing := min(int64(g.last-g.first+1), math.MaxInt64/s.segmentSize)
+		c.Damage = append(c.Damage, journal.Damage{Segment: g.first, Bytes: missing * s.segmentSize})
 	}
 }
 
