@@ -29,8 +29,8 @@ type plan struct {
 
 func (b *bench) plan() plan {
 	if b.short {
-		return plan{rounds: 1, length: 300 * time.Millisecond, backlogs: [3]int{2000, 10_000, 20_000}, filling: 3 * time.Second,
-			draining: 2 * time.Second, rest: 200 * time.Millisecond, singles: 50, crash: 500, settling: 3 * time.Second}
+		return plan{rounds: 1, length: 300 * time.Millisecond, backlogs: [3]int{1000, 5000, 10_000}, filling: time.Second,
+			draining: time.Second, rest: 200 * time.Millisecond, singles: 20, crash: 300, settling: 2 * time.Second}
 	}
 	return plan{rounds: 3, length: time.Second, backlogs: [3]int{10_000, 100_000, b.backlog}, filling: 30 * time.Second,
 		draining: 20 * time.Second, rest: 5 * time.Second, singles: 500, crash: 2000, settling: 30 * time.Second}

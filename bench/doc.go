@@ -7,8 +7,8 @@
 // machine hits all of them. What counts is the ratio within one round; the
 // median over the rounds is held against the target.
 //
-//	go run ./bench                          # some minutes
-//	go run ./bench -short                   # about a minute, to try something
+//	go run ./bench                          # half an hour
+//	go run ./bench -short                   # three minutes, to try something
 //	go run ./bench -only library,listener
 //	go run ./bench -only contenders         # what users would pick instead, a quarter of an hour
 //	go run ./bench -only contenders -contenders gateway,mosquitto

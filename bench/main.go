@@ -65,7 +65,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	short := flags.Bool("short", false, "few and short rounds, a smaller backlog: about a minute")
+	short := flags.Bool("short", false, "few and short rounds, a smaller backlog: about three minutes")
 	only := flags.String("only", "", "the sections to run, with commas between: "+strings.Join(names(), ","))
 	rounds := flags.Int("rounds", 7, "turns of each contender; half as many with backlogs")
 	soaked := flags.Int("soak", 10_000_000, "the most messages that are pending in the section soak")
