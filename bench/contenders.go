@@ -24,16 +24,17 @@ type plan struct {
 	rest     time.Duration // before memory is looked at
 	singles  int           // messages that pass through one by one
 	crash    int           // messages that are acknowledged before a crash
-	settling time.Duration // at most, behind a crash
+	settling time.Duration // at most, behind a crash; and for the first message there
+	still    time.Duration // without a message, until it is over
 }
 
 func (b *bench) plan() plan {
 	if b.short {
 		return plan{rounds: 1, length: 300 * time.Millisecond, backlogs: [3]int{1000, 5000, 10_000}, filling: time.Second,
-			draining: time.Second, rest: 200 * time.Millisecond, singles: 20, crash: 300, settling: 2 * time.Second}
+			draining: time.Second, rest: 200 * time.Millisecond, singles: 20, crash: 300, settling: 5 * time.Second, still: time.Second}
 	}
 	return plan{rounds: 3, length: time.Second, backlogs: [3]int{10_000, 100_000, b.backlog}, filling: 30 * time.Second,
-		draining: 20 * time.Second, rest: 5 * time.Second, singles: 500, crash: 2000, settling: 30 * time.Second}
+		draining: 20 * time.Second, rest: 5 * time.Second, singles: 500, crash: 2000, settling: 30 * time.Second, still: 5 * time.Second}
 }
 
 // pace is how a contender is given messages.

@@ -72,12 +72,20 @@ func (b *bench) measureCrash(ctx context.Context, p plan, u *upstream, s *standi
 			return err
 		}
 	}
+	had, lost := 0, 0
+	u.subscriber.look(func(l *ledger) { had, lost = l.arrived, l.missing(nil, a.Next) })
 	again, err := s.begin(ctx, dir, u.addr)
 	if err != nil {
 		return err
 	}
 	running = again
-	waited := u.subscriber.await(ctx, 0, min(5*time.Second, p.settling/2), p.settling)
+	if lost > 0 {
+		// It may take its time to find its broker and its first message.
+		if err := u.subscriber.await(ctx, had+1, p.settling, p.settling); err != nil && !errors.Is(err, errQuiet) && !errors.Is(err, errLate) {
+			return err
+		}
+	}
+	waited := u.subscriber.await(ctx, 0, p.still, p.settling)
 	if !errors.Is(waited, errQuiet) && !errors.Is(waited, errLate) {
 		return waited
 	}
