@@ -15,7 +15,12 @@ import (
 // TestMain makes the test's own program a driver when it is started as one.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "--dir" {
-		protocol.Main(func(context.Context, protocol.Settings) (protocol.Queue, error) { return &sink{}, nil })
+		protocol.Main(func(_ context.Context, s protocol.Settings) (protocol.Queue, error) {
+			if how := os.Getenv(behaviour); how != "" {
+				return openKeeper(s, how)
+			}
+			return &sink{}, nil
+		})
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
