@@ -7,19 +7,30 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
+	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/mqttdb/mqttdb/types"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/mqttdb/mqttdb/types"
 )
 
 func newStatus(o *options) *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show the connections of a running gateway", Args: noArgs,
+		Use: "status", Short: "Show the connections of a running gateway",
+		Long: `Show the connections of a running gateway, one a line: state, messages that are
+pending and their bytes, those in flight, those that were sent, how long the
+oldest waits, and the broker. Below are lines on what there is to know; a "!"
+begins those that want somebody to do something: a queue that is full, a disk in
+trouble, a broker that cannot be reached, dead letters.
+
+What was dropped, expired, cleared or quarantined is counted since the queue was
+made, what was refused since the start of the gateway. --json has every counter.`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			g, err := o.gateway()
 			if err != nil {
@@ -34,7 +45,7 @@ func newStatus(o *options) *cobra.Command {
 				enc.SetIndent("", "  ")
 				return enc.Encode(statuses)
 			}
-			if err := printStatuses(cmd.OutOrStdout(), statuses); err != nil {
+			if err := printStatuses(cmd.OutOrStdout(), statuses, columnsOf(cmd.OutOrStdout())); err != nil {
 				return err
 			}
 			return printReload(cmd.Context(), cmd.OutOrStdout(), g)
@@ -44,39 +55,106 @@ func newStatus(o *options) *cobra.Command {
 	return cmd
 }
 
-func printStatuses(w io.Writer, statuses []types.Status) error {
+// printStatuses prints a table with a line for each connection, and below it what an
+// operator should know of them, in lines of their own: a "!" begins those that want
+// somebody to do something. Brokers are cut so that the table is no wider than that
+// many columns; 0: they are not.
+func printStatuses(w io.Writer, statuses []types.Status, columns int) error {
 	if len(statuses) == 0 {
 		_, err := fmt.Fprintln(w, "no connections are configured")
 		return err
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var table strings.Builder
+	tw := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "CONNECTION\tSTATE\tPENDING\tBYTES\tIN FLIGHT\tSENT\tOLDEST\tBROKER")
 	for _, s := range statuses {
-		oldest := "-"
-		if s.Outgoing.Oldest != nil {
-			oldest = time.Since(*s.Outgoing.Oldest).Round(time.Second).String()
+		q := s.Outgoing
+		pending, size, sent, oldest := fmt.Sprint(q.Pending), inUnits(q.Bytes), fmt.Sprint(q.Sent), "-"
+		if q.Unread {
+			pending, size, sent, oldest = "?", "?", "?", "?"
 		}
-		state := string(s.State)
-		if s.Orphan {
-			state = "orphan"
+		if q.Oldest != nil {
+			oldest = briefly(time.Since(*q.Oldest))
 		}
-		if s.Outgoing.Unread {
-			fmt.Fprintf(tw, "%s\t%s\t?\t?\t0\t?\t?\t%s\n", s.Name, state, s.Broker)
-			continue
-		}
-		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\n", s.Name, state, s.Outgoing.Pending, s.Outgoing.Bytes, s.Outgoing.InFlight, s.Outgoing.Sent, oldest, s.Broker)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", s.Name, stateOf(s), pending, size, q.InFlight, sent, oldest, s.Broker)
 	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
+	for line := range strings.Lines(table.String()) {
+		if _, err := fmt.Fprintln(w, cut(strings.TrimRight(line, " \n"), columns)); err != nil {
+			return err
+		}
+	}
 	for _, s := range statuses {
-		for _, line := range remarks(s) {
-			if _, err := fmt.Fprintf(w, "%s: %s\n", s.Name, line); err != nil {
+		for _, r := range remarksOn(s) {
+			if _, err := fmt.Fprintf(w, "%s %s: %s\n", r.sign(), s.Name, r.text); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// stateOf is the state of a connection, with what keeps it from taking messages.
+func stateOf(s types.Status) string {
+	state := string(s.State)
+	if s.Orphan {
+		state = "orphan"
+	}
+	switch {
+	case s.Outgoing.Trouble != "" || s.Incoming.Trouble != "":
+		state += ", trouble"
+	case s.Outgoing.Full != "" || s.Incoming.Full != "":
+		state += ", full"
+	}
+	return state
+}
+
+// columnsOf is how wide the terminal is that w is; 0 if it is none.
+func columnsOf(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+// cut shortens a line to so many columns; 0: not at all.
+func cut(line string, columns int) string {
+	if r := []rune(line); columns > 0 && len(r) > columns {
+		return string(r[:columns-1]) + "…"
+	}
+	return line
+}
+
+// briefly says how long something is in two units at most: 2d4h, 3h12m, 5m7s, 12s.
+func briefly(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch d = max(d, 0); {
+	case d >= day:
+		return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return d.Truncate(time.Second).String()
+}
+
+// inUnits says how many bytes these are: 512 B, 1.2 KiB, 3.0 GiB.
+func inUnits(n uint64) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	unit := 0
+	size := float64(n) / (1 << 10)
+	for ; size >= 1000 && unit < 3; unit++ {
+		size /= 1 << 10
+	}
+	return fmt.Sprintf("%.1f %ciB", size, "KMGT"[unit])
 }
 
 // printReload says that the gateway does not run with its configuration as it is
@@ -88,67 +166,4 @@ func printReload(ctx context.Context, w io.Writer, g gateway) error {
 	}
 	_, err = fmt.Fprintf(w, "the configuration was read again %s ago and is not used: %s\n", time.Since(last.At).Round(time.Second), last.Error)
 	return err
-}
-
-// remarks are the things about a connection that an operator should know.
-func remarks(s types.Status) []string {
-	var out []string
-	if s.LastError != "" { // online, too: linked to another broker, a subscription refused
-		line := s.LastError
-		if s.Hint != "" {
-			line += " (" + s.Hint + ")"
-		}
-		if s.NextAttempt != nil {
-			line += fmt.Sprintf("; next attempt in %s", max(0, time.Until(*s.NextAttempt)).Round(time.Second))
-		}
-		out = append(out, line)
-	}
-	if s.Outgoing.Trouble != "" {
-		out = append(out, "cannot store: "+s.Outgoing.Trouble)
-	}
-	if n := s.Outgoing.DeadPending; n > 0 {
-		out = append(out, fmt.Sprintf("%d dead letters: mqttdb messages %s --queue dead shows why", n, s.Name))
-	}
-	if n := s.Outgoing.Kept; n > 0 {
-		out = append(out, fmt.Sprintf("%d messages that were sent are kept: mqttdb replay %s sends them again", n, s.Name))
-	}
-	if n := s.Outgoing.Quarantined; n > 0 {
-		out = append(out, fmt.Sprintf("%d messages were found missing or unreadable", n))
-	}
-	out = append(out, incomingRemarks(s)...)
-	if s.Clients != nil {
-		for _, reason := range slices.Sorted(maps.Keys(s.Clients.Refused)) {
-			if n := s.Clients.Refused[reason]; n > 0 {
-				out = append(out, fmt.Sprintf("%d messages of local clients were refused since the start: %s", n, reason))
-			}
-		}
-		if n := s.Clients.TurnedAway; n > 0 {
-			out = append(out, fmt.Sprintf("%d connections of local clients were not let in since the start: the log says why, for each host once a minute", n))
-		}
-	}
-	if s.Outgoing.DuplicatesPossible {
-		out = append(out, "after damage to the store some messages may be delivered twice")
-	}
-	return out
-}
-
-// incomingRemarks are those about what came from the broker.
-func incomingRemarks(s types.Status) []string {
-	var out []string
-	if s.Incoming.Trouble != "" {
-		out = append(out, "cannot store what the broker sends, which therefore has to wait: "+s.Incoming.Trouble)
-	}
-	if n := s.Incoming.Pending; n > 0 {
-		out = append(out, fmt.Sprintf("%d messages of the broker wait for those for whom they are: mqttdb messages %s --queue incoming", n, s.Name))
-	}
-	if n := s.Incoming.DeadPending; n > 0 {
-		out = append(out, fmt.Sprintf("%d dead letters of the broker's: mqttdb messages %s --queue incoming_dead shows why", n, s.Name))
-	}
-	if n := s.Incoming.Quarantined; n > 0 {
-		out = append(out, fmt.Sprintf("%d messages of the broker were found missing or unreadable", n))
-	}
-	if n := s.Incoming.Refused; n > 0 {
-		out = append(out, fmt.Sprintf("%d messages of the broker were too large since the start, and were passed over", n))
-	}
-	return out
 }
