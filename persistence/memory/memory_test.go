@@ -20,3 +20,7 @@ func TestStore(t *testing.T) {
 		},
 	})
 }
+
+func BenchmarkQueue(b *testing.B) {
+	storetest.Bench(b, func(testing.TB) persistence.Store { return memory.New(memory.Options{}) })
+}

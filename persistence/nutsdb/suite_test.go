@@ -64,3 +64,14 @@ func TestSuite(t *testing.T) {
 		SegmentSize: 2 << 20,
 	})
 }
+
+// BenchmarkQueue is on a disk as it is: commits wait for it.
+func BenchmarkQueue(b *testing.B) {
+	storetest.Bench(b, func(t testing.TB) persistence.Store {
+		s, err := Open(t.TempDir(), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}
