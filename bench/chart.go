@@ -22,7 +22,7 @@ func (c *comparison) chart(m machine) string {
 	shown := c.running()
 	left := [2]int{chartName, chartName + chartPanel + chartGap}
 	lost := left[1] + chartPanel + chartGap
-	width, height := lost+130, chartTop+len(shown)*chartBar+58
+	width, height := lost+150, chartTop+len(shown)*chartBar+58
 	var b strings.Builder
 	text := func(x, y int, attributes, s string) {
 		fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\" %s>%s</text>\n", x, y, attributes, html.EscapeString(s))
