@@ -194,12 +194,23 @@ func (g *gateway) look() (f found, err error) {
 		}
 		return f.Records
 	}
-	// Reading can find damage, so that what is counted is asked for last.
-	f.pending, f.dead, f.kept = fetch(false, false), fetch(true, false), fetch(false, true)
+	describe := func() (s types.QueueStatus) {
+		s, e := actors.Ask(ctx, g.queue.Ref, func(r actors.Reply[types.QueueStatus]) actors.QueueMessage { return actors.Describe{Reply: r} })
+		if err == nil {
+			err = e
+		}
+		return s
+	}
+	// Reading can find damage, and what has expired: it is done when that changes nothing.
+	for again := true; again && err == nil; {
+		before := describe()
+		f.pending, f.dead, f.kept = fetch(false, false), fetch(true, false), fetch(false, true)
+		f.status = describe()
+		again = f.status.Pending != before.Pending || f.status.DeadPending != before.DeadPending || f.status.Kept != before.Kept
+	}
 	if err != nil {
 		return f, err
 	}
-	f.status, err = actors.Ask(ctx, g.queue.Ref, func(r actors.Reply[types.QueueStatus]) actors.QueueMessage { return actors.Describe{Reply: r} })
 	synctest.Wait()
 	f.arrived, f.now = g.broker.Published(), time.Now()
 	return f, err

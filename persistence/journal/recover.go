@@ -46,7 +46,7 @@ func (q *Queue) recover(f found, c Contents) error {
 	q.lsn = max(f.lsn, f.key)
 	switch {
 	case damaged || hit.torn || empty: // what looks cut off may be the loss of the last write
-		n := leap * segmentsSince(head.segment, c)
+		n := leap * q.segmentsSince(head.segment, c)
 		q.lsn += uint64(n)
 		r.skip(n)
 	case unclean:
@@ -113,7 +113,7 @@ func (f found) hitSince(state *persistence.Delta, head head, c Contents) (h hit)
 // written, as far as is known. Every life of the queue begins a segment, so that
 // what one left out because of damage the next one knows to have been possible,
 // even if nothing of it is left.
-func segmentsSince(segment uint64, c Contents) types.Seq {
+func (q *Queue) segmentsSince(segment uint64, c Contents) types.Seq {
 	last := segment
 	for _, s := range c.Segments {
 		last = max(last, s.ID)
@@ -122,7 +122,7 @@ func segmentsSince(segment uint64, c Contents) types.Seq {
 		}
 	}
 	for _, d := range c.Damage {
-		last = max(last, d.Segment+uint64(max(d.Bytes, 0)/segmentBytes))
+		last = max(last, d.Segment+uint64(max(d.Bytes, 0)/q.o.SegmentSize))
 	}
 	return types.Seq(min(last-segment+1, 1<<20))
 }
