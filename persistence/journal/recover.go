@@ -122,7 +122,7 @@ func (q *Queue) segmentsSince(segment uint64, c Contents) types.Seq {
 		}
 	}
 	for _, d := range c.Damage {
-		last = max(last, d.Segment+uint64(max(d.Bytes, 0)/q.o.SegmentSize))
+		last = max(last, d.Segment+uint64(max(d.Bytes-1, 0)/q.o.SegmentSize))
 	}
 	return types.Seq(min(last-segment+1, 1<<20))
 }
