@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -137,6 +138,9 @@ func (o *options) place(args []string) ([]string, error) {
 		if _, err := os.Stat(dir); err != nil {
 			if dirs, err := stored.Find(args[0]); err == nil {
 				return dirs, nil
+			}
+			if !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
 			}
 			return nil, fmt.Errorf("%s is neither a directory nor a connection with stored messages: there is no %s (data_dir of %s)", args[0], dir, from)
 		}

@@ -3,11 +3,14 @@
 package nutsdb
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/mqttdb/mqttdb/types"
@@ -17,12 +20,21 @@ import (
 // file stays behind: removing it would let two owners in.
 type lock struct{ f *flock.Flock }
 
-// takeLock takes the lock of dir, or returns an error that wraps types.ErrInUse.
-func takeLock(dir string) (*lock, error) {
+// patience is how long a lock is waited for: whoever only looks has it for a moment.
+const patience = 250 * time.Millisecond
+
+// takeLock takes the lock of dir, or returns an error that wraps types.ErrInUse if
+// somebody keeps it.
+func takeLock(ctx context.Context, dir string) (*lock, error) {
 	path := filepath.Join(dir, lockName)
 	f := flock.New(path)
-	ok, err := f.TryLock()
-	if err != nil {
+	within, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	ok, err := f.TryLockContext(within, patience/25)
+	switch {
+	case ctx.Err() != nil:
+		return nil, errors.Join(ctx.Err(), f.Unlock())
+	case err != nil && within.Err() == nil:
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	if !ok {
@@ -33,6 +45,16 @@ func takeLock(dir string) (*lock, error) {
 		return nil, fmt.Errorf("%w: %s is held%s", types.ErrInUse, dir, holder)
 	}
 	return &lock{f}, nil
+}
+
+// isHeld says whether somebody has the lock of dir.
+func isHeld(dir string) (bool, error) {
+	f := flock.New(filepath.Join(dir, lockName))
+	ok, err := f.TryLock()
+	if err != nil {
+		return false, fmt.Errorf("lock %s: %w", f.Path(), err)
+	}
+	return !ok, f.Unlock()
 }
 
 // sign says in the lock who holds it. That is not done before the directory is

@@ -15,9 +15,9 @@ import (
 
 // Look opens the queue in dir to be looked at: not one byte below dir changes.
 // Everything is read, also what was sealed long ago, so that View.Damage is all
-// that is damaged now. The lock is taken meanwhile; if somebody else has it busy
-// is true: then what is found may be a moment old, and the last write may look cut
-// off.
+// that is damaged now. The lock is not kept, so that a gateway can start meanwhile;
+// if somebody has it busy is true: then what is found may be a moment old, and the
+// last write may look cut off.
 func Look(ctx context.Context, dir string) (v *journal.View, busy bool, err error) {
 	if !IsQueue(dir) {
 		return nil, false, fmt.Errorf("%w: %s holds no queue", types.ErrForeign, dir)
@@ -38,7 +38,7 @@ func IsQueue(dir string) bool {
 // viewed implements journal.Place on the files of a directory.
 type viewed struct {
 	*source
-	busy bool                // somebody else has the lock
+	busy bool                // somebody has the lock
 	at   map[uint64]location // by key
 	open map[uint64]*os.File // by segment
 }
@@ -75,11 +75,8 @@ func (p *viewed) inspect(ctx context.Context) (c journal.Contents, err error) {
 	if err := p.names.check(p.dir); err != nil {
 		return c, err
 	}
-	if p.names.lock {
-		p.lock, err = takeLock(p.dir)
-		if p.busy = errors.Is(err, types.ErrInUse); err != nil && !p.busy {
-			return c, err
-		}
+	if p.busy, err = p.isHeld(); err != nil {
+		return c, err
 	}
 	if err := p.readStoreFile(&c); err != nil {
 		return c, err
@@ -87,6 +84,9 @@ func (p *viewed) inspect(ctx context.Context) (c journal.Contents, err error) {
 	for try := 0; ; try++ {
 		p.segments, p.gaps, p.unused = nil, nil, nil
 		err := p.readSegments(ctx, c.Record)
+		if held, unknown := p.isHeld(); held && unknown == nil {
+			p.busy = true // by one who came meanwhile
+		}
 		if err == nil {
 			break
 		}
@@ -101,6 +101,14 @@ func (p *viewed) inspect(ctx context.Context) (c journal.Contents, err error) {
 	return c, nil
 }
 
+// isHeld says whether somebody has the lock.
+func (p *viewed) isHeld() (bool, error) {
+	if !p.names.lock { // to take it would make it
+		return false, nil
+	}
+	return isHeld(p.dir)
+}
+
 // Load implements journal.Place.
 func (p *viewed) Load(key uint64) ([]byte, error) {
 	at, ok := p.at[key]
@@ -113,7 +121,13 @@ func (p *viewed) Load(key uint64) ([]byte, error) {
 			p.closeFiles()
 		}
 		var err error
-		if f, err = os.Open(segmentFile(p.dir, at.segment, dataSuffix)); err != nil {
+		f, err = os.Open(segmentFile(p.dir, at.segment, dataSuffix))
+		if errors.Is(err, fs.ErrNotExist) {
+			if held, unknown := p.isHeld(); held && unknown == nil {
+				err = fmt.Errorf("segment %d was given back meanwhile: %w", at.segment, types.ErrInUse)
+			}
+		}
+		if err != nil {
 			return nil, explain("read", p.dir, err)
 		}
 		p.open[at.segment] = f

@@ -65,7 +65,7 @@ func (s *source) Inspect(ctx context.Context) (journal.Contents, error) {
 }
 
 func (s *source) inspect(ctx context.Context) (c journal.Contents, err error) {
-	if err := s.enter(); err != nil {
+	if err := s.enter(ctx); err != nil {
 		return c, err
 	}
 	if s.names, err = list(s.dir); err != nil { // again, now that it is ours alone
@@ -85,7 +85,7 @@ func (s *source) inspect(ctx context.Context) (c journal.Contents, err error) {
 }
 
 // enter takes the lock, if the directory is ours or new.
-func (s *source) enter() error {
+func (s *source) enter(ctx context.Context) error {
 	names, err := list(s.dir)
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ func (s *source) enter() error {
 	if err := makeDir(s.dir); err != nil {
 		return err
 	}
-	s.lock, err = takeLock(s.dir)
+	s.lock, err = takeLock(ctx, s.dir)
 	return err
 }
 

@@ -66,6 +66,8 @@ func Read(ctx context.Context, dir string, e types.Extract, damaged func(error),
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case errors.Is(err, types.ErrInUse): // since a moment ago
+			return fmt.Errorf("read %s: %w: say the name of the connection, so that the gateway is asked", dir, err)
 		case err != nil:
 			damaged(err)
 			continue
