@@ -235,7 +235,7 @@ func classify(err error) (code int, hint string) {
 	var store *types.StoreError
 	switch {
 	case errors.Is(err, types.ErrUnknownConnection):
-		code, hint = http.StatusNotFound, "GET /api/connections lists the connections"
+		code, hint = http.StatusNotFound, "mqttdb status and GET /api/connections list them"
 	case errors.Is(err, types.ErrUnknownMessage):
 		code = http.StatusNotFound
 	case errors.Is(err, types.ErrUnknownQueue):

@@ -20,10 +20,10 @@ func newClear(o *options) *cobra.Command {
 	var queue, topic, olderThan string
 	yes := false
 	cmd := &cobra.Command{
-		Use: "clear CONNECTION", Short: "Forget messages that wait to be sent",
-		Long: `Forget messages that wait to be sent on a connection of a running gateway, or
-with --queue those of another queue: all of them, or those that match. They are
-gone for good.`,
+		Use: "clear CONNECTION", Short: "Forget pending messages, dead letters, or what was sent",
+		Long: `Forget messages that are pending on a connection of a running gateway, or with
+--queue those of another queue: all of them, or those that match. They are gone
+for good.`,
 		Args:              wantArgs(1, 1, "CONNECTION"),
 		ValidArgsFunction: o.completeConnection,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -180,7 +180,7 @@ func TestGateway(t *testing.T) {
 	if code, _, stderr = command(ctx, "clear", "--config", config, "cloud", "--yes", "--older-than", "5"); code != 1 || !strings.Contains(stderr, "older_than") {
 		t.Errorf("clear --older-than 5: %d %s", code, stderr)
 	}
-	if code, _, stderr = command(ctx, "clear", "--config", config, "moon", "--yes"); code != 1 || !strings.Contains(stderr, "no such connection") {
+	if code, _, stderr = command(ctx, "clear", "--config", config, "moon", "--yes"); code != 1 || !strings.Contains(stderr, "no such connection (mqttdb status") {
 		t.Errorf("clear moon: %d %s", code, stderr)
 	}
 	if code, stdout, _ = command(ctx, "clear", "--config", config, "cloud", "--yes"); code != 0 || !strings.Contains(stdout, "cleared ") {
