@@ -28,6 +28,7 @@ type backlog struct {
 	arrived int
 	lost    int // missing when nothing came any more
 	late    bool
+	ended   bool // the contender, by itself, before all had come
 	doubled int
 	reorder int
 	damaged int
@@ -92,7 +93,9 @@ func (b *bench) measureBacklog(ctx context.Context, p plan, u *upstream, s *stan
 	if g.crashed {
 		limit *= 2
 	}
-	return g.drain(ctx, running, u, next, began, limit)
+	watched, stop := whileRunning(ctx, running)
+	defer stop()
+	return g.drain(watched, running, u, next, began, limit)
 }
 
 // fill gives a contender messages until it has all or the time is over.
@@ -131,8 +134,8 @@ func (g *backlog) fill(ctx context.Context, running product, limit time.Duration
 func (g *backlog) drain(ctx context.Context, running product, u *upstream, next []uint64, began time.Time, limit time.Duration) error {
 	g.watched = limit
 	patience := 3 * limit // some take long to find their first message
-	if err := u.subscriber.await(ctx, 1, patience, patience); errors.Is(err, errQuiet) || errors.Is(err, errLate) {
-		g.watched, g.lost = patience, g.stored
+	if err := u.subscriber.await(ctx, 1, patience, patience); over(err) {
+		g.watched, g.lost, g.ended = patience, g.stored, errors.Is(err, errEnded)
 		return nil
 	} else if err != nil {
 		return err
@@ -149,6 +152,10 @@ func (g *backlog) drain(ctx context.Context, running product, u *upstream, next 
 		had = 0 // some answer when all is over: then their start counts as well
 	}
 	waited := u.subscriber.await(ctx, g.stored, max(limit/2, 2*time.Second), limit)
+	if g.ended = errors.Is(waited, errEnded); g.ended {
+		u.subscriber.look(func(l *ledger) { g.arrived, g.rate, g.lost = l.arrived, l.rate(), l.missing(nil, next) })
+		return nil
+	}
 	after, err := processCPU(running.pid())
 	if err != nil {
 		return err
@@ -164,7 +171,7 @@ func (g *backlog) drain(ctx context.Context, running product, u *upstream, next 
 		}
 	})
 	g.late = errors.Is(waited, errLate)
-	if g.late || errors.Is(waited, errQuiet) {
+	if over(waited) {
 		return nil
 	}
 	return waited

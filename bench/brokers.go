@@ -45,6 +45,8 @@ func singlePublisher(addr string) (publish func(number uint64) error, leave func
 
 func (p *localBroker) pid() int { return p.process.Process.Pid }
 
+func (p *localBroker) ended() <-chan struct{} { return nil }
+
 func (p *localBroker) kill() {
 	if !p.gone {
 		_ = p.process.Process.Kill() // it may be gone

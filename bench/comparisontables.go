@@ -83,7 +83,12 @@ func (g *backlog) size() string {
 }
 
 // none says that nothing came.
-func (g *backlog) none() string { return fmt.Sprintf("none came in %v", g.watched) + g.size() }
+func (g *backlog) none() string {
+	if g.ended {
+		return "none came: its process ended" + g.size()
+	}
+	return fmt.Sprintf("none came in %v", g.watched) + g.size()
+}
 
 // drained says how a backlog left.
 func (g *backlog) drained() string {
@@ -93,7 +98,11 @@ func (g *backlog) drained() string {
 	case g.arrived == 0:
 		return g.none()
 	case g.arrived < g.stored:
-		return fmt.Sprintf("%s, %d of %d", perSecond(g.rate), g.arrived, g.stored)
+		text := fmt.Sprintf("%s, %d of %d", perSecond(g.rate), g.arrived, g.stored)
+		if g.ended {
+			text += ": its process ended"
+		}
+		return text
 	}
 	return perSecond(g.rate) + g.size()
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/mqttdb/mqttdb/bench/protocol"
 )
@@ -43,10 +44,29 @@ type product interface {
 	// library that includes its producers.
 	pid() int
 
+	// ended is closed when it has ended by itself; nil if that is not watched.
+	ended() <-chan struct{}
+
 	// kill ends it as a crash would, close in good order. Both wait until it is
 	// gone; kill may follow on close.
 	kill()
 	close(ctx context.Context) error
+}
+
+// errEnded means that a contender has ended by itself.
+var errEnded = errors.New("its process has ended")
+
+// whileRunning is ctx until the contender ends by itself: then its cause is errEnded.
+func whileRunning(ctx context.Context, running product) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-running.ended():
+			cancel(errEnded)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // contenders are all of them, in the order of the tables. One that is a library

@@ -79,14 +79,16 @@ func (b *bench) measureCrash(ctx context.Context, p plan, u *upstream, s *standi
 		return err
 	}
 	running = again
+	watched, stop := whileRunning(ctx, running)
+	defer stop()
 	if lost > 0 {
 		// It may take its time to find its broker and its first message.
-		if err := u.subscriber.await(ctx, had+1, p.settling, p.settling); err != nil && !errors.Is(err, errQuiet) && !errors.Is(err, errLate) {
+		if err := u.subscriber.await(watched, had+1, p.settling, p.settling); err != nil && !over(err) {
 			return err
 		}
 	}
-	waited := u.subscriber.await(ctx, 0, p.still, p.settling)
-	if !errors.Is(waited, errQuiet) && !errors.Is(waited, errLate) {
+	waited := u.subscriber.await(watched, 0, p.still, p.settling)
+	if !over(waited) {
 		return waited
 	}
 	c := crash{there: there, stored: a.Stored, late: errors.Is(waited, errLate)}

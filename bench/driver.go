@@ -103,6 +103,8 @@ func (d *driver) single(ctx context.Context) (func(number uint64) error, func() 
 
 func (d *driver) pid() int { return d.process.Process.Pid }
 
+func (d *driver) ended() <-chan struct{} { return d.exited }
+
 func (d *driver) kill() {
 	_ = d.process.Process.Kill() // it may be gone
 	<-d.exited

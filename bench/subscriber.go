@@ -113,9 +113,15 @@ var (
 	errLate  = errors.New("it took too long")
 )
 
+// over says that what await waits for does not come any more, or not in time; other
+// errors are the bench's own.
+func over(err error) bool {
+	return errors.Is(err, errQuiet) || errors.Is(err, errLate) || errors.Is(err, errEnded)
+}
+
 // await waits until so many messages have come, or for ever if that is less than
 // 1. It ends with errQuiet when nothing new has come for quiet, and with errLate
-// after limit.
+// after limit. When ctx ends it returns its cause.
 func (s *subscriber) await(ctx context.Context, messages int, quiet, limit time.Duration) error {
 	late := time.NewTimer(limit)
 	defer late.Stop()
@@ -141,7 +147,7 @@ func (s *subscriber) await(ctx context.Context, messages int, quiet, limit time.
 		case <-late.C:
 			return errLate
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 }
