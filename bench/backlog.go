@@ -133,7 +133,7 @@ func (g *backlog) fill(ctx context.Context, running product, limit time.Duration
 // drain watches what arrives.
 func (g *backlog) drain(ctx context.Context, running product, u *upstream, next []uint64, began time.Time, limit time.Duration) error {
 	g.watched = limit
-	patience := 3 * limit // some take long to find their first message
+	patience := 2 * limit // some take long to find their first message
 	if err := u.subscriber.await(ctx, 1, patience, patience); over(err) {
 		g.watched, g.lost, g.ended = patience, g.stored, errors.Is(err, errEnded)
 		return nil

@@ -29,7 +29,7 @@ func (c *comparison) report(r *report) {
 	r.note("Syncs are the flushes that the disk was asked for meanwhile, by whomever; two at the same moment may be one. The processor time and the memory of a library include its producers, those of the others do not. " +
 		"A message to a library that passes through goes there over a pipe, which the latency includes.")
 	r.note(fmt.Sprintf("A backlog is filled by %d producers with window 20 for %v at most; then the contender is ended in good order (the largest backlog: kill -9) and started when the broker is back, and for %v at most "+
-		"(the largest: %v, and three times that for the first message) what arrives is watched: “of” says how many came where that was not all. Latencies are from handing a message over to its acknowledgement.", clients, c.filling, c.draining, 2*c.draining))
+		"(the largest: %v, and twice as long for the first message) what arrives is watched: “of” says how many came where that was not all. Latencies are from handing a message over to its acknowledgement.", clients, c.filling, c.draining, 2*c.draining))
 	for _, s := range c.standings {
 		for _, t := range s.troubles {
 			r.note(s.what + ": " + t)

@@ -33,8 +33,8 @@ func (b *bench) plan() plan {
 		return plan{rounds: 1, length: 300 * time.Millisecond, backlogs: [3]int{1000, 5000, 10_000}, filling: time.Second,
 			draining: time.Second, rest: 200 * time.Millisecond, singles: 20, crash: 300, settling: 5 * time.Second, still: time.Second}
 	}
-	return plan{rounds: 3, length: time.Second, backlogs: [3]int{10_000, 100_000, b.backlog}, filling: 30 * time.Second,
-		draining: 20 * time.Second, rest: 5 * time.Second, singles: 500, crash: 2000, settling: 30 * time.Second, still: 5 * time.Second}
+	return plan{rounds: 3, length: time.Second, backlogs: [3]int{10_000, 100_000, b.backlog}, filling: 20 * time.Second,
+		draining: 15 * time.Second, rest: 5 * time.Second, singles: 500, crash: 2000, settling: 20 * time.Second, still: 5 * time.Second}
 }
 
 // pace is how a contender is given messages.
