@@ -55,8 +55,11 @@ func NewSystem(o SystemOptions) *System {
 	return &System{o.Host, o.Name, restart{log: o.Logger, first: o.RestartAfter, max: o.RestartMax}, newWorkers()}
 }
 
-// registryBuckets is how many of protoactor's 1,024 we keep.
-const registryBuckets = 4
+// registryBuckets is how many of protoactor's 1,024 we keep. It must be one: on 32-bit
+// machines protoactor takes the remainder of a hash that may be negative there, and
+// ends the program with an index out of range; that of 1 is always 0. A bucket has 32
+// locks, and each reference remembers what it found.
+const registryBuckets = 1
 
 // shrink gives back the room for very many actors that a new actor system
 // makes: 33,000 maps in 5 MB, which each garbage collection goes through.
