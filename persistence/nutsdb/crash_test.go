@@ -332,6 +332,14 @@ func newRecorder(t testing.TB, dir string) *recorder {
 	return r
 }
 
+// forget gives back the memory of a recorder that some cleanup still knows: those of
+// all histories together have more than a 32-bit process can have.
+func (r *recorder) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.content)
+}
+
 func (r *recorder) disk() disk {
 	return disk{
 		read: realDisk.read,

@@ -47,6 +47,7 @@ func (s recorded) copyStore(t testing.TB, copyQueue func(dir string) string) rec
 		}
 	}
 	s.Close() // it was left without notice; this only gives back what it holds
+	s.r.forget()
 	os.RemoveAll(s.dir)
 	return newRecorded(t, to)
 }
