@@ -15,6 +15,10 @@ need mosquitto_pub mosquitto-clients
 need tinyproxy tinyproxy-bin # without the service that the package tinyproxy has
 need npm npm # for the MQTT clients of scripts/clients.sh
 need "${CC:-gcc}" 'gcc libc6-dev'
+if [ "${1:-}" = qemu ]; then # for scripts/dist-test.sh
+	need qemu-arm-static qemu-user-static
+	need ip iproute2
+fi
 [ -n "$packages" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
