@@ -44,9 +44,18 @@ func (l Limits) reached(stored, c Cost) string {
 	return ""
 }
 
+// status is what a status says of them; nil if there are none.
+func (l Limits) status() *types.LimitsStatus {
+	if !l.bounded() {
+		return nil
+	}
+	return &types.LimitsStatus{MaxMessages: uint64(max(l.MaxMessages, 0)), MaxBytes: uint64(max(l.MaxBytes, 0)), Overflow: l.Overflow.String()}
+}
+
 // setLimits is for a queue that is to keep to other limits from now on.
 func (a *queue) setLimits(l Limits) {
 	a.config.Limits = l
+	a.queue.limits.Store(&l)
 	a.queue.admission.setLimits(l.admitted())
 	a.account()
 }

@@ -71,8 +71,8 @@ func TestRejectAtTheLimit(t *testing.T) {
 	if err := receive(t, refused, "the refusal"); !errors.Is(err, types.ErrQueueFull) || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "max_messages 10") {
 		t.Errorf("the error is %v", err)
 	}
-	if s := balanced(t, q); s.Pending != 10 || !strings.Contains(s.Full, "max_messages 10") {
-		t.Errorf("full: %+v", s)
+	if s := balanced(t, q); s.Pending != 10 || !strings.Contains(s.Full, "max_messages 10") || *s.Limits != (types.LimitsStatus{MaxMessages: 10, Overflow: "reject"}) {
+		t.Errorf("full: %+v, limits %+v", s, s.Limits)
 	}
 	settleSent(q, 1, 1)
 	if _, err := put(soon(t), q, entry("t", "next")); err != nil {
@@ -82,7 +82,7 @@ func TestRejectAtTheLimit(t *testing.T) {
 	if _, err := put(soon(t), q, entry("t", "one more")); err != nil {
 		t.Error(err)
 	}
-	if s := balanced(t, q); s.Pending != 11 {
+	if s := balanced(t, q); s.Pending != 11 || s.Limits.MaxMessages != 11 {
 		t.Errorf("after the limit was raised: %+v", s)
 	}
 }

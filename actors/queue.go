@@ -93,6 +93,7 @@ func (c *QueueConfig) setDefaults() {
 type Queue struct {
 	Ref[QueueMessage]
 	admission *Admission
+	limits    atomic.Pointer[Limits] // those that it keeps to
 	status    atomic.Pointer[queueStatus]
 	syncs     atomic.Uint64 // that went well
 	dropped   drops
@@ -109,6 +110,7 @@ func (q *Queue) Admission() *Admission { return q.admission }
 func SpawnQueue(s *System, c QueueConfig) (*Queue, error) {
 	c.setDefaults()
 	q := &Queue{admission: NewAdmission(Cost{c.MaxMessages, c.MaxBytes})}
+	q.limits.Store(&c.Limits)
 	q.admission.setLimits(c.Limits.admitted()) // before anybody asks, and not when the actor comes to it
 	q.status.Store(&queueStatus{})
 	k := &queueKeeper{config: c, queue: q, watched: make(chan struct{})}

@@ -77,6 +77,7 @@ func (q *Queue) Status() types.QueueStatus {
 		status.Full = why.Error()
 	}
 	status.Syncs = q.syncs.Load()
+	status.Limits = q.limits.Load().status()
 	status.Unread = pub.handle == nil && pub.last.Next == 0
 	if pub.trouble != nil {
 		status.Trouble = pub.trouble.Error()

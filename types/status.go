@@ -49,6 +49,13 @@ type ClientsStatus struct {
 	TurnedAway uint64 `json:"turned_away"`
 }
 
+// LimitsStatus is what bounds a queue at present, as the configuration says it.
+type LimitsStatus struct {
+	MaxMessages uint64 `json:"max_messages"` // 0: any number
+	MaxBytes    uint64 `json:"max_bytes"`    // 0: any size
+	Overflow    string `json:"overflow"`     // reject, drop_oldest or drop_newest
+}
+
 // EmptyQueueStatus is the status of a queue that does not exist.
 func EmptyQueueStatus() QueueStatus {
 	return QueueStatus{DroppedBy: map[string]uint64{}, RefusedBy: map[string]uint64{}}
@@ -90,6 +97,9 @@ type QueueStatus struct {
 	// the gateway was off for more than 30 days: that time counts as nothing for
 	// max_age, ttl and Oldest.
 	DowntimeUnknown bool `json:"downtime_unknown,omitempty"`
+
+	// Limits are those that bound what is pending; nil if none does.
+	Limits *LimitsStatus `json:"limits,omitempty"`
 
 	// Full says which limit keeps the queue from taking more at present; "" if
 	// none does. Nothing is lost by that: whoever publishes has to wait.

@@ -74,6 +74,7 @@ func (l *remarks) ofOutgoing(s types.Status) {
 	if q.Kept > 0 {
 		l.add("%d messages that were sent are kept: mqttdb replay %s sends them again", q.Kept, s.Name)
 	}
+	l.ofLimits("", q)
 	l.ofQueue("", s.Name, q)
 	if n := q.Refused; n > 0 && s.Clients == nil { // of local clients, their own counters tell
 		l.add("%s refused since the start%s", count(n, "message"), byReason(q.RefusedBy))
@@ -98,9 +99,26 @@ func (l *remarks) ofIncoming(s types.Status) {
 	if q.Pending > 0 {
 		l.add("incoming: %s pending, for those who have not got them: mqttdb messages %s --queue incoming", count(q.Pending, "message"), s.Name)
 	}
+	l.ofLimits("incoming: ", q)
 	l.ofQueue("incoming: ", s.Name, q)
 	if q.Refused > 0 {
 		l.add("incoming: %s refused since the start%s", count(q.Refused, "message"), byReason(q.RefusedBy))
+	}
+}
+
+// ofLimits say that a queue is near a limit, and what happens there. One that is full
+// has said so.
+func (l *remarks) ofLimits(prefix string, q types.QueueStatus) {
+	limits := q.Limits
+	if limits == nil || q.Full != "" || q.Unread {
+		return
+	}
+	const near = 0.8 // of a limit
+	if most := limits.MaxMessages; most > 0 && float64(q.Pending) >= near*float64(most) {
+		l.add("%s%d of %d messages (max_messages, overflow: %s)", prefix, q.Pending, most, limits.Overflow)
+	}
+	if most := limits.MaxBytes; most > 0 && float64(q.Bytes) >= near*float64(most) {
+		l.add("%s%s of %s (max_bytes, overflow: %s)", prefix, inUnits(q.Bytes), inUnits(most), limits.Overflow)
 	}
 }
 

@@ -65,6 +65,17 @@ func TestRemarks(t *testing.T) {
 			[]string{"! cannot store: write to cloud/outgoing: disk full (free space)"}},
 		{"unread", func(s *types.Status) { s.Outgoing.Unread = true },
 			[]string{"! what is stored could not be read since the start: nobody knows how much is pending"}},
+		{"far from a limit", func(s *types.Status) {
+			s.Outgoing.Pending, s.Outgoing.Limits = 79, &types.LimitsStatus{MaxMessages: 100, Overflow: "reject"}
+		}, nil},
+		{"near limits", func(s *types.Status) {
+			s.Outgoing.Pending, s.Outgoing.Limits = 80, &types.LimitsStatus{MaxMessages: 100, Overflow: "drop_oldest"}
+			s.Incoming.Bytes, s.Incoming.Limits = 900<<10, &types.LimitsStatus{MaxBytes: 1 << 20, Overflow: "reject"}
+		}, []string{"  80 of 100 messages (max_messages, overflow: drop_oldest)", "  incoming: 900.0 KiB of 1.0 MiB (max_bytes, overflow: reject)"}},
+		{"at a limit and full", func(s *types.Status) {
+			s.Outgoing.Pending, s.Outgoing.Limits = 100, &types.LimitsStatus{MaxMessages: 100, Overflow: "reject"}
+			s.Outgoing.Full = "queue full (max_messages 100)"
+		}, []string{"! queue full (max_messages 100); whoever publishes waits, and nothing is lost by that"}},
 		{"what left", func(s *types.Status) {
 			s.Outgoing.Accepted, s.Outgoing.Dropped, s.Outgoing.Expired, s.Outgoing.Cleared = 1000, 120, 7, 3
 			s.Outgoing.DroppedBy = map[string]uint64{"drop_oldest": 100, "drop_newest": 20, "unclaimed": 0}
