@@ -14,6 +14,8 @@ echo "== the same bytes again, elsewhere and without a cache"
 scripts/dist.sh >/dev/null
 cp dist/*_linux_amd64.tar.gz dist/*_amd64.deb "$kept"
 git clone -q . "$kept/elsewhere"
+mkdir -p "$kept/elsewhere/.cache/tools"
+cp .cache/tools/nfpm "$kept/elsewhere/.cache/tools"
 (cd "$kept/elsewhere" && git checkout -q "$(git -C "$OLDPWD" rev-parse HEAD)" && GOCACHE=$kept/cache DIST_ONLY=linux_amd64 scripts/dist.sh >/dev/null)
 if git diff --quiet HEAD; then
 	for file in "$kept"/*_linux_amd64.tar.gz "$kept"/*_amd64.deb; do

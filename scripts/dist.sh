@@ -23,7 +23,9 @@ fi
 date=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%d)
 
 tools=$PWD/.cache/tools
-GOBIN=$tools go install "$NFPM"
+if ! go version -m "$tools/nfpm" 2>/dev/null | grep -q "mod.*nfpm/v2.*${NFPM#*@}"; then
+	GOBIN=$tools go install "$NFPM"
+fi
 
 rm -rf dist
 mkdir -p dist/stage
