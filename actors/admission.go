@@ -104,7 +104,7 @@ func (a *Admission) TryAcquire(c Cost) error {
 		a.kept = slices.Delete(a.kept, i, i+1)
 		return nil
 	}
-	if c.Messages > 1 && a.beyond(c) != "" {
+	if a.closed == nil && c.Messages > 1 && a.beyond(c) != "" {
 		return types.ErrBusy
 	}
 	return a.tryAcquire(c)
@@ -232,16 +232,23 @@ func (a *Admission) acquire(ctx context.Context, c Cost, m manner) error {
 	case <-ctx.Done():
 	}
 	a.mu.Lock()
+	i := slices.Index(a.waiting, me)
+	if i < 0 { // it was answered in the same moment
+		a.mu.Unlock()
+		if err := <-done; err != nil {
+			return err
+		}
+		a.Release(c)
+		return ctx.Err()
+	}
 	why := a.why(c)
 	if why != nil {
 		a.refuse(c, why)
 	}
+	a.waiting = slices.Delete(a.waiting, i, i+1)
+	decided = a.decide() // others behind it may fit now
 	a.mu.Unlock()
-	if !a.withdraw(me) {
-		if err := <-done; err == nil { // it was granted in the same moment
-			a.Release(c)
-		}
-	}
+	tell(decided)
 	if why != nil {
 		return fmt.Errorf("%w: %w", why, ctx.Err())
 	}
@@ -372,20 +379,6 @@ func (a *Admission) decide() (list []decision) {
 		list = append(list, a.decide()...)
 	}
 	return list
-}
-
-// withdraw takes w out of the line and says whether it was still in it. Others
-// behind it may fit then.
-func (a *Admission) withdraw(w *applicant) bool {
-	a.mu.Lock()
-	i := slices.Index(a.waiting, w)
-	if i >= 0 {
-		a.waiting = slices.Delete(a.waiting, i, i+1)
-	}
-	decided := a.decide()
-	a.mu.Unlock()
-	tell(decided)
-	return i >= 0
 }
 
 // close answers all who wait, now and later, with err.

@@ -88,6 +88,34 @@ func TestAdmissionContext(t *testing.T) {
 	}
 }
 
+// Who is refused, and gives up in the same moment, is counted once.
+func TestARefusalIsCountedOnce(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 50 { // select takes one of two at random
+		a := NewAdmission(Cost{})
+		a.setLimits(Limits{MaxMessages: 1})
+		a.setStored(Cost{1, 1}, Cost{})
+		if err := a.AcquireUnlessFull(ctx, Cost{1, 1}); !errors.Is(err, types.ErrQueueFull) {
+			t.Fatalf("AcquireUnlessFull = %v, want ErrQueueFull", err)
+		}
+		status := types.QueueStatus{RefusedBy: make(map[string]uint64)}
+		if a.fill(&status); status.Refused != 1 {
+			t.Fatalf("%d were refused, want 1", status.Refused)
+		}
+	}
+}
+
+// A queue that has stopped says so to a group, too, for which there would be no room.
+func TestAClosedAdmissionIsNotBusy(t *testing.T) {
+	a := NewAdmission(Cost{})
+	a.setLimits(Limits{MaxMessages: 1})
+	a.close(types.ErrClosed)
+	if err := a.TryAcquire(Cost{2, 2}); !errors.Is(err, types.ErrClosed) {
+		t.Errorf("TryAcquire = %v, want ErrClosed", err)
+	}
+}
+
 func TestAdmissionUnderLoad(t *testing.T) {
 	a := NewAdmission(Cost{7, 70})
 	var wg sync.WaitGroup
