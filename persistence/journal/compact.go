@@ -14,9 +14,9 @@ const (
 	manyEntries = 4096
 	// stepEntries is how many entries one call of Compact reads, and how many it
 	// forgets, and stepSegments how many segments it drops, at most: so that it does
-	// not take long.
+	// not take long. A medium may have to wait for the disk between two segments.
 	stepEntries  = 512
-	stepSegments = 2
+	stepSegments = 1
 )
 
 // Compact implements persistence.Compacter. The calls of it make up passes from

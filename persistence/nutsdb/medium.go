@@ -331,22 +331,22 @@ func (m *medium) Drop(below uint64) (reclaimed int64, err error) {
 	if err := m.failure(); err != nil {
 		return 0, err
 	}
-	if err := m.namesSynced(); err != nil {
-		return 0, m.fail("compact", err)
-	}
 	if err := m.there(); err != nil { // what lies there now is not ours to remove
 		return 0, m.fail("compact", err)
 	}
 	for len(m.older) > 0 && m.older[0].ID < below {
 		oldest := m.older[0]
+		if err := m.namesSynced(); err != nil {
+			return reclaimed, m.fail("compact", err)
+		}
 		if err := m.drop(oldest.ID); err != nil {
 			return reclaimed, m.fail("compact", err)
 		}
+		m.syncNames()
 		reclaimed += oldest.Bytes
 		m.older = m.older[1:]
 	}
 	if reclaimed > 0 {
-		m.syncNames()
 		if err := m.keepReserve(); err != nil && !isFull(err) { // before others take what came back
 			return reclaimed, m.fail("compact", err)
 		}
@@ -354,8 +354,9 @@ func (m *medium) Drop(below uint64) (reclaimed int64, err error) {
 	return reclaimed, nil
 }
 
-// syncNames lets the directory be synced. Nobody waits for that but the next Drop:
-// what is left of a power cut has lost segments at its beginning only.
+// syncNames lets the directory be synced. Nobody waits for that but who removes the
+// next segment: what is left of a power cut has lost segments at its beginning only,
+// in whatever order the names go that were removed since the last sync.
 func (m *medium) syncNames() {
 	m.names = make(chan error, 1)
 	go func(done chan<- error) { done <- m.disk.syncNames(m.dir) }(m.names)

@@ -502,3 +502,45 @@ func openFiles(t *testing.T) int {
 	}
 	return len(entries)
 }
+
+// A power cut may leave the names that were removed since the last sync of the
+// directory in any order: so that none is missing between two that are there, no more
+// than one segment is removed before that.
+func TestDropSyncsBetweenSegments(t *testing.T) {
+	dir := t.TempDir()
+	src := testSource(dir, testSegment)
+	if _, err := src.Inspect(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	var there int // data files that a power cut may leave
+	src.disk.syncNames = func(dir string) error {
+		files, err := filepath.Glob(filepath.Join(dir, "*"+dataSuffix))
+		if there > len(files)+1 {
+			t.Errorf("%d segments were removed at once", there-len(files))
+		}
+		there = len(files)
+		return err
+	}
+	m, err := src.Start(context.Background(), persistence.EncodeStoreRecord(testStore))
+	if err != nil {
+		t.Fatal(err)
+	}
+	segments := appendKeys(t, m, 1, 300)
+	mustSync(t, m)
+	before := there
+	if before < 8 {
+		t.Fatalf("%d segments are too few", before)
+	}
+	for _, below := range []uint64{segments[1] + 4, segments[1] + 6} {
+		if _, err := m.Drop(below); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if there != before-6 {
+		t.Errorf("%d of %d segments are left", there, before)
+	}
+	openDir(t, dir, testSegment).wantNoDamage(t)
+}
