@@ -129,7 +129,7 @@ func TestUnit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"Type=notify-reload", "ExecStart=/usr/local/bin/mqttdb serve --config /etc/mqttdb/mqttdb.yaml", "WatchdogSec=", "NoNewPrivileges=yes", "ProtectSystem=strict"} {
+	for _, line := range []string{"Type=notify\n", "ExecReload=kill -HUP $MAINPID", "ExecStart=mqttdb serve --config /etc/mqttdb/mqttdb.yaml", "WatchdogSec=", "NoNewPrivileges=yes", "ProtectSystem=strict"} {
 		if !strings.Contains(string(text), "\n"+line) {
 			t.Errorf("the unit lacks %s", line)
 		}
