@@ -91,6 +91,7 @@ var layers = []row{
 	{pattern: "bench/...", layer: top, imports: join(house, "", "bench/...", "internal/mosquitto")},
 
 	{pattern: "internal/arch", layer: vocabulary},
+	{pattern: "internal/dist", layer: top, tests: only("config", "config/yaml")},
 	{pattern: "internal/notices", layer: vocabulary},
 	{pattern: "internal/mosquitto", layer: vocabulary},
 	{pattern: "internal/tinyproxy", layer: vocabulary},
