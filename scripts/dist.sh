@@ -5,7 +5,7 @@
 #   DIST_ONLY=linux/arm64 only that one
 . "$(dirname "$0")/env.sh"
 
-limit=16777216 # bytes that a program may take: 16 MiB
+limit=16777216 # bytes that a program for Linux may take: 16 MiB
 
 commit=$(git rev-parse --short=12 HEAD)
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
@@ -59,7 +59,7 @@ while read -r goos goarch goarm label deb suffix; do
 	echo "$name"
 	GOOS=$goos GOARCH=$goarch GOARM=$goarm CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$version" -o "$stage/$program" ./cmd/native
 	size=$(wc -c <"$stage/$program")
-	if [ "$size" -gt $limit ]; then
+	if [ "$goos" = linux ] && [ "$size" -gt $limit ]; then
 		echo "$name: the program takes $size bytes, more than $limit: look what was linked since (go tool nm -size)" >&2
 		exit 1
 	fi
