@@ -98,10 +98,10 @@ var contenders = []contender{
 	},
 	{
 		name: "level", what: "mqtt.js, level store", prepare: nodeDriver("level.js", "mqtt", "mqtt-level-store"),
-		promises: "in LevelDB's log, and not synced; at most 65,535 messages",
+		promises: "in LevelDB's log, and not synced; what is beyond 65,535 overwrites messages that wait",
 	},
 	{
 		name: "nedb", what: "mqtt.js, NeDB: the old nodes", prepare: nodeDriver("nedb.js", "mqtt-old", "mqtt-nedb-store", "nedb"),
-		promises: "in memory, and a line is appended to a file, and not synced; at most 65,535 messages",
+		promises: "in memory, and a line is appended to a file, and not synced; what is beyond 65,535 overwrites messages that wait",
 	},
 }
