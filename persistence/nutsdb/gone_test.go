@@ -133,3 +133,32 @@ func TestNoFileInThePlaceOfOne(t *testing.T) {
 		})
 	}
 }
+
+// A file that is not written any more and that somebody removes is missed, once.
+func TestOlderFileIsRemoved(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	var log bytes.Buffer
+	s, err := Open(dir, Options{SegmentSize: testSegment, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := openQueue(t, s, "cloud/outgoing").Close(ctx); err != nil { // leaves segment 1
+		t.Fatal(err)
+	}
+	q := openQueue(t, s, "cloud/outgoing")
+	path := segmentFile(filepath.Join(dir, "cloud", "outgoing"), 1, dataSuffix)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := q.(persistence.Compacter).Compact(ctx, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := strings.Count(log.String(), path); got != 1 {
+		t.Errorf("it was said %d times: %s", got, &log)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

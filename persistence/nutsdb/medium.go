@@ -5,8 +5,10 @@ package nutsdb
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/persistence/journal"
@@ -30,10 +32,13 @@ type medium struct {
 	max     int64 // size of the largest value
 	fullAt  int64 // size at which another segment is begun
 	sealer  *sealer
+	logger  *slog.Logger
 	space   space
 	used    int64             // bytes written to the active segment
 	older   []journal.Segment // the others, in order
 	names   chan error        // tells how a sync of the directory after a Drop went; nil: there is none
+	missed  map[uint64]bool   // segments whose files were found to be missing
+	looked  time.Time         // when that was looked for
 	follows uint64            // the segment before the first that this run appended to
 	first   uint64            // that one
 
@@ -101,9 +106,10 @@ var (
 func newMedium(s *source, db *database, active written, record []byte) *medium {
 	m := &medium{
 		dir: s.dir, record: record, db: db, disk: s.disk, bad: s.bad, closed: s.closed, lock: s.lock,
-		max:     s.segmentSize - entryHeaderMax - keySize,
-		fullAt:  min(s.fullAt, s.segmentSize),
-		sealer:  newSealer(s.dir, s.o.Logger),
+		max:    s.segmentSize - entryHeaderMax - keySize,
+		fullAt: min(s.fullAt, s.segmentSize),
+		sealer: newSealer(s.dir, s.o.Logger),
+		logger: s.o.Logger, missed: make(map[uint64]bool),
 		follows: s.lastID(), first: active.id,
 		active: active, space: s.space,
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/mqttdb/mqttdb/types"
 )
@@ -70,7 +71,28 @@ func (m *medium) There() error {
 	if err := m.there(); err != nil {
 		return m.fail("look at", err)
 	}
+	if now := time.Now(); now.Sub(m.looked) >= missedEvery || now.Before(m.looked) {
+		m.looked = now
+		m.lookForOlder()
+	}
 	return nil
+}
+
+// missedEvery is how often it is looked for the files that are not written any more.
+const missedEvery = 10 * time.Second
+
+// lookForOlder says once of each file that was full and is missing. What is in it is
+// read as long as it is open, and is damage after that.
+func (m *medium) lookForOlder() {
+	for _, s := range m.older {
+		path := segmentFile(m.dir, s.ID, dataSuffix)
+		if _, err := os.Stat(path); !isMissing(err) || m.missed[s.ID] {
+			continue
+		}
+		m.missed[s.ID] = true
+		m.logger.Error("a file of the store was removed while it is in use: what is in it may be lost at the next start; "+
+			"have it sent before, or put the file back", "file", path)
+	}
 }
 
 // Probe implements journal.Prober.
