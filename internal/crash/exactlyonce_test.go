@@ -148,7 +148,11 @@ connections:
 			t.Cleanup(func() { cancel(); over.Wait() })
 			const each = 300
 			p.limit = each
-			for range run.kills/2 + 1 {
+			kills := run.kills/2 + 1
+			if clean { // what it is to show needs the right moment
+				kills *= 5
+			}
+			for range kills {
 				before, _, _ := p.counts()
 				goal := before + 1 + rng.IntN(each/2)
 				await(t, &p.changed, "messages to be complete", func() bool { n, _, _ := p.counts(); return n >= goal })
