@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -80,6 +81,9 @@ func confirm(cmd *cobra.Command, g gateway, name, queue string, some bool) error
 			}
 		}
 	}
+	if !clearable(queue) {
+		return fmt.Errorf("there is no queue %q to clear: say outgoing, dead, sent, incoming or incoming_dead", queue)
+	}
 	if !found {
 		return fmt.Errorf("no such connection: %q; mqttdb status lists them", name)
 	}
@@ -96,4 +100,9 @@ func confirm(cmd *cobra.Command, g gateway, name, queue string, some bool) error
 		return errors.New("nothing was cleared")
 	}
 	return nil
+}
+
+// clearable tells whether a queue of that name can be forgotten.
+func clearable(queue string) bool {
+	return slices.Contains([]mqttdb.QueueName{mqttdb.Outgoing, mqttdb.DeadLetters, mqttdb.SentMessages, mqttdb.Incoming, mqttdb.IncomingDead}, mqttdb.QueueName(queue))
 }

@@ -171,6 +171,9 @@ func TestGateway(t *testing.T) {
 		t.Errorf("messages --remove x: %d %s", code, stderr)
 	}
 
+	if code, _, stderr = command(ctx, "clear", "--config", config, "cloud", "--queue", "nix"); code != 1 || !strings.Contains(stderr, "no queue \"nix\"") {
+		t.Fatalf("clear of a queue that is not there: exit %d: %q", code, stderr)
+	}
 	if code, _, stderr = command(ctx, "clear", "--config", config, "cloud"); code != 1 || !strings.Contains(stderr, "--yes") {
 		t.Errorf("clear without being asked: %d %s", code, stderr)
 	}

@@ -199,7 +199,11 @@ func (i *Inspection) Print(w io.Writer) error {
 		}
 		line("  marks\t%s%s", strings.Join(keys, ", "), more)
 	}
-	line("  log\t%.1f MiB in %d segments", float64(i.Bytes)/(1<<20), len(i.Segments))
+	segments := "segments"
+	if len(i.Segments) == 1 {
+		segments = "segment"
+	}
+	line("  log\t%.1f MiB in %d %s", float64(i.Bytes)/(1<<20), len(i.Segments), segments)
 	if err := t.Flush(); err != nil {
 		return err
 	}
