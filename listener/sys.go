@@ -11,8 +11,8 @@ import (
 // sysInterval is how often the topics of $SYS are published.
 const sysInterval = 10 * time.Second
 
-// sysTopics are the messages of $SYS. They are kept in memory only, apart from
-// those that clients have published.
+// sysTopics are the messages of $SYS, and those that were reported. They are kept in
+// memory only, apart from those that clients have published.
 type sysTopics struct {
 	mu   sync.RWMutex
 	kept types.Tree[*types.Message]
@@ -30,6 +30,15 @@ func (t *sysTopics) set(m *types.Message) bool {
 	return true
 }
 
+// remove forgets what is kept for a topic, and says whether something was.
+func (t *sysTopics) remove(topic string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	had := t.kept.Get(topic) != nil
+	t.kept.Remove(topic)
+	return had
+}
+
 // replay offers what is kept to a session that has just subscribed.
 func (t *sysTopics) replay(s *session, r request) {
 	t.mu.RLock()
@@ -37,6 +46,17 @@ func (t *sysTopics) replay(s *session, r request) {
 	t.kept.TopicsOf(r.filter, func(m *types.Message) bool {
 		return s.offer(offered{message: m, retain: true, kept: true})
 	})
+}
+
+// Report keeps payload as the retained message of a topic of the broker's own, as
+// below $mqttdb, in memory only, and gives it to those who have subscribed to that if
+// it is another one than before. An empty payload ends it. It does not wait for
+// anybody, and may be called concurrently.
+func (s *Server) Report(topic string, payload []byte) {
+	m := &types.Message{Topic: topic, Payload: payload}
+	if len(payload) == 0 && s.sys.remove(topic) || len(payload) > 0 && s.sys.set(m) {
+		s.topics.route(m, nil)
+	}
 }
 
 // reportSys publishes the topics of $SYS that have changed, at each tick, until

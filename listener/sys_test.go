@@ -96,3 +96,30 @@ func TestPacketsAreCounted(t *testing.T) {
 	until(t, s, "they are counted", func(now Stats) bool { return now.PacketsOut == 5 && now.PacketsIn >= 4 })
 	until(t, s, "those that came", func(now Stats) bool { return now.PacketsIn == 5 && now.BytesIn > 300 && now.BytesOut > 300 })
 }
+
+// What is reported is there for later subscribers, told once when it changes, and ends.
+func TestReport(t *testing.T) {
+	s, _ := start(t, Options{Sink: &testSink{}})
+	s.Report("$mqttdb/cloud/status", []byte("one"))
+	c := connectRaw(t, s, mqtt311, "c", "", 60)
+	c.subscribe("#", 0)
+	c.expectSilence()
+	c.subscribe("$mqttdb/+/status", 0)
+	for _, want := range []string{"one", "two", ""} {
+		if m, _ := c.message(); m.Topic != "$mqttdb/cloud/status" || string(m.Payload) != want {
+			t.Errorf("got %+v, want %s", m, want)
+		}
+		switch want {
+		case "one":
+			s.Report("$mqttdb/cloud/status", []byte("one")) // nothing new
+			s.Report("$mqttdb/cloud/status", []byte("two"))
+		case "two":
+			s.Report("$mqttdb/cloud/status", nil)
+			s.Report("$mqttdb/cloud/status", nil)
+		}
+	}
+	late := connectRaw(t, s, mqtt311, "late", "", 60)
+	late.subscribe("$mqttdb/#", 0)
+	late.expectSilence()
+	c.expectSilence()
+}

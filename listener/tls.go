@@ -114,6 +114,16 @@ func (c *certificates) read() (*tls.Config, error) {
 	return config, nil
 }
 
+// ServeTLS returns the configuration for the handshakes of another server of the same
+// program with such files, which are read again when they have changed.
+func ServeTLS(files TLSFiles, log *slog.Logger) (*tls.Config, error) {
+	c, err := readCertificates(files, log)
+	if err != nil {
+		return nil, err
+	}
+	return c.serve(), nil
+}
+
 // CheckTLS says whether the files can be used.
 func CheckTLS(files TLSFiles) error {
 	_, err := readCertificates(files, slog.New(slog.DiscardHandler))
