@@ -12,9 +12,6 @@ func TestNotYet(t *testing.T) {
 		path   string
 		change func(c *Config, conn *Connection)
 	}{
-		{"http.token_file", func(c *Config, conn *Connection) { c.HTTP.TokenFile = "t" }},
-		{"http.allowed_hosts", func(c *Config, conn *Connection) { c.HTTP.AllowedHosts = []string{"gw"} }},
-		{"http.tls", func(c *Config, conn *Connection) { c.HTTP.TLS = ServerTLS{CertFile: "c", KeyFile: "k"} }},
 		{"connections.cloud.protocol", func(c *Config, conn *Connection) { conn.Protocol = MQTT5 }},
 	}
 	tested := map[string]bool{}

@@ -14,7 +14,15 @@ func (c *Config) Surprises() []Error {
 		s.subscribes(i)
 	}
 	s.limits(c)
+	s.http(&c.HTTP)
 	return s.found
+}
+
+// http warns of a token that goes over the network for everybody to read.
+func (s *surprises) http(h *HTTP) {
+	if h.TokenFile != "" && h.TLS.CertFile == "" && !Loopback(h.Listen) {
+		s.add("http.listen", "can be reached from other machines, and the token goes there in clear text", "set http.tls, or listen on 127.0.0.1 behind a proxy that speaks TLS")
+	}
 }
 
 type surprises struct {

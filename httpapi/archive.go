@@ -48,8 +48,6 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request) {
 	begun, count := false, 0
 	begin := func() {
 		w.Header().Set("Content-Type", NDJSON)
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.WriteHeader(http.StatusOK)
 		begun = true
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/mqttdb/mqttdb/types"
@@ -26,5 +27,6 @@ func (s *Server) compact(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.o.Logger.Info("compacted by request", "conn", name, "queue", queue, "reclaimed", did.Reclaimed, "rewritten", did.Rewritten, "from", r.RemoteAddr)
+	s.Note(Event{Connection: name, Kind: Compacted, Text: fmt.Sprintf("compacted by request: %d bytes were given back", did.Reclaimed)})
 	answer(w, http.StatusOK, did)
 }

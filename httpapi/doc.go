@@ -49,6 +49,16 @@
 //	GET  /api/reload                             how the last time ended; null: there was none
 //	GET  /metrics                                for Prometheus, see package metrics
 //	GET  /healthz                                200 while the process serves
+//	GET  /readyz                                 200 when messages are taken, 503 and why if not
+//	GET  /api/stream                             a WebSocket, subprotocol mqttdb, that tells what
+//	                                             changes, see below
+//	GET  /api/events?after=ID&limit=200          what happened, the latest 500 at most: [{"id",
+//	                                             "at" (ms), "connection", "kind", "text", "hint"}, …]
+//	GET  /api/history?connection=NAME            the last hour: {"step_ms", "connections": {name:
+//	                                             {"first_ms", "pending": […], "accepted": […],
+//	                                             "sent": […], "incoming_pending": […]}}}; counters
+//	                                             as they stood, null where nobody knows
+//	POST /api/demo/cut, …/mend, …/kill           only of mqttdb serve --demo
 //
 // QUEUE is outgoing, what is to be sent to the broker; dead, what of that was set
 // aside; sent, what of that was sent and is kept; incoming, what came from the broker and not all have got for whom it is; or
@@ -56,4 +66,23 @@
 // retained, which messages and export know.
 //
 // Errors are {"error": "...", "hint": "..."} with a status code that fits.
+//
+// # Stream
+//
+// Messages are JSON texts: first {"type": "hello", "version", "at" (ms), "demo",
+// "connections": [status, …], "orphans": [status, …], "order": [name, …]}, then
+// {"type": "status", "at", "connections": [those that changed]}, {"type": "gone",
+// "names": […]} and {"type": "event", "event": {…}}. Of statuses there are at most four
+// messages a second, the latest of each connection: a client that is slow misses what
+// lies between, and one that takes nothing for 10 s is left. Nothing waits for it.
+//
+// # Who may ask
+//
+// Requests carry the token, if one is set, as Authorization: Bearer TOKEN; a page, which
+// cannot set headers of a WebSocket, as its subprotocol mqttdb.token.BASE64URL. /healthz
+// and /readyz need none. Host is a name of loopback or an allowed one; Origin, if there
+// is one, the server's own. A request that changes something has the header X-Mqttdb: 1,
+// Content-Type: application/json, or, from a browser, Sec-Fetch-Site: same-origin or none.
+// Each change is logged with the address that it came from, single messages at the
+// level of debugging.
 package httpapi

@@ -41,6 +41,7 @@ func (s *Server) drain(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
+	s.o.Logger.Info("waited for by request until all is sent", "conn", name, "all", err == nil, "from", r.RemoteAddr)
 	var left *types.DrainError
 	errors.As(err, &left)
 	for _, status := range s.rt.Status() {

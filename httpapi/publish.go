@@ -23,6 +23,7 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
+	s.o.Logger.Debug("published by request", "conn", r.PathValue("name"), "topic", m.Topic, "seq", seq, "from", r.RemoteAddr)
 	answer(w, http.StatusCreated, map[string]types.Seq{"seq": seq})
 }
 
@@ -44,6 +45,9 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), within)
 	defer cancel()
 	seqs, err := s.rt.Forward(ctx, m, wait == "delivered")
+	if err == nil || len(seqs) > 0 {
+		s.o.Logger.Debug("published by request", "topic", m.Topic, "seq", seqs, "from", r.RemoteAddr)
+	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) && len(seqs) > 0:
 		refuse(w, http.StatusGatewayTimeout, fmt.Errorf("stored, and not delivered within %v", within), "mqttdb status shows why; it is delivered when the broker can be reached")

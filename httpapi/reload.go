@@ -19,6 +19,7 @@ type Reload struct {
 // reload has the configuration read again.
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	done, err := s.rt.Reload(r.Context(), "a request from "+r.RemoteAddr)
+	s.o.Logger.Info("the configuration was read again by request", "error", err, "from", r.RemoteAddr)
 	switch {
 	case err == nil:
 		answer(w, http.StatusOK, done)

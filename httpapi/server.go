@@ -2,14 +2,21 @@ package httpapi
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/netutil"
+	"golang.org/x/time/rate"
 
 	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/httpapi/metrics"
@@ -20,6 +27,12 @@ import (
 // Runtime is what the API shows and steers.
 type Runtime interface {
 	Status() []types.Status
+
+	// Watch gives what Status returns, now and after changes, at most four times a
+	// second, until ctx ends or the runtime is closed; then it closes the channel. A
+	// slow reader holds up nobody.
+	Watch(ctx context.Context) <-chan []types.Status
+
 	// The others return an error that wraps types.ErrUnknownConnection for a
 	// name that is not configured.
 	Publish(ctx context.Context, connection string, m types.Message) (types.Seq, error)
@@ -60,10 +73,24 @@ type Runtime interface {
 type Options struct {
 	Addr           string       // host:port
 	Listener       net.Listener // of Bind, instead of Addr; the Server closes it
-	AllowedHosts   []string
+	TLS            *tls.Config  // nil: without TLS
+	Token          string       // what requests have to carry; "": nothing
+	AllowedHosts   []string     // by which it may be called, besides those of loopback
 	MaxMessageSize int64
+	Version        string
 	Logger         *slog.Logger
 	Metrics        *metrics.Metrics // nil: of no version, and without latencies
+
+	// Report keeps payload as the retained message of a topic of the local broker, or
+	// none if payload is empty. It is called by one goroutine and must not block.
+	// nil: statuses are not published.
+	Report func(topic string, payload []byte)
+
+	// Demo passes on what is to be demonstrated: DemoCut, DemoMend or DemoKill. nil:
+	// it is no demonstration.
+	Demo func(verb string) error
+
+	readTime time.Duration // that a request may take to come; 0: 30 s; for tests
 }
 
 // Server serves the API. It is safe for concurrent use.
@@ -73,7 +100,28 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	served   chan error
+
+	secret     secret
+	pace       *rate.Limiter // of all requests
+	guesses    *rate.Limiter // of wrong tokens
+	complaints *rate.Limiter // in the log
+	buffers    sync.Pool     // of the stream
+
+	hub      *hub
+	events   events
+	history  history
+	observed chan struct{} // closed when nobody observes any more
+	leave    context.CancelFunc
+	stopping atomic.Bool
 }
+
+// What one server answers at most, so that neither a program that runs wild nor one
+// that guesses takes the machine from the queues.
+const (
+	maxConnections = 1024
+	maxPace        = 2000 // requests a second
+	maxGuesses     = 5    // a second
+)
 
 // Bind opens an address that is not served yet, so that a gateway knows that the
 // port is its own before it opens its queues. A port in use gives an error that
@@ -101,65 +149,59 @@ func Listen(ctx context.Context, rt Runtime, o Options) (*Server, error) {
 	if o.Metrics == nil {
 		o.Metrics = metrics.New("")
 	}
-	s := &Server{o: o, rt: rt, listener: l, served: make(chan error, 1)}
+	if o.readTime == 0 {
+		o.readTime = 30 * time.Second
+	}
+	s := &Server{
+		o: o, rt: rt, listener: l, served: make(chan error, 1), secret: newSecret(o.Token),
+		pace: rate.NewLimiter(maxPace, maxPace), guesses: rate.NewLimiter(maxGuesses, 4*maxGuesses), complaints: rate.NewLimiter(1, 20),
+		hub: newHub(), observed: make(chan struct{}),
+	}
 	s.http = &http.Server{
-		Handler:           s.guard(s.routes()),
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       30 * time.Second,
+		Handler:           s.guard(s.mux()),
+		ReadHeaderTimeout: min(5*time.Second, o.readTime),
+		ReadTimeout:       o.readTime,
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    3*types.MaxTopic + 16<<10, // a topic is in the URL, with %XX for each byte at worst
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
-	go func() { s.served <- s.http.Serve(l) }()
+	watching, leave := context.WithCancel(context.WithoutCancel(ctx))
+	s.leave = leave
+	observer := newObserver(s)
+	go func() {
+		defer close(s.observed)
+		observer.run(watching)
+	}()
+	l = netutil.LimitListener(l, maxConnections)
+	if o.TLS != nil {
+		l = tls.NewListener(l, o.TLS)
+	}
+	go func() {
+		s.served <- s.http.Serve(l)
+		close(s.served) // a second Close finds nothing
+	}()
 	return s, nil
 }
 
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Close stops taking requests and waits for those under way, as long as ctx
-// allows.
+// Close stops taking requests, ends the streams, and waits for the requests under
+// way, as long as ctx allows.
 func (s *Server) Close(ctx context.Context) error {
+	s.stopping.Store(true)
+	s.leave()
+	<-s.observed
+	s.hub.close()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, s.http.Close())
 	}
-	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
+	if served, ok := <-s.served; ok && !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
 	return err
-}
-
-func (s *Server) routes() *http.ServeMux {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, map[string]string{"status": "ok"})
-	})
-	mux.Handle("GET /metrics", s.o.Metrics.Handler(s.rt.Status, s.o.Logger))
-	mux.HandleFunc("GET /api/connections", s.statuses)
-	mux.HandleFunc("GET /api/connections/{name}", s.status)
-	mux.HandleFunc("POST /api/connections/{name}/clear", s.clear)
-	mux.HandleFunc("POST /api/connections/{name}/publish", s.publish)
-	mux.HandleFunc("POST /api/connections/{name}/pause", s.steer(s.rt.Pause, "paused"))
-	mux.HandleFunc("POST /api/connections/{name}/resume", s.steer(s.rt.Resume, "resumed"))
-	mux.HandleFunc("POST /api/connections/{name}/drain", s.drain)
-	mux.HandleFunc("POST /api/connections/{name}/compact", s.compact)
-	mux.HandleFunc("POST /api/connections/{name}/replay", s.replay)
-	mux.HandleFunc("GET /api/connections/{name}/messages", s.messages)
-	mux.HandleFunc("GET /api/connections/{name}/export", s.export)
-	mux.HandleFunc("POST /api/connections/{name}/import", s.load)
-	mux.HandleFunc("POST /api/connections/{name}/messages/{seq}/requeue", s.requeue)
-	mux.HandleFunc("DELETE /api/connections/{name}/messages/{seq}", s.remove)
-	mux.HandleFunc("GET /api/connections/{name}/consumers", s.consumers)
-	mux.HandleFunc("DELETE /api/connections/{name}/consumers/{consumer}", s.removeConsumer)
-	mux.HandleFunc("POST /api/publish", s.forward)
-	mux.HandleFunc("POST /api/reload", s.reload)
-	mux.HandleFunc("GET /api/reload", s.lastReload)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, fmt.Errorf("no such page: %s %s", r.Method, r.URL.Path), "see mqttdb status, or GET /api/connections; what an orphan has can be seen when it is configured again")
-	})
-	return mux
 }
 
 func (s *Server) statuses(w http.ResponseWriter, _ *http.Request) {
@@ -217,8 +259,6 @@ func (s *Server) steer(do func(string) error, what string) http.HandlerFunc {
 // answer writes v as JSON.
 func answer(w http.ResponseWriter, code int, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(v) // the client is gone then
 }
@@ -242,6 +282,8 @@ func classify(err error) (code int, hint string) {
 		code = http.StatusBadRequest
 	case errors.Is(err, types.ErrInFlight), errors.Is(err, types.ErrNotKept):
 		code = http.StatusConflict
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		code, hint = http.StatusRequestTimeout, "the request came too slowly"
 	case errors.Is(err, types.ErrTooLarge):
 		code = http.StatusRequestEntityTooLarge
 	case errors.Is(err, types.ErrInvalidTopic), errors.Is(err, types.ErrInvalidMessage):

@@ -24,14 +24,31 @@ func (s sink) Publish(messages []types.Passage, room func()) int {
 type api struct{ g *running }
 
 // Status implements httpapi.Runtime.
-func (a api) Status() []types.Status {
-	all := a.g.db.Status()
+func (a api) Status() []types.Status { return a.withClients(a.g.db.Status()) }
+
+func (a api) withClients(all []types.Status) []types.Status {
 	for i := range all {
 		if all[i].Name == runtime.LocalName {
 			all[i].Clients = clients(a.g.local.Stats())
 		}
 	}
 	return all
+}
+
+// Watch implements httpapi.Runtime.
+func (a api) Watch(ctx context.Context) <-chan []types.Status {
+	out := make(chan []types.Status)
+	go func() {
+		defer close(out)
+		for all := range a.g.db.Watch(ctx) {
+			select {
+			case out <- a.withClients(all):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
 }
 
 // Publish implements httpapi.Runtime.

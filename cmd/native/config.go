@@ -100,7 +100,7 @@ func (o *options) gateway() (gateway, error) {
 	if err != nil {
 		return gateway{}, err
 	}
-	return gateway{base: "http://" + reachable(cfg.HTTP.Listen)}, nil
+	return gatewayOf(&cfg.HTTP)
 }
 
 // reachable turns an address that is listened at into one to connect to.

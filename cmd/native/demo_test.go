@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"io"
+	"net/http"
 	"os"
 	"regexp"
 	"strings"
@@ -73,6 +74,30 @@ func TestDemo(t *testing.T) {
 	await(`kill -9 \d+(?s:.*)started again`)
 	keys <- 'c'
 	await(`is back(?s:.*)online, 0 pending.*, 0 missing, 0 out of order`)
+	// The same by the buttons of the page, which are only there in a demonstration.
+	at := regexp.MustCompile(`http://[^/]+/`).FindString(shown)
+	press := func(verb string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, at+"api/demo/"+verb, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Mqttdb", "1")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusAccepted {
+			t.Fatalf("%s: %s", verb, res.Status)
+		}
+	}
+	press("cut")
+	await(`(?s)is back.*the link is cut`)
+	press("mend")
+	await(`(?s)is back.*the link is cut.*is back`)
+	press("kill")
+	await(`(?s)kill -9 \d+.*kill -9 \d+.*started again`)
 	keys <- 'q'
 	for range screen { // to its end
 	}

@@ -17,13 +17,37 @@ import (
 	"time"
 
 	"github.com/mqttdb/mqttdb"
+	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/httpapi"
 	"github.com/mqttdb/mqttdb/types"
 )
 
 // gateway is a running gateway, reached by its HTTP API.
 type gateway struct {
-	base string // http://host:port
+	base   string // http://host:port, or https
+	token  string // "": it wants none
+	client *http.Client
+}
+
+// gatewayOf returns the gateway of a configuration.
+func gatewayOf(h *config.HTTP) (gateway, error) {
+	token, err := readToken(h)
+	if err != nil {
+		return gateway{}, err
+	}
+	client, err := clientOf(h)
+	if err != nil {
+		return gateway{}, err
+	}
+	return gateway{base: scheme(h) + "://" + reachable(h.Listen), token: token, client: client}, nil
+}
+
+// scheme is that of URLs of the HTTP API.
+func scheme(h *config.HTTP) string {
+	if h.TLS.CertFile != "" {
+		return "https"
+	}
+	return "http"
 }
 
 // statuses fetches the statuses of all connections.
@@ -136,7 +160,12 @@ func (g gateway) do(ctx context.Context, method, path string, query url.Values, 
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultClient.Do(req)
+	req.Host = "localhost" // by that name it is always known
+	req.Header.Set("X-Mqttdb", "1")
+	if g.token != "" {
+		req.Header.Set("Authorization", "Bearer "+g.token)
+	}
+	res, err := g.client.Do(req)
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return &noGateway{g.base}
 	} else if err != nil {

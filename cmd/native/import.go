@@ -97,8 +97,11 @@ func (i *importer) run(cmd *cobra.Command, files []string) (err error) {
 
 // find finds out whether a gateway runs.
 func (i *importer) find(ctx context.Context, log io.Writer) error {
-	g := gateway{base: "http://" + reachable(i.config.HTTP.Listen)}
-	_, err := g.statuses(ctx)
+	g, err := gatewayOf(&i.config.HTTP)
+	if err != nil {
+		return err
+	}
+	_, err = g.statuses(ctx)
 	var off *noGateway
 	switch {
 	case err == nil:

@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"syscall"
@@ -20,6 +22,7 @@ import (
 type ports struct {
 	mqtt *listener.Bound
 	http net.Listener
+	tls  *tls.Config // of http; nil: it is without TLS
 }
 
 // dyingTime is how long a process that was killed may take to let go of its ports.
@@ -51,12 +54,19 @@ func bindOnce(ctx context.Context, c *config.Config, log *slog.Logger) (*ports, 
 	if err != nil {
 		return nil, err
 	}
+	var secure *tls.Config
+	if files := tlsFiles(&c.HTTP.TLS); files != nil {
+		if secure, err = listener.ServeTLS(*files, log); err != nil {
+			mqtt.Close()
+			return nil, fmt.Errorf("http.tls: %w", err)
+		}
+	}
 	http, err := httpapi.Bind(ctx, c.HTTP.Listen)
 	if err != nil {
 		mqtt.Close()
 		return nil, err
 	}
-	return &ports{mqtt, http}, nil
+	return &ports{mqtt, http, secure}, nil
 }
 
 // close closes those that are not served.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mqttdb/mqttdb"
+	"github.com/mqttdb/mqttdb/cmd/native/child"
 	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/httpapi"
 	"github.com/mqttdb/mqttdb/httpapi/metrics"
@@ -59,6 +60,10 @@ func start(ctx context.Context, read source, out io.Writer, log *slog.Logger) (*
 		return nil, err
 	}
 	g := &running{log: log, systemd: systemd{log}, source: read, config: cfg, shared: listener.NewLocal(log), metrics: metrics.New(version)}
+	token, err := readToken(&cfg.HTTP)
+	if err != nil {
+		return nil, err
+	}
 	bound, err := bind(ctx, &cfg, log) // first: a port may be taken
 	if err != nil {
 		return nil, err
@@ -67,12 +72,12 @@ func start(ctx context.Context, read source, out io.Writer, log *slog.Logger) (*
 		bound.close()
 		return nil, err
 	}
-	if err := g.listen(ctx, bound); err != nil {
+	if err := g.listen(ctx, bound, token, out); err != nil {
 		bound.close()
 		return nil, errors.Join(err, g.stop(context.WithoutCancel(ctx)))
 	}
 	fmt.Fprintf(out, "mqttdb %s: configuration from %s, data in %s\n", version, from, cfg.DataDir)
-	fmt.Fprintf(out, "local MQTT at %s, status at http://%s/api/connections (or: mqttdb status)\n", join(g.local.Addrs()), g.web.Addr())
+	fmt.Fprintf(out, "local MQTT at %s, status at %s://%s/api/connections (or: mqttdb status)\n", join(g.local.Addrs()), scheme(&cfg.HTTP), g.web.Addr())
 	if len(cfg.Connections) == 0 {
 		fmt.Fprintln(out, "no connections are configured: messages only reach local subscribers; name a broker (mqttdb serve URL), or write a file (mqttdb init)")
 	}
@@ -89,16 +94,29 @@ func (g *running) library(cfg config.Config) mqttdb.Config {
 }
 
 // listen starts the local broker and the HTTP API.
-func (g *running) listen(ctx context.Context, bound *ports) (err error) {
+func (g *running) listen(ctx context.Context, bound *ports, token string, out io.Writer) (err error) {
 	cfg := &g.config
 	if err := g.listenLocally(ctx, bound.mqtt); err != nil {
 		return err
 	}
+	warnOfToken(&cfg.HTTP, g.log)
 	g.web, err = httpapi.Listen(ctx, api{g}, httpapi.Options{
-		Listener: bound.http, AllowedHosts: cfg.HTTP.AllowedHosts, MaxMessageSize: cfg.MaxMessageSize, Logger: g.log,
-		Metrics: g.metrics,
+		Listener: bound.http, TLS: bound.tls, Token: token, AllowedHosts: cfg.HTTP.AllowedHosts, MaxMessageSize: cfg.MaxMessageSize,
+		Version: version, Logger: g.log, Metrics: g.metrics, Report: g.local.Report, Demo: demonstrated(out),
 	})
 	return err
+}
+
+// demonstrated passes on what is to be demonstrated to the process that has started
+// this one for that; nil if none has.
+func demonstrated(out io.Writer) func(string) error {
+	if os.Getenv(child.Demonstrating) == "" {
+		return nil
+	}
+	return func(verb string) error {
+		_, err := fmt.Fprintln(out, child.DemoLine+verb)
+		return err
+	}
 }
 
 // run serves until ctx ends; a signal in hangups has the configuration read
@@ -163,8 +181,26 @@ func (g *running) reload(ctx context.Context, by string) (mqttdb.Reloaded, error
 	g.noted.Lock()
 	g.last = outcome
 	g.noted.Unlock()
+	g.web.Note(reloadEvent(by, outcome))
 	g.systemd.ready(status)
 	return done, err
+}
+
+// reloadEvent tells of a reload that somebody asked for.
+func reloadEvent(by string, r *httpapi.Reload) httpapi.Event {
+	if r.Error != "" {
+		return httpapi.Event{Kind: httpapi.Reloaded, Text: "the configuration is wrong, nothing was changed: " + r.Error, Hint: "asked for by " + by}
+	}
+	text := "the configuration was read again"
+	for _, what := range []struct {
+		did   string
+		names []string
+	}{{"added", r.Added}, {"removed", r.Removed}, {"changed", r.Changed}} {
+		if len(what.names) > 0 {
+			text += ", " + what.did + " " + strings.Join(what.names, " ")
+		}
+	}
+	return httpapi.Event{Kind: httpapi.Reloaded, Text: text, Hint: "asked for by " + by}
 }
 
 func (g *running) readAgain(ctx context.Context) (mqttdb.Reloaded, error) {

@@ -123,7 +123,7 @@ func TestPayloadOverTheLimit(t *testing.T) {
 		t.Errorf("the log does not say %q:\n%s", want, g.log())
 	}
 
-	answer, err := http.Post("http://"+g.running.api+"/api/connections/"+connectionName+"/publish?topic=t", "", strings.NewReader(string(large)))
+	answer, err := http.Post("http://"+g.running.api+"/api/connections/"+connectionName+"/publish?topic=t", "application/json", strings.NewReader(string(large)))
 	if err != nil {
 		t.Fatal(err)
 	}

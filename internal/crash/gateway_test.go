@@ -194,7 +194,7 @@ func (g *gateway) status() types.Status {
 // post makes it do something with its connection.
 func (g *gateway) post(what string) {
 	g.t.Helper()
-	answer, err := http.Post("http://"+g.running.api+"/api/connections/"+connectionName+what, "", nil)
+	answer, err := http.Post("http://"+g.running.api+"/api/connections/"+connectionName+what, "application/json", nil)
 	if err != nil {
 		g.t.Fatalf("%s: %v\n%s", what, err, g.log())
 	}

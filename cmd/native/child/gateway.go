@@ -26,6 +26,11 @@ type Options struct {
 	Program string // its path; "": this program
 	Config  string // the configuration file that it serves
 	Log     string // the file that what it prints is appended to
+
+	// Demo gets the verbs that somebody asked for over HTTP (httpapi.DemoCut and the
+	// like). nil: it is no demonstration, and there are no such requests. It is called
+	// by one goroutine, and what the process prints waits meanwhile.
+	Demo func(verb string)
 }
 
 const (
@@ -40,12 +45,20 @@ type Gateway struct {
 
 	cmd    *exec.Cmd
 	log    *os.File
+	demo   func(string)
 	exited chan struct{}
 	err    error // why it ended, once exited is closed
 }
 
 // announcement is what a gateway prints once it serves.
 var announcement = regexp.MustCompile(`^local MQTT at (\S+), status at http://([^/]+)/`)
+
+// Demonstrating, if it is set in the environment, has a gateway print what is to be
+// demonstrated: a line that begins with DemoLine, and the verb.
+const (
+	Demonstrating = "MQTTDB_DEMONSTRATING"
+	DemoLine      = "demonstrate "
+)
 
 // Start starts a gateway and returns when it serves. Where it cannot, the error
 // has the last line that it logged. It is killed when ctx ends before that, and on
@@ -63,7 +76,10 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the log of the gateway: %w", err)
 	}
-	g := &Gateway{cmd: exec.Command(program, "serve", "--config", o.Config), log: log, exited: make(chan struct{})}
+	g := &Gateway{cmd: exec.Command(program, "serve", "--config", o.Config), log: log, demo: o.Demo, exited: make(chan struct{})}
+	if o.Demo != nil {
+		g.cmd.Env = append(os.Environ(), Demonstrating+"=1")
+	}
 	g.cmd.Stderr = log
 	g.cmd.SysProcAttr = attributes()
 	said, err := g.cmd.StdoutPipe()
@@ -101,6 +117,9 @@ func (g *Gateway) follow(said io.Reader, serving chan<- struct{}) {
 		if at := announcement.FindStringSubmatch(lines.Text()); at != nil && g.MQTT == "" {
 			g.MQTT, g.HTTP = at[1], at[2]
 			close(serving)
+		}
+		if verb, ok := strings.CutPrefix(lines.Text(), DemoLine); ok && g.demo != nil {
+			g.demo(verb)
 		}
 	}
 	err := g.cmd.Wait()

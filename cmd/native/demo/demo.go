@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/httpapi"
 )
 
 // Names of what is environment to the gateway process.
@@ -29,7 +30,7 @@ const (
 func Run(ctx context.Context, out io.Writer, keys <-chan byte) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d := &demo{screen: newScreen(out)}
+	d := &demo{screen: newScreen(out), asked: make(chan string, 1)}
 	if err := d.start(ctx); err != nil {
 		return errors.Join(err, d.stop())
 	}
@@ -49,6 +50,7 @@ type demo struct {
 	broker  *upstream // nil: a real one
 	sensor  *sensor
 	gateway *gateway
+	asked   chan string // verbs that come over HTTP
 }
 
 func (d *demo) start(ctx context.Context) error {
@@ -79,7 +81,7 @@ func (d *demo) start(ctx context.Context) error {
 	if dir == "" {
 		dir = "data"
 	}
-	if d.gateway, err = startGateway(ctx, mqtt, http, url, dir); err != nil {
+	if d.gateway, err = startGateway(ctx, mqtt, http, url, dir, d.asked); err != nil {
 		return err
 	}
 	d.sensor = startSensor(ctx, mqtt, prefix)
@@ -134,12 +136,28 @@ func (d *demo) loop(ctx context.Context, keys <-chan byte) error {
 					return err
 				}
 			}
+		case verb := <-d.asked:
+			if err := d.demonstrate(ctx, verb); err != nil {
+				return err
+			}
 		case <-d.gateway.process.Exited():
 			return fmt.Errorf("the gateway ended by itself: %w", d.gateway.process.Err())
 		case <-tick.C:
 			d.screen.status(d.status(ctx))
 		}
 	}
+}
+
+// demonstrate does what somebody has asked for over HTTP.
+func (d *demo) demonstrate(ctx context.Context, verb string) error {
+	up := d.broker != nil && d.broker.up()
+	switch {
+	case verb == httpapi.DemoKill:
+		return d.killGateway(ctx)
+	case d.broker == nil, verb == httpapi.DemoCut && up, verb == httpapi.DemoMend && !up:
+		d.toggleLink(ctx)
+	}
+	return nil
 }
 
 func (d *demo) toggleLink(ctx context.Context) {
@@ -161,7 +179,7 @@ func (d *demo) toggleLink(ctx context.Context) {
 func (d *demo) killGateway(ctx context.Context) error {
 	d.gateway.process.Kill()
 	d.screen.line("kill -9 %d: the gateway is gone, with everything it had in memory", d.gateway.process.Pid())
-	g, err := startGateway(ctx, d.gateway.mqtt, d.gateway.http, d.gateway.broker, d.gateway.dataDir)
+	g, err := startGateway(ctx, d.gateway.mqtt, d.gateway.http, d.gateway.broker, d.gateway.dataDir, d.asked)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,8 @@ func (g *gateway) config() string { return filepath.Join(g.dataDir, configName) 
 
 // startGateway starts this program again as a gateway and waits until it
 // answers. What it logs goes to a file in its data directory.
-func startGateway(ctx context.Context, mqtt, httpAddr, broker, dataDir string) (*gateway, error) {
+// Verbs that somebody asks for over HTTP come to asked.
+func startGateway(ctx context.Context, mqtt, httpAddr, broker, dataDir string, asked chan<- string) (*gateway, error) {
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
 		return nil, err
 	}
@@ -57,7 +58,12 @@ func startGateway(ctx context.Context, mqtt, httpAddr, broker, dataDir string) (
 		return nil, err
 	}
 	var err error
-	g.process, err = child.Start(ctx, child.Options{Config: g.config(), Log: filepath.Join(dataDir, "gateway.log")})
+	g.process, err = child.Start(ctx, child.Options{Config: g.config(), Log: filepath.Join(dataDir, "gateway.log"), Demo: func(verb string) {
+		select {
+		case asked <- verb:
+		default: // one is being done
+		}
+	}})
 	return g, err
 }
 
