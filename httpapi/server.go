@@ -90,7 +90,9 @@ type Options struct {
 	// it is no demonstration.
 	Demo func(verb string) error
 
-	readTime time.Duration // that a request may take to come; 0: 30 s; for tests
+	// For tests; 0: the defaults.
+	readTime time.Duration // that a request may take to come: 30 s
+	pace     int           // requests a second: maxPace
 }
 
 // Server serves the API. It is safe for concurrent use.
@@ -152,9 +154,12 @@ func Listen(ctx context.Context, rt Runtime, o Options) (*Server, error) {
 	if o.readTime == 0 {
 		o.readTime = 30 * time.Second
 	}
+	if o.pace == 0 {
+		o.pace = maxPace
+	}
 	s := &Server{
 		o: o, rt: rt, listener: l, served: make(chan error, 1), secret: newSecret(o.Token),
-		pace: rate.NewLimiter(maxPace, maxPace), guesses: rate.NewLimiter(maxGuesses, 4*maxGuesses), complaints: rate.NewLimiter(1, 20),
+		pace: rate.NewLimiter(rate.Limit(o.pace), o.pace), guesses: rate.NewLimiter(maxGuesses, 4*maxGuesses), complaints: rate.NewLimiter(1, 20),
 		hub: newHub(), observed: make(chan struct{}),
 	}
 	s.http = &http.Server{
