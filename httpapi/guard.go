@@ -24,7 +24,7 @@ const apiPolicy = "default-src 'none'; frame-ancestors 'none'"
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		protect(w.Header())
-		if code, err, hint := s.foreign(r); err != nil {
+		if code, hint, err := s.foreign(r); err != nil {
 			s.refused(r, err)
 			refuse(w, code, err, hint)
 			return
@@ -49,18 +49,18 @@ func protect(h http.Header) {
 }
 
 // foreign says why r is not meant for this server.
-func (s *Server) foreign(r *http.Request) (code int, err error, hint string) {
+func (s *Server) foreign(r *http.Request) (code int, hint string, err error) {
 	if !s.known(r.Host) {
-		return http.StatusForbidden, fmt.Errorf("this server does not answer to the name %q", r.Host), "add it to http.allowed_hosts"
+		return http.StatusForbidden, "add it to http.allowed_hosts", fmt.Errorf("this server does not answer to the name %q", r.Host)
 	}
 	if origins := r.Header.Values("Origin"); len(origins) > 0 && !slices.Equal(origins, []string{s.origin(r)}) {
-		return http.StatusForbidden, fmt.Errorf("requests from pages of %q are not allowed", origins), ""
+		return http.StatusForbidden, "", fmt.Errorf("requests from pages of %q are not allowed", origins)
 	}
 	site := r.Header.Get("Sec-Fetch-Site")
 	if (site == "cross-site" || site == "same-site") && (modifies(r) || strings.HasPrefix(r.URL.Path, "/api/")) {
-		return http.StatusForbidden, errors.New("requests from pages of other sites are not allowed"), ""
+		return http.StatusForbidden, "", errors.New("requests from pages of other sites are not allowed")
 	}
-	return 0, nil, ""
+	return 0, "", nil
 }
 
 // origin is that of pages which this server serves to the sender of r.
