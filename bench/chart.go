@@ -12,7 +12,7 @@ import (
 // A chart has a bar for each contender in two panels, on scales from one message
 // per second to a million.
 const (
-	chartName, chartPanel, chartGap = 250, 260, 70 // widths
+	chartName, chartPanel, chartGap = 300, 260, 70 // widths
 	chartBar, chartTop              = 26, 74       // heights
 	chartDecades                    = 6
 )

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestBar(t *testing.T) {
@@ -58,6 +59,17 @@ func TestChart(t *testing.T) {
 	for text, n := range map[string]int{"ours & good": 1, "<other>": 1, "could not run": 0, "none": 1, "7 of 10": 1} {
 		if texts[text] != n {
 			t.Errorf("%q is there %d times, not %d", text, texts[text], n)
+		}
+	}
+}
+
+// The names of contenders have room at the left of the bars, in fonts whose letters
+// are wide.
+func TestChartNames(t *testing.T) {
+	const letter = 7.2 // of 12 pixels, on average
+	for _, c := range contenders {
+		if width := letter * float64(utf8.RuneCountInString(c.what)); width > chartName-8 {
+			t.Errorf("%q is %.0f wide, there is room for %d", c.what, width, chartName-8)
 		}
 	}
 }

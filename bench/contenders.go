@@ -80,10 +80,31 @@ func (s *standing) trouble(ctx context.Context, what string, err error) error {
 	return nil
 }
 
-// compare measures all contenders with the same work.
+// compare measures all contenders with the same work. A run that is interrupted
+// prints what it has, and saves nothing.
 func compare(ctx context.Context, b *bench) error {
-	p := b.plan()
-	c := &comparison{plan: p}
+	c := &comparison{plan: b.plan()}
+	failed := b.measureContenders(ctx, c)
+	if failed != nil && len(c.standings) == 0 {
+		return failed
+	}
+	r := &report{machine: b.report.machine, rounds: c.rounds, backlog: c.backlogs[2]}
+	c.report(r)
+	if failed != nil {
+		r.note(fmt.Sprintf("This run was not finished (%v): what is missing was not measured.", failed))
+	}
+	fmt.Print(r.markdown())
+	if failed != nil || b.short || b.contenders != "" {
+		return failed
+	}
+	if err := r.save(b.results, "-contenders"); err != nil {
+		return err
+	}
+	return os.WriteFile(r.file(b.results, "-contenders", ".svg"), []byte(c.chart(r.machine)), 0o644)
+}
+
+// measureContenders fills c.
+func (b *bench) measureContenders(ctx context.Context, c *comparison) error {
 	chosen, err := chooseContenders(b.contenders)
 	if err != nil {
 		return err
@@ -100,10 +121,10 @@ func compare(ctx context.Context, b *bench) error {
 	if c.sync, err = bareSyncs(b.dir, 1000); err != nil {
 		return err
 	}
-	for range p.rounds {
+	for range c.rounds {
 		for _, s := range c.running() {
 			for i, pace := range paces {
-				if err := s.trouble(ctx, pace.String(), b.measurePace(ctx, p, s, i)); err != nil {
+				if err := s.trouble(ctx, pace.String(), b.measurePace(ctx, c.plan, s, i)); err != nil {
 					return err
 				}
 			}
@@ -115,16 +136,7 @@ func compare(ctx context.Context, b *bench) error {
 			return err
 		}
 	}
-	r := &report{machine: b.report.machine, rounds: p.rounds, backlog: p.backlogs[2]}
-	c.report(r)
-	fmt.Print(r.markdown())
-	if b.short || b.contenders != "" {
-		return nil
-	}
-	if err := r.save(b.results, "-contenders"); err != nil {
-		return err
-	}
-	return os.WriteFile(r.file(b.results, "-contenders", ".svg"), []byte(c.chart(r.machine)), 0o644)
+	return nil
 }
 
 // chooseContenders returns those that are asked for, all of them if nobody is.

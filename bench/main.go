@@ -97,6 +97,9 @@ func run(ctx context.Context, args []string) error {
 	for _, s := range chosen {
 		fmt.Fprintf(os.Stderr, "bench: %s\n", s.name)
 		if err := s.run(ctx, b); err != nil {
+			if !b.report.empty() { // what there is, of this section and those before it
+				fmt.Print(b.report.markdown())
+			}
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
