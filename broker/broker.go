@@ -128,7 +128,9 @@ type Filter struct {
 type Event interface{ event() }
 
 type (
-	// Acked carries all acknowledgements that had arrived, in their order.
+	// Acked carries all acknowledgements that had arrived, in their order. While
+	// the broker has many messages to work on PUBACKs may be gathered first, for
+	// some milliseconds at most.
 	Acked struct{ Acks []Ack }
 
 	// Received carries all messages and PUBRELs that had arrived, in their

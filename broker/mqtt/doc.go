@@ -13,7 +13,7 @@
 //
 // A link has a reader, which is a goroutine, and a writer, which is one while
 // there is something to write. Both join: one system call carries what has
-// gathered meanwhile.
+// gathered meanwhile, and one event the PUBACKs that a broker writes one by one.
 //
 // The codec alone is not safe to read from a network with: it allocates the
 // length that was announced, takes short reads for whole ones, an empty payload

@@ -17,6 +17,7 @@ import (
 type link struct {
 	conn    broker.Conn
 	in      *frames // the reader's
+	arrived batch   // the reader's
 	buffers *sync.Pool
 	log     *slog.Logger
 
@@ -29,6 +30,7 @@ type link struct {
 	telling sync.Mutex
 	events  func(broker.Event)
 	told    bool // Down was told
+	gathering
 
 	mu      sync.Mutex
 	out     []byte         // not yet taken by the writer
@@ -52,7 +54,7 @@ var _ broker.Link = (*link)(nil)
 type place struct {
 	from, to int
 	tag      uint64
-	qos0     bool
+	qos      types.QoS
 	until    time.Time // see broker.Publish
 }
 
@@ -99,8 +101,12 @@ func (l *link) Publish(p []broker.Publish) error {
 		for i := range p {
 			from := len(out)
 			out = appendPublish(out, &p[i])
-			if qos0 := p[i].Message.QoS == 0; qos0 || !p[i].Until.IsZero() {
-				l.places = append(l.places, place{from, len(out), p[i].Tag, qos0, p[i].Until})
+			qos := p[i].Message.QoS
+			if qos == 1 {
+				l.gathering.underWay.Add(1)
+			}
+			if qos == 0 || !p[i].Until.IsZero() {
+				l.places = append(l.places, place{from, len(out), p[i].Tag, qos, p[i].Until})
 			}
 		}
 		return out
@@ -271,6 +277,7 @@ func (l *link) end(err error) {
 func (l *link) tellDown() {
 	l.telling.Lock()
 	defer l.telling.Unlock()
+	l.tellKept()
 	l.told = true
 	l.events(broker.Down{Err: l.why})
 }

@@ -35,8 +35,8 @@ func (l *link) receive() error {
 
 // tellArrived decodes all that has arrived and tells it.
 func (l *link) tellArrived() error {
-	var b batch
-	defer func() { l.tellBatch(&b) }()
+	b := &l.arrived
+	defer l.tellBatch(b)
 	for {
 		cut, ok, err := l.in.next()
 		if err != nil || !ok {
@@ -46,7 +46,7 @@ func (l *link) tellArrived() error {
 		if err != nil {
 			return err
 		}
-		if err := l.add(&b, packet); err != nil {
+		if err := l.add(b, packet); err != nil {
 			return err
 		}
 	}
@@ -97,10 +97,10 @@ func (l *link) add(b *batch, packet any) error {
 // messages are two streams: only within each does the order mean something.
 func (l *link) tellBatch(b *batch) {
 	if len(b.acks) > 0 {
-		l.tell(broker.Acked{Acks: b.acks})
+		l.tellAcks(b.acks)
 	}
 	if len(b.received) > 0 {
 		l.tell(broker.Received{Packets: b.received})
 	}
-	*b = batch{}
+	*b = batch{acks: b.acks[:0]}
 }

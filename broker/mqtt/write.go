@@ -73,7 +73,7 @@ func (l *link) tellWritten(places []place, bytes int) {
 		if p.to > bytes {
 			break
 		}
-		if p.qos0 {
+		if p.qos == 0 {
 			tag, taken = max(tag, p.tag), true // what has no tag may stand behind what has
 		}
 	}
@@ -97,6 +97,9 @@ func (l *link) writeAll(b []byte, places []place) (at int, err error) {
 		if over != nil && err == nil {
 			at = over.to
 			withheld = append(withheld, over.tag)
+			if over.qos == 1 {
+				l.gathering.underWay.Add(-1)
+			}
 		}
 	}
 	if len(withheld) > 0 {
