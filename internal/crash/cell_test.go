@@ -240,9 +240,14 @@ func (c *cell) idle() {
 func (c *cell) arrive() {
 	c.t.Helper()
 	c.await("the last messages", func() bool {
-		begun, reached := c.ledger.begun(), c.ledger.reached()
-		for topic, r := range c.reporters {
-			if !r.finished() || reached[topic] < begun[topic] {
+		for _, r := range c.reporters {
+			if !r.finished() {
+				return false
+			}
+		}
+		begun, reached := c.ledger.begun(), c.ledger.reached() // looked at behind that: now no more is begun
+		for topic := range c.reporters {
+			if reached[topic] < begun[topic] {
 				return false
 			}
 		}
