@@ -135,7 +135,7 @@ func (l *ledger) audit(f found) {
 	l.arrivals = len(f.arrived)
 
 	if l.damaged != "" || l.power {
-		l.restore(f, pending)
+		l.restore(f, pending, dead)
 	} else {
 		l.compare(f, pending, dead, kept)
 	}
@@ -318,11 +318,11 @@ func left(s types.QueueStatus) [types.Reasons]uint64 {
 }
 
 // restore is for a queue whose store has lost something: what of that is right?
-func (l *ledger) restore(f found, pending map[types.Seq]bool) {
+func (l *ledger) restore(f found, pending, dead map[types.Seq]bool) {
 	doubt := f.status.DuplicatesPossible
 	lost := uint64(0)
 	for q := range l.pending {
-		if !pending[q] && l.reasons(q, f.now, nil, nil)&^(only(types.Quarantined)|flew) == 0 {
+		if !pending[q] && !dead[q] && l.reasons(q, f.now, nil, nil)&^(only(types.Quarantined)|flew) == 0 {
 			if lost++; l.damaged == "" {
 				l.says("number %d is lost by a power cut", q)
 			}
@@ -330,7 +330,14 @@ func (l *ledger) restore(f found, pending map[types.Seq]bool) {
 	}
 	// Where the newest record of what was accepted is lost, too, nobody can count what is.
 	forgotten := l.status.Accepted - min(l.status.Accepted, f.status.Accepted)
-	if n := f.status.Quarantined - min(l.status.Quarantined, f.status.Quarantined); n+forgotten < lost && !doubt {
+	// And what was set aside since counts as dead, though its letter is lost as well.
+	setAside := f.status.Dead - min(l.status.Dead, f.status.Dead)
+	for q := range dead {
+		if !l.dead[q] {
+			setAside -= min(setAside, 1)
+		}
+	}
+	if n := f.status.Quarantined - min(l.status.Quarantined, f.status.Quarantined); n+forgotten+setAside < lost && !doubt {
 		l.says("%d are lost by damage, %d count as quarantined, and no duplicates are said to be possible: %+v, before %+v", lost, n, f.status, l.status)
 	}
 	for q := range pending {
