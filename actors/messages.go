@@ -161,8 +161,12 @@ type (
 	// failed for the so many-th time.
 	caughtUp struct{ failure uint64 }
 
-	flush   struct{}
-	synced  struct{ sync *syncing }
+	flush  struct{}
+	synced struct{ sync *syncing }
+
+	// settleNow is flush for what was settled, and nothing else.
+	settleNow struct{}
+
 	syncDue struct{ life uint64 }
 	reopen  struct{ life uint64 }
 
@@ -195,6 +199,7 @@ func (Describe) queueMessage()   {}
 func (recalled) queueMessage()   {}
 func (caughtUp) queueMessage()   {}
 func (flush) queueMessage()      {}
+func (settleNow) queueMessage()  {}
 func (synced) queueMessage()     {}
 func (syncDue) queueMessage()    {}
 func (reopen) queueMessage()     {}

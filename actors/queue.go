@@ -232,6 +232,8 @@ func (a *queue) receive(m QueueMessage) {
 		a.behind = a.behind && m.failure != a.failures
 	case flush:
 		a.flush()
+	case settleNow:
+		a.settleNow()
 	case synced:
 		a.synced(m.sync)
 	case syncDue:

@@ -227,6 +227,38 @@ func TestCommitDelay(t *testing.T) {
 	}
 }
 
+// What has left is recorded at once, though messages wait for their commit: until then
+// it holds places in the window of the connection.
+func TestCommitDelayIsNotForWhatHasLeft(t *testing.T) {
+	s, clock := newTestStore(), newTestClock()
+	q, _ := startQueue(t, newTestSystem(t), s, func(c *QueueConfig) { c.CommitDelay, c.Clock = time.Hour, clock })
+	tell := func() chan error {
+		e := []persistence.Entry{entry("t", "x")}
+		if err := q.Admission().TryAcquire(CostOf(e)); err != nil {
+			t.Fatal(err)
+		}
+		answer := make(chan error, 1)
+		q.Tell(Enqueue{Entries: e, Done: CompletionFunc(func(_ types.Seq, err error) { answer <- err })})
+		return answer
+	}
+	first := tell()
+	describe(t, q)
+	clock.advance(time.Hour)
+	if err := receive(t, first, "the commit"); err != nil {
+		t.Fatal(err)
+	}
+	second := tell()
+	q.Tell(Settle{Done: []persistence.Done{{Range: rangeOf(1), Reason: types.Sent}}})
+	describe(t, q) // behind it,
+	describe(t, q) // and behind what it brings
+	if state := q.State(); state.Counters.Left[types.Sent] != 1 {
+		t.Errorf("%d messages are recorded as sent, want 1", state.Counters.Left[types.Sent])
+	}
+	if len(second) > 0 {
+		t.Error("a message was committed before the delay was over")
+	}
+}
+
 // S8.1: what is on its way is bounded, whatever the store does.
 func TestAdmissionBoundsWhatAStalledStoreHolds(t *testing.T) {
 	s := newTestStore()

@@ -13,6 +13,7 @@ type pendingSettled struct {
 	settled    [types.Reasons]persistence.Ranges
 	letters    []persistence.Done // dead, with their causes
 	marks      []persistence.Mark
+	settling   bool   // a settleNow is on its way
 	sinceCheck uint64 // messages settled since the store was asked whether it wants compaction
 }
 
@@ -56,7 +57,29 @@ func (a *queue) settle(m Settle) {
 			a.noteLost(d.Reason, n, d.Range.First, d.Range.Last)
 		}
 	}
-	a.arm()
+	a.armSettled()
+}
+
+// armSettled sees to it that what was settled is written behind all that is in the
+// mailbox already, also while messages wait longer for their commit: it holds places
+// in the window of whoever sends.
+func (a *queue) armSettled() {
+	if a.config.CommitDelay == 0 || len(a.waiting) == 0 {
+		a.arm()
+	} else if !a.settling {
+		a.settling = true
+		a.self.Tell(settleNow{})
+	}
+}
+
+// settleNow writes what was settled.
+func (a *queue) settleNow() {
+	a.settling = false
+	if a.handle == nil {
+		a.noteLeft()
+		return
+	}
+	a.writeSettled()
 }
 
 func (s *pendingSettled) anySettled() bool {
