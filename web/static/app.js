@@ -1,0 +1,148 @@
+import { Detail, safety } from './detail.js';
+import { askToken, confirm } from './dialogs.js';
+import { data, make, show, text } from './dom.js';
+import { Events } from './events.js';
+import { bytes, plural } from './format.js';
+import { List, summary } from './list.js';
+import { Model } from './model.js';
+import { Plots } from './plots.js';
+import { HTTPSource } from './source.js';
+
+const $ = (id) => document.getElementById(id);
+const source = new HTTPSource();
+const model = new Model();
+const events = new Events();
+const plots = new Plots();
+const list = new List(model, (name) => act('clear', name));
+const detail = new Detail(source, act);
+
+// What has changed is drawn once per frame, and ages once per second.
+let changed = new Set();
+let scheduled = false;
+let offset = 0; // of the gateway's clock to that of this browser
+
+function draw() {
+  scheduled = false;
+  const now = Date.now() + offset;
+  const statuses = [...model.connections.values()];
+  list.show(changed, detail.name, $('find').value.toLowerCase(), now);
+  changed = new Set();
+  text($('summary'), summary(statuses));
+  show($('empty'), statuses.length === 0);
+  const safe = statuses.length > 0 && statuses.every((s) => safety(s).safe);
+  text($('power'), safe ? 'Safe to power off' : 'Messages are waiting');
+  data($('power'), 'safe', String(safe));
+  const status = model.connections.get(detail.name);
+  if (status) detail.show(status, model.rates(status.name), now);
+}
+
+function schedule(names) {
+  for (const name of names) changed.add(name);
+  if (!scheduled) requestAnimationFrame(draw);
+  scheduled = true;
+}
+
+function select() {
+  const name = decodeURIComponent(/^#connection=(.*)$/.exec(location.hash)?.[1] ?? '');
+  const before = detail.name;
+  detail.open(model.connections.has(name) ? name : '');
+  if (before && !detail.name) document.querySelector(`[data-connection="${CSS.escape(before)}"] a`)?.focus();
+  text($('plots-scope'), detail.name || 'all connections');
+  plots.show(model.series(detail.name, Date.now() + offset));
+  schedule([]);
+}
+
+function notice(error) {
+  text($('notice'), error ? [error.message, error.hint].filter(Boolean).join(' · ') : '');
+  show($('notice'), Boolean(error));
+}
+
+async function act(verb, name, more) {
+  if (verb === 'failed') return notice(more);
+  if (verb === 'confirm') return confirm(more.title, more.text, more.yes);
+  const { pending, bytes: size } = model.connections.get(name).outgoing;
+  if (verb === 'clear' && !await confirm(`Clear ${plural(pending, 'message')} of ${name}?`, `${plural(pending, 'pending message')} (${bytes(size)}) will be forgotten and never reach the broker. What arrives until you confirm is cleared, too.`, `Clear ${plural(pending, 'message')}`)) return;
+  notice(null);
+  text($('said'), `${name}: ${verb} …`);
+  try {
+    const done = await source.act(name, verb, verb === 'drain' || verb === 'compact' ? { timeout: '10m' } : {});
+    text($('said'), `${name}: ${said(verb, done)}`);
+  } catch (error) {
+    text($('said'), '');
+    notice(error);
+  }
+}
+
+function said(verb, done) {
+  switch (verb) {
+    case 'clear': return `${plural(done.cleared, 'message')} cleared`;
+    case 'drain': return done.pending ? `${plural(done.pending, 'message')} still pending` : 'drained, nothing is pending';
+    case 'compact': return `compacted, ${bytes(done.reclaimed_bytes)} given back`;
+    default: return done.status;
+  }
+}
+
+async function hello(m) {
+  offset = m.at - Date.now();
+  model.hello(m);
+  text($('version'), m.version ?? '');
+  show($('demo'), m.demo);
+  schedule(model.connections.keys());
+  select();
+  events.clear();
+  const [history, latest] = await Promise.allSettled([source.history(), source.events()]);
+  if (history.status === 'fulfilled') model.history(history.value);
+  if (latest.status === 'fulfilled') latest.value.forEach((event) => events.add(event));
+  plots.show(model.series(detail.name, m.at));
+}
+
+let asking = false;
+
+async function link(state) {
+  text($('link'), { live: 'Live', waiting: 'No contact, trying again', token: 'Token wanted' }[state]);
+  data($('link'), 'live', state);
+  data(document.body, 'stale', String(state !== 'live'));
+  if (state !== 'token' || asking) return;
+  asking = true;
+  const token = await askToken();
+  asking = false;
+  if (token) source.setToken(token);
+}
+
+for (const [verb, label] of Object.entries({ cut: 'Cut the link', mend: 'Mend it', kill: 'Kill the gateway' })) {
+  $('demo').append(make('button', { type: 'button', click: () => source.demo(verb).catch(notice) }, label));
+}
+$('notice').addEventListener('click', () => notice(null));
+$('find').addEventListener('input', () => schedule([]));
+addEventListener('hashchange', select);
+addEventListener('keydown', (e) => {
+  if (e.key === 'Escape' && detail.name && !document.querySelector('dialog')) location.hash = '';
+  if (e.key === '/' && !/INPUT|SELECT|TEXTAREA/.test(e.target.tagName)) {
+    e.preventDefault();
+    $('find').focus();
+  }
+});
+
+setInterval(() => {
+  if (document.body.dataset.stale === 'true') return;
+  model.tick(Date.now() + offset);
+  if (document.hidden) return;
+  schedule([]);
+  plots.show(model.series(detail.name, Date.now() + offset));
+}, 1000);
+
+source.subscribe({
+  link,
+  message(m) {
+    switch (m.type) {
+      case 'hello': return hello(m);
+      case 'status':
+        model.status(m);
+        return schedule(m.connections.map((status) => status.name));
+      case 'gone':
+        model.gone(m.names);
+        return m.names.includes(detail.name) ? select() : schedule([]);
+      case 'event': return events.add(m.event);
+    }
+  },
+});

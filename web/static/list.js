@@ -1,0 +1,95 @@
+import { data, make, show, text } from './dom.js';
+import { bytes, count, plural, rate, span } from './format.js';
+
+const words = {
+  offline: 'Offline', connecting: 'Connecting', online: 'Online', stalled: 'Stalled',
+  backoff: 'Waiting to retry', paused: 'Paused', refused: 'Refused',
+};
+
+/** The state of a connection in words. */
+export const stateOf = (status) => (status.orphan ? 'Orphan' : words[status.state] ?? status.state);
+
+/** What somebody should look at, in one line, or ''. */
+export const troubleOf = (status) => status.outgoing.trouble || status.incoming.trouble || status.outgoing.full || status.incoming.full || status.last_error || '';
+
+/** The list of connections: a row each, made once and changed where it has to be. */
+export class List {
+  #rows = new Map();
+  #list = document.getElementById('list');
+  #model;
+  #clear;
+
+  /** clear(name) is called for the button Clear of a row. */
+  constructor(model, clear) {
+    this.#model = model;
+    this.#clear = clear;
+  }
+
+  /** Shows the named connections as they are, in the order of the model. */
+  show(names, selected, filter, now) {
+    for (const [name, row] of this.#rows) {
+      if (this.#model.connections.has(name)) continue;
+      row.item.remove();
+      this.#rows.delete(name);
+    }
+    let before = null;
+    for (const name of this.#model.order) {
+      const row = this.#rows.get(name) ?? this.#add(name);
+      const place = before ? before.nextSibling : this.#list.firstChild;
+      if (row.item !== place) this.#list.insertBefore(row.item, place);
+      before = row.item;
+      show(row.item, name.toLowerCase().includes(filter));
+      if (names.has(name)) this.#update(row, this.#model.connections.get(name));
+      this.#age(row, this.#model.connections.get(name), now);
+      const current = name === selected ? 'true' : 'false';
+      if (row.link.getAttribute('aria-current') !== current) row.link.setAttribute('aria-current', current);
+    }
+  }
+
+  #add(name) {
+    const part = (name_, ...children) => make('span', { class: name_ }, ...children);
+    const row = { state: part('words'), since: part('muted'), trouble: part('trouble'), pending: part('number'), size: part('muted'), oldest: part('cell oldest'), rates: part('cell rates'), broker: part('muted broker') };
+    row.link = make('a', { class: 'name', href: `#connection=${encodeURIComponent(name)}` }, name);
+    row.clear = make('button', { type: 'button', class: 'quiet', 'aria-label': `Clear ${name}`, click: () => this.#clear(name) }, 'Clear');
+    row.item = make('li', {},
+      part('cell who', row.link, row.broker),
+      part('cell state', make('span', { class: 'dot', 'aria-hidden': 'true' }), part('', row.state, ' ', row.since)),
+      part('cell pending', row.pending, make('span', { class: 'unit' }, ' pending '), row.size),
+      row.oldest, row.rates, row.clear, row.trouble);
+    row.item.dataset.connection = name;
+    this.#rows.set(name, row);
+    return row;
+  }
+
+  #update(row, status) {
+    const { outgoing: out } = status;
+    data(row.item, 'state', status.orphan ? 'orphan' : status.state);
+    text(row.broker, status.orphan ? 'in no configuration' : status.broker);
+    text(row.state, stateOf(status));
+    text(row.pending, out.unread ? 'unknown' : count(out.pending));
+    text(row.size, out.pending ? bytes(out.bytes) : '');
+    data(row.item, 'empty', String(out.pending === 0));
+    text(row.trouble, [troubleOf(status), status.hint].filter(Boolean).join(' · '));
+    show(row.trouble, row.trouble.textContent !== '');
+    row.clear.disabled = out.pending === 0;
+  }
+
+  #age(row, status, now) {
+    const { oldest } = status.outgoing;
+    const { in: into, out } = this.#model.rates(status.name);
+    const next = status.next_attempt && Date.parse(status.next_attempt) - now;
+    text(row.since, next > 0 ? `next try in ${span(next)}` : Date.parse(status.since) > 0 ? `for ${span(now - Date.parse(status.since))}` : '');
+    text(row.oldest, oldest && status.outgoing.pending ? `oldest ${span(now - Date.parse(oldest))}` : '');
+    text(row.rates, `${rate(into)} in · ${rate(out)} out`);
+  }
+}
+
+/** The line above the list. */
+export function summary(statuses) {
+  let pending = 0, troubled = 0;
+  for (const status of statuses) {
+    pending += status.outgoing.pending;
+    if (!['online', 'paused'].includes(status.state) && !status.name.startsWith('_')) troubled++;
+  }
+  return `${count(statuses.length)}, ${troubled ? `${count(troubled)} not online` : 'all well'} · ${plural(pending, 'message')} pending`;
+}

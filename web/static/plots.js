@@ -1,0 +1,46 @@
+import uPlot from './vendor/uplot/uPlot.esm.js';
+import { count, rate } from './format.js';
+
+/** The two plots of the last hour; they follow their width and the colour scheme. */
+export class Plots {
+  #pending = document.getElementById('plot-pending');
+  #rates = document.getElementById('plot-rates');
+  #plots = [];
+
+  constructor() {
+    this.#make();
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#make());
+    new ResizeObserver(() => {
+      for (const plot of this.#plots) plot.setSize({ width: plot.root.parentElement.clientWidth, height: 120 });
+    }).observe(this.#pending);
+  }
+
+  /** Shows what Model.series returned. */
+  show([times, pending, into, out]) {
+    this.#plots[0].setData([times, pending]);
+    this.#plots[1].setData([times, into, out]);
+    const last = pending.findLast((v) => v != null) ?? 0;
+    this.#pending.dataset.last = last;
+    this.#pending.setAttribute('aria-label', `Messages pending over the last hour, at present ${count(last)}`);
+    this.#rates.setAttribute('aria-label', `Messages per second over the last hour, at present ${rate(into.at(-1) ?? 0)} in and ${rate(out.at(-1) ?? 0)} out`);
+  }
+
+  #make() {
+    const data = this.#plots.map((plot) => plot.data);
+    for (const plot of this.#plots) plot.destroy();
+    const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+    const axis = { stroke: colour('muted'), grid: { stroke: colour('line'), width: 1 }, ticks: { show: false }, font: '11px system-ui' };
+    const plot = (element, series, empty) => new uPlot({
+      width: element.clientWidth || 300, height: 120, legend: { show: false }, cursor: { y: false },
+      axes: [{ ...axis, values: (_, list) => list.map((s) => new Date(s * 1000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })) },
+        { ...axis, size: 52, values: (_, list) => list.map((v) => Intl.NumberFormat('en', { notation: 'compact' }).format(v)) }],
+      scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 0, 1) * 1.1] } },
+      series: [{}, ...series],
+    }, empty, element);
+    const line = (name) => ({ stroke: colour(name), width: 1.75, points: { show: false } });
+    this.#plots = [
+      plot(this.#pending, [{ ...line('accent'), fill: colour('accent-soft') }], data[0] ?? [[], []]),
+      plot(this.#rates, [line('in'), line('out')], data[1] ?? [[], [], []]),
+    ];
+  }
+}
