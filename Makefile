@@ -1,7 +1,7 @@
 # Two commands do everything: `make run` and `make test`. What they do stands in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: build run test lint fuzz-short crash books damage diskfull soak bench bench-compare dist dist-test notices clean help
+.PHONY: build run test lint fuzz-short crash books damage diskfull soak bench bench-compare dist dist-test screenshots notices clean help
 
 build: ; @scripts/build.sh ## build bin/mqttdb
 run: build ; @bin/mqttdb serve --demo ## build, then run the gateway with a demo sensor and broker (MQTTDB_BROKER=URL: a real one)
@@ -17,6 +17,7 @@ bench: ; @scripts/bench.sh ## speed and memory beside what bounds them and what 
 dist: ; @scripts/dist.sh ## make what is released, in dist/: archives, Debian packages, checksums
 bench-compare: ; @scripts/bench-compare.sh ## micro-benchmarks at REF beside those here, in ROUNDS (6) by turns, 5 minutes (NAMES=Encode: only these)
 dist-test: ; @scripts/dist-test.sh ## make dist, then: the same bytes again, the Debian package in a copy of this machine, armv7 under qemu (KILLS=5)
+screenshots: ; @scripts/screenshots.sh ## test the status page in Chromium and write docs/screenshots
 notices: ; @scripts/notices.sh ## write THIRD_PARTY_NOTICES anew
 clean: ; @rm -rf bin dist .cache ## remove what was built; the data in ./data stays
 help: ; @sed -n 's/^\([a-z-]*\):.* ## \(.*\)/make \1\t\2/p' Makefile | expand -t 20 ## print this list

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and this machine lacks: a real broker with its
-# clients, an HTTP proxy, npm, and a C compiler for the race detector. Starts no
+# clients, an HTTP proxy, npm, Chromium, and a C compiler for the race detector. Starts no
 # service. It needs no Go, so that it works under sudo too.
 set -eu
 cd "$(dirname "$0")/.."
@@ -14,6 +14,7 @@ need mosquitto mosquitto
 need mosquitto_pub mosquitto-clients
 need tinyproxy tinyproxy-bin # without the service that the package tinyproxy has
 need npm npm # for the MQTT clients of scripts/clients.sh
+need chromium chromium # looks at the status page
 need "${CC:-gcc}" 'gcc libc6-dev'
 if [ "${1:-}" = qemu ]; then # for scripts/dist-test.sh
 	need qemu-arm-static qemu-user-static
