@@ -12,8 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-
-	"golang.org/x/net/http/httpproxy"
 )
 
 // ParseProxy reads the address of an HTTP proxy: http or https, a host, a port
@@ -34,7 +32,7 @@ func ParseProxy(raw string) (*url.URL, error) {
 // EnvironmentProxy is the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name
 // for a broker, nil if there is none. They count for ws and wss, which are HTTP
 // and what such a proxy lets through; MQTT itself goes by a proxy only if
-// somebody says so (Options.Proxy).
+// somebody says so (Options.Proxy). The environment is read once.
 func EnvironmentProxy(broker string) (*url.URL, error) {
 	t, err := parse(broker)
 	if err != nil || !t.websocket {
@@ -44,7 +42,7 @@ func EnvironmentProxy(broker string) (*url.URL, error) {
 	if t.tls {
 		scheme = "https"
 	}
-	proxy, err := httpproxy.FromEnvironment().ProxyFunc()(&url.URL{Scheme: scheme, Host: t.addr})
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: scheme, Host: t.addr}})
 	if err != nil || proxy == nil {
 		return nil, err
 	}

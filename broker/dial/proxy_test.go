@@ -176,6 +176,7 @@ func TestParseProxy(t *testing.T) {
 	}
 }
 
+// No other test of this package may ask for it: the environment is read once.
 func TestEnvironmentProxy(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://plain:3128")
 	t.Setenv("HTTPS_PROXY", "http://user:pw@secure:3128")

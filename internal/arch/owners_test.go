@@ -42,7 +42,7 @@ var owners = []owner{
 	{prefix: "golang.org/x/crypto", by: only("listener"), tests: only("cmd/native")}, // hashes of passwords
 	{prefix: "golang.org/x/sys", by: only("persistence/nutsdb", "cmd/native/...", "internal/crash", "internal/smalldisk", "bench/...")},
 	{prefix: "golang.org/x/term", by: command},
-	{prefix: "golang.org/x/net", by: only("broker/dial", "httpapi")},
+	{prefix: "golang.org/x/net", by: only("httpapi")},
 	{prefix: "syscall/js", by: browser},
 }
 
