@@ -34,7 +34,7 @@ const (
 )
 
 // listening is what a gateway prints when it is up.
-var listening = regexp.MustCompile(`^local MQTT at (\S+), status at http://(\S+)/api/connections`)
+var listening = regexp.MustCompile(`^local MQTT at (\S+), status at http://([^/]+)/`)
 
 // startGateway starts the gateway on the data in dir and waits until it
 // listens. It forwards everything to broker. lines are more of what the connection

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/mqttdb/mqttdb/runtime"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -48,7 +49,7 @@ func (c *changes) compare(now time.Time, all []types.Status) []Event {
 	for _, s := range all {
 		present[s.Name] = s
 		before, known := c.before[s.Name]
-		if !s.Orphan {
+		if !s.Orphan && s.Name != runtime.LocalName { // these have no link
 			c.link(before, s)
 		}
 		c.queue(s.Name, "outgoing", before.Outgoing, s.Outgoing, known)
@@ -134,21 +135,26 @@ func (c *changes) queue(connection, queue string, before, q types.QueueStatus, k
 		return // its counters are 0
 	}
 	known = known && !before.Unread
-	c.count(subject{connection, queue, Dropped}, q.Dropped, known, "%d messages of the "+queue+" queue were dropped", "limits.overflow says which; raise its limits")
-	c.count(subject{connection, queue, Expired}, q.Expired, known, "%d messages of the "+queue+" queue grew too old", "")
-	c.count(subject{connection, queue, Dead}, q.Dead, known, "%d messages of the "+queue+" queue became dead letters", "the dead letters say why each")
-	c.count(subject{connection, queue, Damage}, q.Quarantined, known, "%d messages of the "+queue+" queue are damaged and were set aside", "check the disk; docs/operations.md")
-	c.count(subject{connection, queue, Cleared}, q.Cleared, known, "%d messages of the "+queue+" queue were cleared", "")
+	of := " of the " + queue + " queue "
+	c.count(subject{connection, queue, Dropped}, q.Dropped, known, of+"dropped", "limits.overflow says which; raise its limits")
+	c.count(subject{connection, queue, Expired}, q.Expired, known, of+"expired", "")
+	c.count(subject{connection, queue, Dead}, q.Dead, known, of+"set aside as dead letters", "the dead letters say why each")
+	c.count(subject{connection, queue, Damage}, q.Quarantined, known, of+"damaged and set aside", "check the disk; docs/operations.md")
+	c.count(subject{connection, queue, Cleared}, q.Cleared, known, of+"cleared", "")
 }
 
 // count tells how far a counter has gone up since it was told last.
-func (c *changes) count(at subject, n uint64, known bool, text, hint string) {
+func (c *changes) count(at subject, n uint64, known bool, what, hint string) {
 	told, ok := c.told[at]
 	switch {
 	case !ok || !known || n < told.count: // what was before is no news
 		c.told[at] = account{count: n}
 	case n > told.count && (told.at.IsZero() || c.now.Sub(told.at) >= countsInterval):
-		c.add(at.connection, at.kind, fmt.Sprintf(text, n-told.count), hint)
+		text := "1 message" + what
+		if more := n - told.count; more > 1 {
+			text = fmt.Sprintf("%d messages%s", more, what)
+		}
+		c.add(at.connection, at.kind, text, hint)
 		c.told[at] = account{count: n, at: c.now}
 	}
 }

@@ -1,5 +1,6 @@
 // Package httpapi is the HTTP interface of a gateway: JSON under /api, made for
-// `mqttdb status` and `mqttdb clear`, scripts and the dashboard.
+// `mqttdb status` and `mqttdb clear`, scripts and the status page (package web), whose
+// files are all else that is served.
 //
 //	GET  /api/connections                        all statuses
 //	GET  /api/connections/{name}                 one
@@ -79,9 +80,9 @@
 // # Who may ask
 //
 // Requests carry the token, if one is set, as Authorization: Bearer TOKEN; a page, which
-// cannot set headers of a WebSocket, as its subprotocol mqttdb.token.BASE64URL. /healthz
-// and /readyz need none. Host is a name of loopback or an allowed one; Origin, if there
-// is one, the server's own. A request that changes something has the header X-Mqttdb: 1,
+// cannot set headers of a WebSocket, as its subprotocol mqttdb.token.BASE64URL. /healthz,
+// /readyz and the files of the page need none. Host is a name of loopback or an allowed
+// one; Origin, if there is one, the server's own. A request that changes something has the header X-Mqttdb: 1,
 // Content-Type: application/json, or, from a browser, Sec-Fetch-Site: same-origin or none.
 // Each change is logged with the address that it came from, single messages at the
 // level of debugging.

@@ -77,17 +77,17 @@ func TestChanges(t *testing.T) {
 		}},
 		{"counters", []step{
 			{0, dropped(5), []string{"connected connected to mqtt://b"}}, // what was before is no news
-			{1, dropped(6), []string{"dropped 1 messages of the outgoing queue were dropped (limits.overflow says which; raise its limits)"}},
+			{1, dropped(6), []string{"dropped 1 message of the outgoing queue dropped (limits.overflow says which; raise its limits)"}},
 			{1, dropped(100), nil},
-			{countsInterval, dropped(100), []string{"dropped 94 messages of the outgoing queue were dropped (limits.overflow says which; raise its limits)"}},
+			{countsInterval, dropped(100), []string{"dropped 94 messages of the outgoing queue dropped (limits.overflow says which; raise its limits)"}},
 			{time.Hour, dropped(100), nil},
 			{1, dropped(3), nil}, // another store
-			{1, dropped(4), []string{"dropped 1 messages of the outgoing queue were dropped (limits.overflow says which; raise its limits)"}},
+			{1, dropped(4), []string{"dropped 1 message of the outgoing queue dropped (limits.overflow says which; raise its limits)"}},
 		}},
 		{"a disk in trouble", []step{
 			{0, status(types.Offline, out(func(q *types.QueueStatus) { q.Trouble, q.Unread = "no space", true })), []string{"disk the outgoing queue cannot store: no space"}},
 			{1, status(types.Offline, out(func(q *types.QueueStatus) { q.Quarantined = 7 })), []string{"disk the outgoing queue can store again"}}, // of before
-			{1, status(types.Offline, out(func(q *types.QueueStatus) { q.Quarantined = 9 })), []string{"damage 2 messages of the outgoing queue are damaged and were set aside (check the disk; docs/operations.md)"}},
+			{1, status(types.Offline, out(func(q *types.QueueStatus) { q.Quarantined = 9 })), []string{"damage 2 messages of the outgoing queue damaged and set aside (check the disk; docs/operations.md)"}},
 		}},
 		{"a queue that is full now and then", []step{
 			{0, status(types.Offline, out(func(q *types.QueueStatus) { q.Full = "max_messages" })), []string{"full the outgoing queue is full: max_messages (whoever publishes waits; drain or clear the queue, or raise its limits)"}},

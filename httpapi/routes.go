@@ -57,7 +57,7 @@ func (s *Server) routes() []route {
 
 func (s *Server) mux() *http.ServeMux {
 	mux := http.NewServeMux()
-	for _, r := range s.routes() {
+	for _, r := range append(s.routes(), pageRoutes()...) {
 		mux.Handle(r.method+" "+r.path, s.bounded(r))
 	}
 	mux.HandleFunc("/", s.nothing)

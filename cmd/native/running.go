@@ -77,7 +77,7 @@ func start(ctx context.Context, read source, out io.Writer, log *slog.Logger) (*
 		return nil, errors.Join(err, g.stop(context.WithoutCancel(ctx)))
 	}
 	fmt.Fprintf(out, "mqttdb %s: configuration from %s, data in %s\n", version, from, cfg.DataDir)
-	fmt.Fprintf(out, "local MQTT at %s, status at %s://%s/api/connections (or: mqttdb status)\n", join(g.local.Addrs()), scheme(&cfg.HTTP), g.web.Addr())
+	fmt.Fprintf(out, "local MQTT at %s, status at %s://%s/ (or: mqttdb status)\n", join(g.local.Addrs()), scheme(&cfg.HTTP), g.web.Addr())
 	if len(cfg.Connections) == 0 {
 		fmt.Fprintln(out, "no connections are configured: messages only reach local subscribers; name a broker (mqttdb serve URL), or write a file (mqttdb init)")
 	}

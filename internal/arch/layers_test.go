@@ -102,7 +102,7 @@ var layers = []row{
 	{pattern: "internal/books", layer: top, tests: join(engine, "persistence/memory", "persistence/nutsdb", "broker/loopback")},
 	{pattern: "internal/golden", layer: top, tests: join(engine, "config/yaml", "persistence/memory", "persistence/faultstore", "broker/mqtt")},
 	{pattern: "internal/interop", layer: top, tests: only("types")},
-	{pattern: "internal/browser", layer: top, tests: only("web", "internal/mosquitto")},
+	{pattern: "internal/browser", layer: top, tests: only("internal/mosquitto")},
 }
 
 func only(patterns ...string) []string { return patterns }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/mqttdb/mqttdb/internal/mosquitto"
-	"github.com/mqttdb/mqttdb/web"
 )
 
 // An operator sees three connections, one of them down, and what he does with them;
@@ -34,8 +33,8 @@ func TestPage(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	look := exec.CommandContext(ctx, "node", "page/test.mjs")
-	look.Env = append(os.Environ(), "GATEWAY="+gateway, "CHROMIUM="+chromium, "PROFILES="+t.TempDir(), "POLICY="+web.ContentSecurityPolicy,
-		"MODULES="+filepath.Join(root, ".cache", "browser", "node_modules"), "FILES="+filepath.Join(root, "web", "static"))
+	look.Env = append(os.Environ(), "GATEWAY="+gateway, "CHROMIUM="+chromium, "PROFILES="+t.TempDir(),
+		"MODULES="+filepath.Join(root, ".cache", "browser", "node_modules"))
 	if out, err := look.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -7,7 +7,7 @@ import (
 
 // part is something by others in our programs.
 type part struct {
-	name    string // path and version of a module
+	name    string // path and version of a module, or what its README says of a vendored one
 	licence licence
 }
 
@@ -17,7 +17,8 @@ mqttdb itself is under the Apache License 2.0, which stands in the file LICENSE.
 Its programs contain what is listed here, each under the licence named beside it;
 the texts follow below. The library links fewer of them than the gateway does.
 
-Written by "make notices" from the modules that are linked: do not edit.
+Written by "make notices" from the modules that are linked, and from what the status
+page has of others: do not edit.
 
 `
 

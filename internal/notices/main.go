@@ -48,5 +48,9 @@ func generate(ctx context.Context, root string) (string, error) {
 		}
 		parts = append(parts, part{name: m.Path + " " + m.Version, licence: l})
 	}
-	return render(parts), nil
+	files, err := vendored(root)
+	if err != nil {
+		return "", err
+	}
+	return render(append(parts, files...)), nil
 }

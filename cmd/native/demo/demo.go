@@ -98,7 +98,7 @@ func (d *demo) explain() {
 	d.screen.line("  demo sensor  ->  mqttdb gateway (the real thing)  ->  %s", broker)
 	d.screen.line("")
 	d.screen.line("  local MQTT   %s", g.mqtt)
-	d.screen.line("  status       http://%s/api/connections", g.http)
+	d.screen.line("  status page  http://%s/", g.http)
 	d.screen.line("  data, log    %s", g.dataDir)
 	if d.broker != nil {
 		d.screen.line("  demo broker  %s (in this process; MQTTDB_BROKER=mqtts://... uses a real one)", d.broker.addr)
