@@ -38,6 +38,26 @@ func fallocate(f *os.File, mode uint32, off, n int64) error {
 	return err
 }
 
+// inPlace says whether the file system of f writes what is overwritten in its place, as
+// far as is known.
+func inPlace(f *os.File) bool {
+	var s unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &s); err != nil {
+		return false
+	}
+	switch uint32(s.Type) {
+	case unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC, bcachefsMagic, zfsMagic, unix.TMPFS_MAGIC:
+		return false
+	}
+	return true
+}
+
+// Those that the library does not name.
+const (
+	bcachefsMagic = 0xca451a4e
+	zfsMagic      = 0x2fc12fc1
+)
+
 // freeSpace is how many bytes the file system of dir has for us.
 func freeSpace(dir string) (int64, error) {
 	var s unix.Statfs_t

@@ -37,6 +37,7 @@ type space struct {
 	minFree func() int64 // how much of the disk is to stay free, in bytes
 
 	active  int64 // of the active segment there is room up to here
+	ahead   ahead // of the active segment
 	next    int64 // likewise of the segment behind it; 0: it was not made yet
 	reserve int64 // of the reserve; 0: it is used up
 	log     int64 // how large the log is
@@ -188,9 +189,8 @@ func fillZeros(f *os.File, n int64) error {
 	if info, err := f.Stat(); err == nil && info.Size() == n {
 		return nil
 	}
-	zeros := make([]byte, 64<<10)
-	for off := int64(0); off < n; off += int64(len(zeros)) {
-		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), n-off)], off); err != nil {
+	for off := int64(0); off < n; off += int64(len(blank)) {
+		if _, err := f.WriteAt(blank[:min(int64(len(blank)), n-off)], off); err != nil {
 			return err
 		}
 	}
@@ -319,6 +319,9 @@ func (m *medium) makeRoom(bytes int64) error {
 	fits := m.used == 0 || m.used+bytes <= m.fullAt
 	if fits {
 		err := m.allocate(m.used + bytes)
+		if err == nil {
+			m.space.ahead.before(m.active.files[0], bytes, m.used+bytes, m.space.active)
+		}
 		if !isFull(err) || m.space.reserve == 0 {
 			return nil
 		}
@@ -341,4 +344,5 @@ func (m *medium) turned(before written) {
 		_ = punch(before.files[0], m.used, m.space.active-m.used) // where that is not possible it stays
 	}
 	m.space.active, m.space.next = m.space.next, 0
+	m.space.ahead.zeroed = 0
 }
