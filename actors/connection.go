@@ -301,6 +301,8 @@ func (c *connection) receive(m ConnectionMessage) {
 		if c.waiting {
 			c.dial()
 		}
+	case Redial:
+		c.redial()
 	case progressDue:
 		c.progressDue(m)
 	case Pause:

@@ -114,6 +114,17 @@ func (c *connection) dialed(m dialed) {
 	}
 }
 
+// redial begins an attempt in place of whatever there is: the network that it was
+// begun on may be gone.
+func (c *connection) redial() {
+	if c.ended || c.paused || c.leaving {
+		return
+	}
+	c.acquit()
+	c.hangUp(false)
+	c.dial()
+}
+
 // tellFight says, as long as that has to be assumed, that somebody else takes our
 // session.
 func (c *connection) tellFight() {

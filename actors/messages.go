@@ -300,6 +300,10 @@ type (
 	// Retry dials now, if the connection waits for its next attempt.
 	Retry struct{}
 
+	// Redial dials now, unless the connection is paused, and gives up a link, or an
+	// attempt to get one, that there is: for when the network is another one.
+	Redial struct{}
+
 	// SetRate changes the rate of sending.
 	SetRate struct{ Rate Rate }
 
@@ -414,6 +418,7 @@ func (SetMaxAge) connectionMessage()     {}
 func (Pause) connectionMessage()         {}
 func (Resume) connectionMessage()        {}
 func (Retry) connectionMessage()         {}
+func (Redial) connectionMessage()        {}
 func (SetRate) connectionMessage()       {}
 func (SetFilters) connectionMessage()    {}
 func (paceDue) connectionMessage()       {}

@@ -230,6 +230,18 @@ func (c *Connection) Resume() error {
 	return nil
 }
 
+// Redial dials the broker now, unless the connection is paused, and gives up a link
+// that there is: for a program that knows that the network has changed.
+func (c *Connection) Redial() error {
+	if c == nil {
+		return types.ErrUnknownConnection
+	}
+	if link := c.wire.present().link; link != nil {
+		link.Tell(actors.Redial{})
+	}
+	return nil
+}
+
 // stop ends the actors: the link once what is in flight has finished, or when
 // that took too long; then the queue, with all it was given.
 func (c *Connection) stop(ctx context.Context, within time.Duration) error {
