@@ -72,7 +72,7 @@ func idle(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.report.cost("an idle connection that is subscribed, with its queue", subscribed.String())
-	return nil
+	return sleeping(ctx, b, addr)
 }
 
 // holdings opens queues in dir, and then connections to the broker at addr with

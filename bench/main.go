@@ -47,6 +47,7 @@ var sections = []section{
 	{name: "drain", run: drain},
 	{name: "exact", run: exact},
 	{name: "stalled", run: stalledClients},
+	{name: "watched", run: watched},
 	{name: "idle", run: idle},
 	{name: "contenders", run: compare},
 	{name: "soak", run: soak, apart: true},
