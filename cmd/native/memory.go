@@ -17,31 +17,37 @@ const (
 	// before it begins, and runs a fraction as often when there is much to do.
 	ballast = 8 << 20
 
-	// A gateway is idle if it has allocated less than idleBytes in idleTime.
-	idleTime  = 5 * time.Second
-	idleBytes = 8 << 20
+	// A gateway is calm if it has allocated less than calmBytes in calmTime.
+	calmTime  = 3 * time.Second
+	calmBytes = 4 << 20
+
+	// worthIt is how much a calm gateway has to have allocated, over whatever time,
+	// for memory to be given back again: what little it does would otherwise have
+	// filled, in the course of minutes, all that the ballast lets it have.
+	worthIt = 2 << 20
 )
 
-// tendMemory keeps what the gateway has in memory small, until ctx ends: once it
-// has nothing to do, what is not in use goes back to the system. Go alone would
-// take minutes for that.
+// tendMemory keeps what the gateway has in memory small, until ctx ends: while it has
+// little to do, what is not in use goes back to the system. Go alone would take
+// minutes for that.
 func tendMemory(ctx context.Context) {
 	reserved := make([]byte, ballast)
 	defer runtime.KeepAlive(reserved)
 	debug.FreeOSMemory() // what opening the stores has left behind
-	tick := time.NewTicker(idleTime)
+	tick := time.NewTicker(calmTime)
 	defer tick.Stop()
-	for had, busy := allocated(), false; ; {
+	for had, freed := allocated(), allocated(); ; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		wasBusy := busy
 		has := allocated()
-		had, busy = has, has-had >= idleBytes
-		if wasBusy && !busy {
+		calm := has-had < calmBytes
+		had = has
+		if calm && has-freed >= worthIt {
 			debug.FreeOSMemory()
+			freed = allocated()
 		}
 	}
 }
