@@ -51,6 +51,7 @@
 //	GET  /metrics                                for Prometheus, see package metrics
 //	GET  /healthz                                200 while the process serves
 //	GET  /readyz                                 200 when messages are taken, 503 and why if not
+//	GET  /api/openapi.json                       all this as OpenAPI 3.1
 //	GET  /api/stream                             a WebSocket, subprotocol mqttdb, that tells what
 //	                                             changes, see below
 //	GET  /api/events?after=ID&limit=200          what happened, the latest 500 at most: [{"id",

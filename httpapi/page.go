@@ -14,7 +14,8 @@ import (
 	"github.com/mqttdb/mqttdb/web"
 )
 
-// file is one of the status page. It is safe for concurrent use.
+// file is part of the program: of the status page, or the description of the API. It is
+// safe for concurrent use.
 type file struct {
 	kind string // its Content-Type
 	tag  string // of its content, for ETag
@@ -22,6 +23,11 @@ type file struct {
 
 	once   sync.Once
 	packed []byte // by gzip; made when somebody asks for it first; nil: no gain
+}
+
+func newFile(kind string, text []byte) *file {
+	sum := sha256.Sum256(text)
+	return &file{kind: kind, tag: hex.EncodeToString(sum[:12]), text: text}
 }
 
 // pageRoutes are those of the status page: it is shown without a token, and asks for it.
@@ -34,13 +40,11 @@ func pageRoutes() (list []route) {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(text)
-		f := &file{kind: kindOf(name), tag: hex.EncodeToString(sum[:12]), text: text}
 		at := "/" + name
 		if name == "index.html" {
 			at = "/{$}"
 		}
-		list = append(list, route{"GET", at, f.serve, true, 0})
+		list = append(list, route{"GET", at, newFile(kindOf(name), text).serve, true, 0})
 		return nil
 	})
 	if err != nil {

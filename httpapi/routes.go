@@ -26,6 +26,7 @@ func (s *Server) routes() []route {
 		{"GET", "/healthz", s.healthy, true, 0},
 		{"GET", "/readyz", s.ready, true, 0},
 		{"GET", "/metrics", s.o.Metrics.Handler(s.rt.Status, s.o.Logger).ServeHTTP, false, 0},
+		{"GET", "/api/openapi.json", describe(), false, 0},
 		{"GET", "/api/stream", s.stream, false, 0},
 		{"GET", "/api/events", s.listEvents, false, 0},
 		{"GET", "/api/history", s.lastHour, false, 0},

@@ -30,12 +30,16 @@ type fakeRuntime struct {
 	last      *httpapi.Reload
 	err       error
 
-	watched chan []types.Status // what Watch tells; nil: nothing
+	watched  chan []types.Status // what Watch tells; nil: nothing
+	statuses []types.Status      // instead of that of cloud
 }
 
 func (f *fakeRuntime) Watch(context.Context) <-chan []types.Status { return f.watched }
 
 func (f *fakeRuntime) Status() []types.Status {
+	if f.statuses != nil {
+		return f.statuses
+	}
 	if f.unread != "" {
 		return []types.Status{{Name: "cloud", Outgoing: types.QueueStatus{Unread: true, Trouble: f.unread}}}
 	}
@@ -257,6 +261,7 @@ func TestImportMeansWhatWasSaid(t *testing.T) {
 }
 
 func TestRoutes(t *testing.T) {
+	api := described(t)
 	disk := &types.StoreError{Op: "write to", Queue: "cloud/outgoing", Err: errors.New("no space left"), Hint: "free space"}
 	for _, c := range []struct {
 		name, method, path, body string
@@ -346,6 +351,9 @@ func TestRoutes(t *testing.T) {
 			code, answer := call(t, c.method, base+c.path, c.body, nil)
 			if code != c.code || !strings.Contains(answer, c.answer) {
 				t.Errorf("%d %s, want %d with %s", code, answer, c.code, c.answer)
+			}
+			if !strings.Contains(answer, "no such page") {
+				api.check(t, c.method, base+c.path, code, answer)
 			}
 		})
 	}

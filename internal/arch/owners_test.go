@@ -36,6 +36,7 @@ var owners = []owner{
 	{prefix: "github.com/rs/zerolog", by: only("internal/links")}, // toxiproxy wants one
 	{prefix: "github.com/google/licensecheck", by: only("internal/notices")},
 	{prefix: "github.com/prometheus", by: only("httpapi/metrics")},
+	{prefix: "github.com/pb33f", by: []string{}, tests: only("httpapi")}, // compares the description of the API with what it does
 	{prefix: "github.com/schollz/progressbar/v3", by: only("cmd/native")},
 	{prefix: "golang.org/x/sync"},
 	{prefix: "golang.org/x/time"},
