@@ -1,10 +1,11 @@
 # Two commands do everything: `make run` and `make test`. What they do stands in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: build run test lint fuzz-short crash books damage diskfull soak bench bench-compare dist dist-test screenshots notices clean help
+.PHONY: build browser run test lint fuzz-short crash books damage diskfull soak bench bench-compare dist dist-test screenshots notices clean help
 
 build: ; @scripts/build.sh ## build bin/mqttdb
 run: build ; @bin/mqttdb serve --demo ## build, then run the gateway with a demo sensor and broker (MQTTDB_BROKER=URL: a real one)
+browser: ; @scripts/browser-package.sh ## build bin/browser, the npm package @mqttdb/browser, which any static server can serve
 test: ; @scripts/test.sh ## install what the tests need, lint, and run every test
 lint: ; @scripts/lint.sh ## gofmt, go vet and staticcheck, for linux and js/wasm
 fuzz-short: ; @scripts/fuzz.sh ## fuzz every decoder for FUZZTIME (10s)

@@ -5,6 +5,9 @@ set -eu
 cd "$(dirname "$0")/.."
 
 from=internal/browser/page to=.cache/browser
+mkdir -p .cache
+exec 9>.cache/browser.lock # two tests may want it at the same time
+! command -v flock >/dev/null || flock 9
 cmp -s $from/package-lock.json $to/installed.json && exit 0
 mkdir -p $to
 rm -f $to/installed.json

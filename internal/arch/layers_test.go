@@ -102,6 +102,7 @@ var layers = []row{
 	{pattern: "internal/books", layer: top, tests: join(engine, "persistence/memory", "persistence/nutsdb", "broker/loopback")},
 	{pattern: "internal/golden", layer: top, tests: join(engine, "config/yaml", "persistence/memory", "persistence/faultstore", "broker/mqtt")},
 	{pattern: "internal/interop", layer: top, tests: only("types")},
+	{pattern: "internal/inbrowser", layer: top, tests: only("", "types", "broker", "internal/mosquitto")},
 	{pattern: "internal/browser", layer: top, tests: only("internal/mosquitto")},
 }
 

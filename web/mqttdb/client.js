@@ -17,7 +17,6 @@ export class Database {
   #out = []; // records for the next frame
   #subscriptions = new Map();
   #login;
-  #state = { state: 'starting', pending: 0 };
   #failure;
   #opened;
   #closing;
@@ -145,15 +144,15 @@ export class Database {
   #call(what) {
     if (this.#failure) return Promise.reject(this.#failure);
     const number = this.#number();
-    return this.#ask(number, frames.call(number, what), what.op !== 'subscribe' && what.op !== 'leave');
+    return this.#ask(number, frames.call(number, what), what.op !== 'subscribe' && what.op !== 'leave', what.seq);
   }
 
   // ask sends a request, and sends it again to the next engine if this one is lost.
-  #ask(number, record, again = true) {
+  #ask(number, record, again = true, seq = 0) {
     if (this.#failure) return Promise.reject(this.#failure);
     if (this.#closing) return Promise.reject(new MqttdbError({ code: 'closed', message: 'closed' }));
     const answer = deferred();
-    this.#waiting.set(number, { record, again, publication: record[0] === 1, ...answer });
+    this.#waiting.set(number, { record, again, publication: record[0] === 1, seq, ...answer });
     this.#unstored += record.length;
     if (this.#epoch) this.#send(record);
     return answer.promise;
@@ -215,6 +214,10 @@ export class Database {
     this.#epoch = epoch;
     this.#failure = undefined;
     this.#out = [];
+    if (this.#memory) {
+      const lost = new MqttdbError({ code: 'interrupted', message: 'the Worker was lost, and what it had in memory' });
+      for (const [number, { seq }] of [...this.#waiting]) if (seq > 0) this.#answer(number).reject(lost);
+    }
     for (const [number, { again }] of [...this.#waiting]) if (!again) this.#answer(number).resolve(null);
     for (const { record } of this.#waiting.values()) this.#send(record);
     for (const subscription of this.#subscriptions.values()) subscription.start();

@@ -1,0 +1,178 @@
+package inbrowser
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mqttdb/mqttdb"
+	"github.com/mqttdb/mqttdb/broker"
+	"github.com/mqttdb/mqttdb/internal/mosquitto"
+	"github.com/mqttdb/mqttdb/types"
+)
+
+// policy is the Content-Security-Policy that docs/browser.md asks for.
+const policy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self' ws: wss:"
+
+// foreignPolicy is that of a page which has mqttdb.js from another origin.
+const foreignPolicy = "default-src 'none'; script-src 'self' http://127.0.0.1:* blob: 'wasm-unsafe-eval'; worker-src blob:; connect-src http://127.0.0.1:* ws: wss:"
+
+// scene is a browser with what it needs: a broker behind a wire, somebody who notes
+// what arrives there, and a server for the pages.
+type scene struct {
+	t       *testing.T
+	root    string
+	broker  *mosquitto.Broker
+	wire    *wire
+	server  *httptest.Server // of pages and of package files
+	foreign *httptest.Server // of package files, for pages of another origin
+
+	mu      sync.Mutex
+	arrived []string // topic and payload of each, in order
+}
+
+// built makes the npm package, once for all tests.
+var built = sync.OnceValues(func() (string, error) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		return "", err
+	}
+	for _, script := range []string{"browser.sh", "browser-package.sh"} {
+		if out, err := exec.Command(filepath.Join(root, "scripts", script)).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("scripts/%s: %w\n%s", script, err, out)
+		}
+	}
+	return root, nil
+})
+
+func newScene(t *testing.T, options ...mosquitto.Option) *scene {
+	t.Helper()
+	root, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scene{t: t, root: root, broker: mosquitto.Start(t, append(options, mosquitto.WithWebSocket())...)}
+	s.wire = newWire(t, s.broker.WebSocketAddr())
+	files := http.FileServer(http.Dir(filepath.Join(root, "bin", "browser")))
+	s.foreign = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		files.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.foreign.Close)
+	pages := http.NewServeMux()
+	pages.Handle("/mqttdb.js", secured(policy, files))
+	pages.Handle("/mqttdb/", secured(policy, files))
+	pages.Handle("/example/", secured(policy, http.StripPrefix("/example/", http.FileServer(http.Dir(filepath.Join(root, "examples", "browser"))))))
+	pages.Handle("/page.html", secured(policy, http.HandlerFunc(blank)))
+	pages.Handle("/foreign.html", secured(foreignPolicy, http.HandlerFunc(blank)))
+	pages.HandleFunc("/test/wire", func(_ http.ResponseWriter, r *http.Request) { s.wire.set(r.FormValue("cut") == "true") })
+	pages.HandleFunc("/test/state", s.state)
+	s.server = httptest.NewServer(pages)
+	t.Cleanup(s.server.Close)
+	return s
+}
+
+func secured(policy string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy)
+		h.ServeHTTP(w, r)
+	})
+}
+
+func blank(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html")
+	fmt.Fprint(w, "<!doctype html><title>a page</title>")
+}
+
+// state tells a page's test what has arrived and who is connected.
+func (s *scene) state(w http.ResponseWriter, _ *http.Request) {
+	open, served := s.wire.count()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = json.NewEncoder(w).Encode(map[string]any{"arrived": s.arrived, "open": open, "served": served})
+}
+
+// listen notes everything that the broker gets, at QoS 2.
+func (s *scene) listen(login ...string) {
+	s.t.Helper()
+	c := mqttdb.ConnectionConfig{Name: "listener", Broker: "mqtt://" + s.broker.Addr()}
+	if len(login) == 2 {
+		c.Username, c.Password = login[0], "secret"
+	}
+	subscribed, down := make(chan struct{}), make(chan struct{})
+	var link broker.Link
+	ready := make(chan struct{})
+	link, _, err := mqttdb.Dial(s.t.Context(), c, broker.ConnectOptions{ClientID: "listener", CleanSession: true}, mqttdb.Hooks{}, func(e broker.Event) {
+		switch e := e.(type) {
+		case broker.Subscribed:
+			close(subscribed)
+		case broker.Received:
+			<-ready
+			s.note(link, e.Packets)
+		case broker.Down:
+			close(down)
+		}
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	close(ready)
+	s.t.Cleanup(func() {
+		link.Close(false)
+		<-down
+	})
+	if err := link.Subscribe(1, []broker.Filter{{Topic: "out/#", QoS: 2}}); err != nil {
+		s.t.Fatal(err)
+	}
+	<-subscribed
+}
+
+func (s *scene) note(link broker.Link, packets []broker.Inbound) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range packets {
+		if p.Kind == broker.Release {
+			_ = link.Acknowledge([]broker.Ack{{Kind: broker.PubComp, ID: p.ID}})
+			continue
+		}
+		s.arrived = append(s.arrived, p.Message.Topic+" "+string(p.Message.Payload))
+		switch p.Message.QoS {
+		case types.QoS(1):
+			_ = link.Acknowledge([]broker.Ack{{Kind: broker.PubAck, ID: p.ID}})
+		case types.QoS(2):
+			_ = link.Acknowledge([]broker.Ack{{Kind: broker.PubRec, ID: p.ID}})
+		}
+	}
+}
+
+// play runs page/NAME.mjs, which fails with what it finds.
+func (s *scene) play(name string, env ...string) {
+	s.t.Helper()
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		s.t.Fatalf("%v: run scripts/setup.sh", err)
+	}
+	ctx, cancel := context.WithTimeout(s.t.Context(), 90*time.Second)
+	defer cancel()
+	look := exec.CommandContext(ctx, "node", "page/"+name+".mjs")
+	look.Env = append(os.Environ(), "CHROMIUM="+chromium, "PROFILE="+s.t.TempDir(),
+		"MODULES="+filepath.Join(s.root, ".cache", "browser", "node_modules"),
+		"SERVER="+s.server.URL, "FOREIGN="+s.foreign.URL, "BROKER=ws://"+s.wire.addr()+"/mqtt")
+	look.Env = append(look.Env, env...)
+	out, err := look.CombinedOutput()
+	if text := strings.TrimSpace(string(out)); text != "" {
+		s.t.Log(text)
+	}
+	if err != nil {
+		s.t.Error(err)
+	}
+}

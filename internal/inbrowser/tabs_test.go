@@ -1,0 +1,19 @@
+package inbrowser
+
+import "testing"
+
+func TestTabs(t *testing.T) {
+	tests := []struct{ name, tabs, shared, end string }{
+		{"two, closed, SharedWorker", "2", "true", "closed"},
+		{"two, crashed, SharedWorker", "2", "true", "crashed"},
+		{"two, closed, Workers", "2", "false", "closed"},
+		{"five, crashed, Workers", "5", "false", "crashed"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScene(t)
+			s.listen()
+			s.play("tabs", "TABS="+test.tabs, "SHARED="+test.shared, "END="+test.end, "TAKEOVER=1000")
+		})
+	}
+}
