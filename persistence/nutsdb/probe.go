@@ -49,12 +49,17 @@ func probe(dir string) error {
 // written to one that was removed, or whose directory was replaced, nobody would
 // ever find.
 func (m *medium) there() error {
-	info, err := os.Stat(segmentFile(m.dir, m.active.id, dataSuffix))
-	switch {
-	case isMissing(err), err == nil && !os.SameFile(info, m.active.info):
+	same, err := isFile(segmentFile(m.dir, m.active.id, dataSuffix), m.active.info)
+	if isMissing(err) || err == nil && !same {
 		return fmt.Errorf("%s was %w", m.dir, types.ErrGone)
 	}
 	return nil // what else is wrong the write will say
+}
+
+// isFileByStat is isFile where nothing better is to be had.
+func isFileByStat(path string, info os.FileInfo) (bool, error) {
+	now, err := os.Stat(path)
+	return err == nil && os.SameFile(now, info), err
 }
 
 // isMissing says of an error that nothing has the name of a file, or that a file
