@@ -24,7 +24,7 @@ import (
 const policy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self' ws: wss:"
 
 // foreignPolicy is that of a page which has mqttdb.js from another origin.
-const foreignPolicy = "default-src 'none'; script-src 'self' http://127.0.0.1:* blob: 'wasm-unsafe-eval'; worker-src blob:; connect-src http://127.0.0.1:* ws: wss:"
+const foreignPolicy = "default-src 'none'; script-src 'self' http://127.0.0.1:* blob: 'wasm-unsafe-eval'; worker-src blob: http://127.0.0.1:*; connect-src http://127.0.0.1:* ws: wss:"
 
 // scene is a browser with what it needs: a broker behind a wire, somebody who notes
 // what arrives there, and a server for the pages.
@@ -74,7 +74,13 @@ func newScene(t *testing.T, options ...mosquitto.Option) *scene {
 	pages.Handle("/example/", secured(policy, http.StripPrefix("/example/", http.FileServer(http.Dir(filepath.Join(root, "examples", "browser"))))))
 	pages.Handle("/page.html", secured(policy, http.HandlerFunc(blank)))
 	pages.Handle("/foreign.html", secured(foreignPolicy, http.HandlerFunc(blank)))
-	pages.HandleFunc("/test/wire", func(_ http.ResponseWriter, r *http.Request) { s.wire.set(r.FormValue("cut") == "true") })
+	pages.HandleFunc("/test/wire", func(_ http.ResponseWriter, r *http.Request) {
+		if still := r.FormValue("still"); still != "" {
+			s.wire.silence(still == "true")
+			return
+		}
+		s.wire.set(r.FormValue("cut") == "true")
+	})
 	pages.HandleFunc("/test/state", s.state)
 	s.server = httptest.NewServer(pages)
 	t.Cleanup(s.server.Close)
@@ -101,12 +107,13 @@ func (s *scene) state(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"arrived": s.arrived, "open": open, "served": served})
 }
 
-// listen notes everything that the broker gets, at QoS 2.
-func (s *scene) listen(login ...string) {
+// listen notes everything that the broker gets, at QoS 2. With a username, it has the
+// password secret.
+func (s *scene) listen(username string) {
 	s.t.Helper()
 	c := mqttdb.ConnectionConfig{Name: "listener", Broker: "mqtt://" + s.broker.Addr()}
-	if len(login) == 2 {
-		c.Username, c.Password = login[0], "secret"
+	if username != "" {
+		c.Username, c.Password = username, "secret"
 	}
 	subscribed, down := make(chan struct{}), make(chan struct{})
 	var link broker.Link

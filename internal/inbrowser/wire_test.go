@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// wire leads to a broker, and can be cut.
+// wire leads to a broker, and can be cut, or silent.
 type wire struct {
 	listener net.Listener
 	broker   string // host:port
@@ -16,6 +16,8 @@ type wire struct {
 	cut    bool
 	open   map[net.Conn]bool // of those who came
 	served int
+
+	still sync.RWMutex // is held for writing while it is silent
 }
 
 func newWire(t *testing.T, broker string) *wire {
@@ -66,10 +68,35 @@ func (w *wire) serve(from net.Conn) {
 	}
 	defer to.Close()
 	go func() {
-		_, _ = io.Copy(to, from)
+		w.carry(to, from)
 		to.Close()
 	}()
-	_, _ = io.Copy(from, to)
+	w.carry(from, to)
+}
+
+// carry brings bytes from one end to the other.
+func (w *wire) carry(to io.Writer, from io.Reader) {
+	b := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(b)
+		w.still.RLock()
+		if n > 0 && err == nil {
+			_, err = to.Write(b[:n])
+		}
+		w.still.RUnlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// silence lets nothing through while it is on; connections stay.
+func (w *wire) silence(on bool) {
+	if on {
+		w.still.Lock()
+	} else {
+		w.still.Unlock()
+	}
 }
 
 // set cuts the wire, or mends it.

@@ -13,6 +13,7 @@ const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', 
 
 export const state = async () => (await fetch(`${SERVER}/test/state`)).json();
 export const cut = (on) => fetch(`${SERVER}/test/wire?cut=${on}`);
+export const still = (on) => fetch(`${SERVER}/test/wire?still=${on}`);
 
 // until waits until a condition holds, looking again and again.
 export async function until(what, condition, ms = 15_000) {
