@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
@@ -11,11 +12,13 @@ import (
 )
 
 const (
-	// ballast is how much memory is reserved and never touched, so that it is
-	// none. The garbage collector lets a heap grow to twice what is in use; with
-	// the ballast, which counts, it lets a small one grow by some megabytes
-	// before it begins, and runs a fraction as often when there is much to do.
-	ballast = 8 << 20
+	// ballast is how much memory is reserved and never touched, so that it is none.
+	// The garbage collector lets a heap grow by growth percent of what is in use; the
+	// ballast counts for that, so that a small heap may grow by some megabytes before
+	// it begins, and it runs a fraction as often when there is much to do. A large
+	// heap grows by half of itself, and not to twice its size, as it would without.
+	ballast = 20 << 20
+	growth  = 50
 
 	// A gateway is calm if it has allocated less than calmBytes in calmTime.
 	calmTime  = 3 * time.Second
@@ -31,6 +34,9 @@ const (
 // little to do, what is not in use goes back to the system. Go alone would take
 // minutes for that.
 func tendMemory(ctx context.Context) {
+	if os.Getenv("GOGC") == "" { // else whoever runs the gateway has decided
+		debug.SetGCPercent(growth)
+	}
 	reserved := make([]byte, ballast)
 	defer runtime.KeepAlive(reserved)
 	debug.FreeOSMemory() // what opening the stores has left behind
