@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the npm package @mqttdb/browser as a folder, bin/browser: the ES modules, and the
-# runtime as gzipped WebAssembly. Any static server can serve it as it is.
+# runtime as gzipped WebAssembly. Any static server can serve it as it is. The example with
+# all that it needs is bin/browser-example.
 . "$(dirname "$0")/env.sh"
 
 out=${1:-bin/browser}
@@ -15,3 +16,7 @@ sed "s/\"0.0.0\"/\"${version:-0.0.0}\"/" web/browser/package.json >"$out/package
 # shellcheck disable=SC2086 # nothing, or one flag
 GOOS=js GOARCH=wasm go build $modfile -trimpath -ldflags '-s -w' -o "$out/mqttdb/mqttdb.wasm" ./cmd/wasm
 gzip -9nf "$out/mqttdb/mqttdb.wasm"
+
+rm -rf "$out-example"
+mkdir "$out-example"
+cp -r examples/browser/*.html examples/browser/*.js examples/browser/*.css "$out/mqttdb.js" "$out/mqttdb" "$out-example"

@@ -27,3 +27,9 @@ func TestTroubles(t *testing.T) {
 	s.listen("listener")
 	s.play("troubles")
 }
+
+func TestExample(t *testing.T) {
+	s := newScene(t)
+	s.listen("")
+	s.play("example")
+}

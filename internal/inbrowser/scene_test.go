@@ -71,7 +71,7 @@ func newScene(t *testing.T, options ...mosquitto.Option) *scene {
 	pages := http.NewServeMux()
 	pages.Handle("/mqttdb.js", secured(policy, files))
 	pages.Handle("/mqttdb/", secured(policy, files))
-	pages.Handle("/example/", secured(policy, http.StripPrefix("/example/", http.FileServer(http.Dir(filepath.Join(root, "examples", "browser"))))))
+	pages.Handle("/example/", secured(policy+"; style-src 'self'", http.StripPrefix("/example/", http.FileServer(http.Dir(filepath.Join(root, "bin", "browser-example"))))))
 	pages.Handle("/page.html", secured(policy, http.HandlerFunc(blank)))
 	pages.Handle("/foreign.html", secured(foreignPolicy, http.HandlerFunc(blank)))
 	pages.HandleFunc("/test/wire", func(_ http.ResponseWriter, r *http.Request) {
@@ -137,7 +137,7 @@ func (s *scene) listen(username string) {
 		link.Close(false)
 		<-down
 	})
-	if err := link.Subscribe(1, []broker.Filter{{Topic: "out/#", QoS: 2}}); err != nil {
+	if err := link.Subscribe(1, []broker.Filter{{Topic: "out/#", QoS: 2}, {Topic: "readings/#", QoS: 2}}); err != nil {
 		s.t.Fatal(err)
 	}
 	<-subscribed
