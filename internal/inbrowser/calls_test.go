@@ -9,7 +9,7 @@ import (
 func TestCalls(t *testing.T) {
 	for name, shared := range map[string]string{"in a SharedWorker": "true", "in the Worker of the tab": "false"} {
 		t.Run(name, func(t *testing.T) {
-			s := newScene(t)
+			s := newScene(t, withMosquitto())
 			s.listen("")
 			s.play("calls", "SHARED="+shared)
 		})
@@ -17,19 +17,19 @@ func TestCalls(t *testing.T) {
 }
 
 func TestOrigins(t *testing.T) {
-	s := newScene(t)
+	s := newScene(t, withMosquitto())
 	s.listen("")
 	s.play("origins")
 }
 
 func TestTroubles(t *testing.T) {
-	s := newScene(t, mosquitto.WithUser("page", "secret"), mosquitto.WithUser("listener", "secret"))
+	s := newScene(t, withMosquitto(mosquitto.WithUser("page", "secret"), mosquitto.WithUser("listener", "secret")))
 	s.listen("listener")
 	s.play("troubles")
 }
 
 func TestExample(t *testing.T) {
-	s := newScene(t)
+	s := newScene(t, withMosquitto())
 	s.listen("")
 	s.play("example")
 }

@@ -31,7 +31,7 @@ const foreignPolicy = "default-src 'none'; script-src 'self' http://127.0.0.1:* 
 type scene struct {
 	t       *testing.T
 	root    string
-	broker  *mosquitto.Broker
+	broker  string // host:port of its MQTT listener
 	wire    *wire
 	server  *httptest.Server // of pages and of package files
 	foreign *httptest.Server // of package files, for pages of another origin
@@ -54,14 +54,24 @@ var built = sync.OnceValues(func() (string, error) {
 	return root, nil
 })
 
-func newScene(t *testing.T, options ...mosquitto.Option) *scene {
+// starter starts a broker for pages of an origin, and returns host:port of its listeners
+// for MQTT and for WebSockets.
+type starter func(t *testing.T, origin string) (mqtt, websocket string)
+
+func withMosquitto(options ...mosquitto.Option) starter {
+	return func(t *testing.T, _ string) (string, string) {
+		b := mosquitto.Start(t, append(options, mosquitto.WithWebSocket())...)
+		return b.Addr(), b.WebSocketAddr()
+	}
+}
+
+func newScene(t *testing.T, start starter) *scene {
 	t.Helper()
 	root, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scene{t: t, root: root, broker: mosquitto.Start(t, append(options, mosquitto.WithWebSocket())...)}
-	s.wire = newWire(t, s.broker.WebSocketAddr())
+	s := &scene{t: t, root: root}
 	files := http.FileServer(http.Dir(filepath.Join(root, "bin", "browser")))
 	s.foreign = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
@@ -84,6 +94,9 @@ func newScene(t *testing.T, options ...mosquitto.Option) *scene {
 	pages.HandleFunc("/test/state", s.state)
 	s.server = httptest.NewServer(pages)
 	t.Cleanup(s.server.Close)
+	var websocket string
+	s.broker, websocket = start(t, s.server.URL)
+	s.wire = newWire(t, websocket)
 	return s
 }
 
@@ -111,7 +124,7 @@ func (s *scene) state(w http.ResponseWriter, _ *http.Request) {
 // password secret.
 func (s *scene) listen(username string) {
 	s.t.Helper()
-	c := mqttdb.ConnectionConfig{Name: "listener", Broker: "mqtt://" + s.broker.Addr()}
+	c := mqttdb.ConnectionConfig{Name: "listener", Broker: "mqtt://" + s.broker}
 	if username != "" {
 		c.Username, c.Password = username, "secret"
 	}

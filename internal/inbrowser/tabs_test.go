@@ -11,7 +11,7 @@ func TestTabs(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := newScene(t)
+			s := newScene(t, withMosquitto())
 			s.listen("")
 			s.play("tabs", "TABS="+test.tabs, "SHARED="+test.shared, "END="+test.end, "TAKEOVER=1000")
 		})

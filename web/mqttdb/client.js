@@ -152,7 +152,8 @@ export class Database {
     if (this.#failure) return Promise.reject(this.#failure);
     if (this.#closing) return Promise.reject(new MqttdbError({ code: 'closed', message: 'closed' }));
     const answer = deferred();
-    this.#waiting.set(number, { record, again, publication: record[0] === 1, seq, ...answer });
+    const { promise, resolve, reject } = answer;
+    this.#waiting.set(number, { record, again, publication: record[0] === 1, seq, promise, resolve, reject });
     this.#unstored += record.length;
     if (this.#epoch) this.#send(record);
     return answer.promise;
@@ -257,9 +258,12 @@ export class Database {
 }
 
 function deferred() {
-  const d = {};
-  d.promise = new Promise((resolve, reject) => Object.assign(d, { resolve, reject }));
-  return d;
+  let resolve, reject;
+  const promise = new Promise((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
 }
 
 // token names a page; insecure origins have no randomUUID.

@@ -6,21 +6,44 @@ const decoder = new TextDecoder();
 export const Stored = 65, Result = 66, Failed = 67, Delivery = 68, Ended = 69, Status = 70;
 export const Ack = 0, Again = 1, Never = 2;
 
+// Records lie in slabs, for an array of its own costs more than what is in it.
+const slabSize = 64 << 10;
+let slab = new Uint8Array(0), slabView, slabAt = 0;
+
+// record returns where the body of a new record lies: view is that of the whole slab.
 function record(kind, number, size) {
-  const bytes = new Uint8Array(header + size);
-  const view = new DataView(bytes.buffer);
-  bytes[0] = kind;
-  view.setUint32(1, number, true);
-  view.setUint32(5, size, true);
-  return { bytes, view };
+  const length = header + size;
+  if (slabAt + length > slab.length) {
+    slab = new Uint8Array(Math.max(slabSize, length));
+    slabView = new DataView(slab.buffer);
+    slabAt = 0;
+  }
+  const from = slabAt, view = slabView;
+  slabAt += length;
+  slab[from] = kind;
+  view.setUint32(from + 1, number, true);
+  view.setUint32(from + 5, size, true);
+  return { bytes: slab.subarray(from, from + length), view, at: from + header };
+}
+
+let topics = new Map(); // of late, as they are sent
+
+function encodeTopic(topic) {
+  let name = topics.get(topic);
+  if (!name) {
+    if (topics.size >= 100) topics = new Map();
+    topics.set(topic, (name = encoder.encode(topic)));
+  }
+  return name;
 }
 
 export function publish(number, id, topic, payload, qos, retain) {
-  const name = encoder.encode(topic);
-  const { bytes, view } = record(1, number, 13 + name.length + payload.length);
-  view.setBigUint64(header, BigInt(id), true);
-  bytes[header + 8] = qos | (retain ? 4 : 0);
-  view.setUint32(header + 9, name.length, true);
+  const name = encodeTopic(topic);
+  const { bytes, view, at } = record(1, number, 13 + name.length + payload.length);
+  view.setUint32(at, id % 2 ** 32, true);
+  view.setUint32(at + 4, Math.floor(id / 2 ** 32), true);
+  view.setUint8(at + 8, qos | (retain ? 4 : 0));
+  view.setUint32(at + 9, name.length, true);
   bytes.set(name, header + 13);
   bytes.set(payload, header + 13 + name.length);
   return bytes;
@@ -34,17 +57,17 @@ export function call(number, what) {
 }
 
 export function settle(subscription, delivery, answer) {
-  const { bytes, view } = record(3, 0, 9);
-  view.setUint32(header, subscription, true);
-  view.setUint32(header + 4, delivery, true);
-  bytes[header + 8] = answer;
+  const { bytes, view, at } = record(3, 0, 9);
+  view.setUint32(at, subscription, true);
+  view.setUint32(at + 4, delivery, true);
+  view.setUint8(at + 8, answer);
   return bytes;
 }
 
 export function more(subscription, count) {
-  const { bytes, view } = record(4, 0, 8);
-  view.setUint32(header, subscription, true);
-  view.setUint32(header + 4, count, true);
+  const { bytes, view, at } = record(4, 0, 8);
+  view.setUint32(at, subscription, true);
+  view.setUint32(at + 4, count, true);
   return bytes;
 }
 
