@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes what is released, in dist/: archives for all systems, Debian packages for
-# linux, and their checksums. The same commit and Go give the same bytes.
+# linux, the npm package for browsers, and their checksums. The same commit and Go give the same bytes.
 #   DIST_VERSION=1.2.3    instead of the version of git describe
-#   DIST_ONLY=linux/arm64 only that one
+#   DIST_ONLY=linux/arm64 only that one (browser: the npm package)
 . "$(dirname "$0")/env.sh"
 
 limit=16777216 # bytes that a program for Linux may take: 16 MiB
@@ -88,6 +88,12 @@ windows amd64 - windows_amd64_untested - -
 darwin amd64 - darwin_amd64_untested - -
 darwin arm64 - darwin_arm64_untested - -
 END
+if [ "${DIST_ONLY:-browser}" = browser ]; then # for npm, which wants it in a folder of that name
+	echo "mqttdb-browser-$version"
+	VERSION=$version scripts/browser-package.sh dist/stage/package
+	archive "mqttdb-browser-$version" package
+	mv "dist/mqttdb-browser-$version.tar.gz" "dist/mqttdb-browser-$version.tgz"
+fi
 rm -rf dist/stage
 (cd dist && sha256sum -- * >../.cache/SHA256SUMS && mv ../.cache/SHA256SUMS SHA256SUMS)
 ls -l dist

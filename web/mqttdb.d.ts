@@ -173,7 +173,8 @@ export interface Database {
 /**
  * What fails has a code: `full` (a limit or the quota is reached), `too-large`, `invalid`,
  * `not-delivered`, `interrupted` (it may or may not be stored), `busy` (await `publish`),
- * `closed`, `timeout`, `settings`, `store`, `in-use`, `newer-format`, `insecure`, `failed`.
+ * `closed`, `timeout`, `settings`, `store`, `in-use`, `newer-format`, `superseded` (reload
+ * the page), `insecure`, `failed`.
  */
 export class MqttdbError extends Error {
   readonly code: string;

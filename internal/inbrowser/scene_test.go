@@ -1,6 +1,7 @@
 package inbrowser
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -81,6 +82,7 @@ func newScene(t *testing.T, start starter) *scene {
 	pages := http.NewServeMux()
 	pages.Handle("/mqttdb.js", secured(policy, files))
 	pages.Handle("/mqttdb/", secured(policy, files))
+	pages.Handle("/newer/", secured(policy, http.StripPrefix("/newer", newer(files))))
 	pages.Handle("/example/", secured(policy+"; style-src 'self'", http.StripPrefix("/example/", http.FileServer(http.Dir(filepath.Join(root, "bin", "browser-example"))))))
 	pages.Handle("/page.html", secured(policy, http.HandlerFunc(blank)))
 	pages.Handle("/foreign.html", secured(foreignPolicy, http.HandlerFunc(blank)))
@@ -104,6 +106,21 @@ func secured(policy string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", policy)
 		h.ServeHTTP(w, r)
+	})
+}
+
+// newer are the files of a version that speaks another protocol.
+func newer(files http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/mqttdb/node.js" {
+			files.ServeHTTP(w, r)
+			return
+		}
+		var b httptest.ResponseRecorder
+		b.Body = new(bytes.Buffer)
+		files.ServeHTTP(&b, r)
+		w.Header().Set("Content-Type", "text/javascript")
+		fmt.Fprint(w, strings.Replace(b.Body.String(), "protocol = 1;", "protocol = 2;", 1))
 	})
 }
 

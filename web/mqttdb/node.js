@@ -12,6 +12,11 @@ const patience = 5000; // ms: an owner that is silent for so long is gone, witho
 const shared = 'onconnect' in self; // this Worker is a SharedWorker, and outlives a tab
 const closing = 4000; // ms that an engine has to close
 
+const superseded = {
+  type: 'failed',
+  failure: { code: 'superseded', message: 'another tab has a newer version of mqttdb', hint: 'reload the page: what it has stored is sent by the other one' },
+};
+
 export class Node {
   #queue;
   #wasm;
@@ -22,6 +27,8 @@ export class Node {
   #ownership; // the owner's part; undefined: another node's
   #release; // gives the lock back
   #heard = 0; // when the owner was last heard of
+  #newer; // tells and hears which version of all this somebody uses
+  #superseded = false; // by a newer version
 
   constructor(queue, wasm, end) {
     this.#queue = queue;
@@ -29,12 +36,19 @@ export class Node {
     this.#end = end;
     this.#channel = new BroadcastChannel(`mqttdb/${protocol}/${queue}`);
     this.#channel.onmessage = ({ data }) => this.#told(data);
+    this.#newer = new BroadcastChannel(`mqttdb/version/${queue}`);
+    this.#newer.onmessage = ({ data }) => {
+      if (data.protocol > protocol) this.#supersede();
+      else if (data.protocol < protocol) this.#newer.postMessage({ protocol });
+    };
+    this.#newer.postMessage({ protocol });
     this.#join();
   }
 
   attach(page, { settings, opened, login }, port) {
     this.#pages.set(page, { settings, opened, login, port });
-    if (this.#ownership) this.#ownership.attach(page, { settings, opened, login, to: port });
+    if (this.#superseded) port.postMessage(superseded);
+    else if (this.#ownership) this.#ownership.attach(page, { settings, opened, login, to: port });
     else if (this.#epoch) this.#introduce(page);
     else port.postMessage({ type: 'waiting' });
   }
@@ -72,8 +86,22 @@ export class Node {
     this.#own();
   }
 
+  // supersede leaves the queue to a newer version of all this, which may store what this
+  // one does not understand.
+  async #supersede() {
+    if (this.#superseded) return;
+    this.#superseded = true;
+    for (const { port } of this.#pages.values()) port.postMessage(superseded);
+    const ownership = this.#ownership;
+    this.#ownership = undefined;
+    this.#epoch = '';
+    await ownership?.close();
+    this.#release?.();
+  }
+
   // own lasts as long as this node is the owner.
   async #own() {
+    if (this.#superseded) return;
     this.#ownership = new Ownership(this.#queue, this.#wasm, this.#channel, this.#end, (epoch) => this.#tell(epoch));
     this.#epoch = '';
     for (const [page, { settings, opened, login, port }] of this.#pages) this.#ownership.attach(page, { settings, opened, login, to: port });
@@ -103,6 +131,7 @@ export class Node {
 
   // told takes what another node says.
   #told(data) {
+    if (this.#superseded) return;
     if (this.#ownership) return this.#ownership.told(data);
     const port = this.#pages.get(data.page)?.port;
     switch (data.type) {

@@ -1,4 +1,4 @@
-// Where a page and its scripts may come from.
+// Where a page and its scripts may come from, and two versions of them at once.
 import assert from 'node:assert/strict';
 import { arrived, Browser, BROKER, FOREIGN, open, run, SERVER } from './harness.mjs';
 
@@ -38,5 +38,13 @@ await run(async () => {
   assert.equal(await code(page, { name: 'other', wasm: '/mqttdb/nothing.wasm.gz' }), 'failed');
   await open(page, { clientId: 'right' }); // after all that
 
-  assert.deepEqual((await arrived('out/a', 4)).sort(), ['foreign', 'insecure 0', 'insecure 1', 'insecure still']);
+  // A newer version of the scripts takes the queue over.
+  const upgraded = await browser.page();
+  await open(upgraded, { clientId: 'right' }, '/newer/mqttdb.js');
+  await publish(upgraded, 'newer');
+  assert.equal(await page.evaluate(() => db.publish('out/a', 'older').catch((error) => error.code)), 'superseded');
+  assert.equal(await code(await browser.page(), { clientId: 'right' }), 'superseded');
+  assert.equal(await code(await browser.page(), { clientId: 'right', sharedWorker: false }), 'superseded', 'also in a Worker that is new');
+
+  assert.deepEqual((await arrived('out/a', 5)).sort(), ['foreign', 'insecure 0', 'insecure 1', 'insecure still', 'newer']);
 });
