@@ -29,10 +29,11 @@ func (c told) Write(p []byte) (int, error) {
 }
 
 func (c told) explain(err error) error {
+	if err == nil {
+		return nil
+	}
 	var alert *net.OpError
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNABORTED):
 		return &broker.HintedError{
 			Err:    &explained{"the broker, or something on the way to it, reset the connection", errors.Join(broker.ErrHungUp, err)},

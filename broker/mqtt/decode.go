@@ -70,15 +70,11 @@ func decode(f frame) (any, error) {
 	}
 	// Acknowledgements and messages are nearly all that a broker sends. For the two
 	// bytes of the former the codec would take three allocations, for the latter eight.
-	switch f.first >> 4 {
-	case packets.Publish:
+	if a, is, err := acknowledgement(f); is {
+		return a, err
+	}
+	if f.first>>4 == packets.Publish {
 		return inbound(f)
-	case packets.Puback:
-		return ack("PUBACK", broker.PubAck, f.body)
-	case packets.Pubrec:
-		return ack("PUBREC", broker.PubRec, f.body)
-	case packets.Pubcomp:
-		return ack("PUBCOMP", broker.PubComp, f.body)
 	}
 	header := packets.FixedHeader{
 		MessageType:     f.first >> 4,
@@ -112,10 +108,24 @@ func decode(f frame) (any, error) {
 	return packet, nil // CONNACK; checkFirst lets no other pass
 }
 
-// ack reads the body of an acknowledgement, which checkBody has looked at.
-func ack(what string, kind broker.AckKind, body []byte) (any, error) {
-	id := binary.BigEndian.Uint16(body)
-	return broker.Ack{Kind: kind, ID: id}, checkID(what, id)
+// acknowledgement reads a frame if it is one.
+func acknowledgement(f frame) (a broker.Ack, is bool, err error) {
+	what := ""
+	switch f.first >> 4 {
+	case packets.Puback:
+		what, a.Kind = "PUBACK", broker.PubAck
+	case packets.Pubrec:
+		what, a.Kind = "PUBREC", broker.PubRec
+	case packets.Pubcomp:
+		what, a.Kind = "PUBCOMP", broker.PubComp
+	default:
+		return a, false, nil
+	}
+	if err := checkBody(f.first, f.body); err != nil {
+		return a, true, err
+	}
+	a.ID = binary.BigEndian.Uint16(f.body)
+	return a, true, checkID(what, a.ID)
 }
 
 // inbound reads the body of a PUBLISH, which checkBody has looked at. A test holds

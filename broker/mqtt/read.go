@@ -42,6 +42,12 @@ func (l *link) tellArrived() error {
 		if err != nil || !ok {
 			return err
 		}
+		if a, is, err := acknowledgement(cut); err != nil {
+			return err
+		} else if is {
+			b.acks = append(b.acks, a)
+			continue
+		}
 		packet, err := decode(cut)
 		if err != nil {
 			return err
@@ -61,8 +67,6 @@ type batch struct {
 // add puts a packet into the batch, or tells it behind what the batch has.
 func (l *link) add(b *batch, packet any) error {
 	switch p := packet.(type) {
-	case broker.Ack:
-		b.acks = append(b.acks, p)
 	case broker.Inbound:
 		if l.bye.Load() {
 			return nil // it can no longer be acknowledged and will come again
