@@ -11,8 +11,10 @@ export class MqttdbError extends Error {
   }
 }
 
-// base is where this file and what belongs to it are served.
-const base = new URL('.', import.meta.url);
+// base is where this file and what belongs to it are served. Bundlers take what is written
+// as new URL(…, import.meta.url) for a file of their own, which is meant further down only.
+const here = import.meta.url;
+const base = new URL('.', here);
 const sameOrigin = base.origin === globalThis.location?.origin;
 
 // spawn starts a Worker, or finds the SharedWorker that is there, and returns how to talk to it.

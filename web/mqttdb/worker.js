@@ -6,8 +6,15 @@ const id = crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8A
 const ports = new Set();
 const nodes = new Map(); // by queue
 
-// Held until the Worker is gone, which is how the pages find that out.
-navigator.locks?.request(`mqttdb:worker:${id}`, () => new Promise(() => {}));
+// Held until the Worker is gone, which is how the pages find that out: they ask for it once
+// they were told of it.
+const held = new Promise((resolve) => {
+  if (!navigator.locks) return resolve();
+  navigator.locks.request(`mqttdb:worker:${id}`, () => {
+    resolve();
+    return new Promise(() => {});
+  });
+});
 
 // end is for a bug: the pages begin again with a new Worker.
 function end(why) {
@@ -25,7 +32,7 @@ function serve(port) {
         page = data.page;
         node = nodes.get(data.queue) ?? new Node(data.queue, data.wasm, end);
         nodes.set(data.queue, node);
-        port.postMessage({ type: 'hello', worker: id });
+        held.then(() => port.postMessage({ type: 'hello', worker: id }));
         node.attach(page, data, port);
         break;
       case 'detach':
