@@ -103,6 +103,7 @@ var layers = []row{
 	{pattern: "internal/golden", layer: top, tests: join(engine, "config/yaml", "persistence/memory", "persistence/faultstore", "broker/mqtt")},
 	{pattern: "internal/interop", layer: top, tests: only("types")},
 	{pattern: "internal/inbrowser", layer: top, tests: only("", "types", "broker", "internal/mosquitto")},
+	{pattern: "internal/wasmsize", layer: vocabulary},
 	{pattern: "internal/browser", layer: top, tests: only("internal/mosquitto")},
 }
 

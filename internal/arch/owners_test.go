@@ -34,6 +34,7 @@ var owners = []owner{
 	{prefix: "github.com/coreos/go-systemd/v22", by: command},
 	{prefix: "github.com/Shopify/toxiproxy/v2", by: only("internal/links")},
 	{prefix: "github.com/rs/zerolog", by: only("internal/links")}, // toxiproxy wants one
+	{prefix: "github.com/andybalholm/brotli", by: []string{}, tests: only("internal/wasmsize")}, // what a server would make of it
 	{prefix: "github.com/google/licensecheck", by: only("internal/notices")},
 	{prefix: "github.com/prometheus", by: only("httpapi/metrics")},
 	{prefix: "github.com/pb33f", by: []string{}, tests: only("httpapi")}, // compares the description of the API with what it does
