@@ -71,7 +71,7 @@
 //
 // # Stream
 //
-// Messages are JSON texts: first {"type": "hello", "version", "at" (ms), "demo",
+// Messages are JSON texts: first {"type": "hello", "version", "at" (now, ms), "demo",
 // "connections": [status, …], "orphans": [status, …], "order": [name, …]}, then
 // {"type": "status", "at", "connections": [those that changed]}, {"type": "gone",
 // "names": […]} and {"type": "event", "event": {…}}. Of statuses there are at most four

@@ -151,7 +151,7 @@ func (h *hub) join(c *client, version string, demo bool, most int) (*websocket.P
 		Connections json.RawMessage `json:"connections"`
 		Orphans     json.RawMessage `json:"orphans"`
 		Order       []string        `json:"order"`
-	}{"hello", version, h.at.UnixMilli(), demo, h.array(connections), h.array(orphans), append([]string{}, h.order...)}), true
+	}{"hello", version, time.Now().UnixMilli(), demo, h.array(connections), h.array(orphans), append([]string{}, h.order...)}), true
 }
 
 func (h *hub) leave(c *client) {

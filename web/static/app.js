@@ -63,14 +63,24 @@ async function act(verb, name, more) {
   const { pending, bytes: size } = model.connections.get(name).outgoing;
   if (verb === 'clear' && !await confirm(`Clear ${plural(pending, 'message')} of ${name}?`, `${plural(pending, 'pending message')} (${bytes(size)}) will be forgotten and never reach the broker. What arrives until you confirm is cleared, too.`, `Clear ${plural(pending, 'message')}`)) return;
   notice(null);
-  text($('said'), `${name}: ${verb} …`);
+  say(`${name}: ${verb} …`, longest);
   try {
     const done = await source.act(name, verb, verb === 'drain' || verb === 'compact' ? { timeout: '10m' } : {});
-    text($('said'), `${name}: ${said(verb, done)}`);
+    say(`${name}: ${said(verb, done)}`, 8000);
   } catch (error) {
-    text($('said'), '');
+    say('');
     notice(error);
   }
+}
+
+const longest = 600_000; // what a request may take, ms
+let saying;
+
+// Says something for a while, in ms.
+function say(words, time = 0) {
+  clearTimeout(saying);
+  text($('said'), words);
+  if (words) saying = setTimeout(() => text($('said'), ''), time);
 }
 
 function said(verb, done) {
@@ -104,7 +114,7 @@ async function link(state) {
   data(document.body, 'stale', String(state !== 'live'));
   if (state !== 'token' || asking) return;
   asking = true;
-  const token = await askToken();
+  const token = await askToken(source.hasToken);
   asking = false;
   if (token) source.setToken(token);
 }

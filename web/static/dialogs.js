@@ -11,8 +11,8 @@ export function confirm(title, explanation, yes) {
   ], false);
 }
 
-/** Asks for the token; resolves to it, or to ''. */
-export function askToken() {
+/** Asks for the token, which was wrong before or not known; resolves to it, or to ''. */
+export function askToken(wrong) {
   const input = make('input', { type: 'password', autocomplete: 'off', 'aria-label': 'Token', autofocus: true });
   return open((close) => {
     const done = () => close(input.value.trim());
@@ -20,6 +20,7 @@ export function askToken() {
     return [
       make('h2', { id: 'dialog-title' }, 'Token'),
       make('p', {}, 'This gateway asks for the token that stands in the file named by http.token_file. It is kept until the tab is closed.'),
+      ...(wrong ? [make('p', { class: 'callout' }, 'The token was wrong.')] : []),
       input,
       make('div', { class: 'actions' }, make('button', { type: 'button', class: 'primary', click: done }, 'Continue')),
     ];

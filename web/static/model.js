@@ -34,14 +34,19 @@ export class Model {
     this.order = this.order.filter((name) => this.connections.has(name));
   }
 
-  /** Puts what the gateway remembers before what was sampled here. */
+  /** Puts what the gateway remembers where nothing was sampled here: before, and while there was no contact. */
   history({ step_ms, connections }) {
     for (const [name, h] of Object.entries(connections)) {
       const own = this.samples.get(name) ?? [];
-      const until = own[0]?.[0] ?? Infinity;
-      const old = h.pending.map((pending, i) => [h.first_ms + i * step_ms, pending, h.accepted[i], h.sent[i]])
-        .filter((s) => s[0] < until && s[1] != null);
-      this.samples.set(name, [...old, ...own]);
+      const all = [];
+      let next = 0;
+      h.pending.forEach((pending, i) => {
+        const at = h.first_ms + i * step_ms;
+        while (next < own.length && own[next][0] <= at) all.push(own[next++]);
+        const near = (sample) => sample && Math.abs(sample[0] - at) < step_ms;
+        if (pending != null && !near(own[next - 1]) && !near(own[next])) all.push([at, pending, h.accepted[i], h.sent[i]]);
+      });
+      this.samples.set(name, [...all, ...own.slice(next)]);
     }
   }
 

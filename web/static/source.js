@@ -24,6 +24,9 @@ export class HTTPSource {
     sessionStorage.setItem(tokenKey, token);
   }
 
+  /** Whether there is one: what is refused then is a wrong one. */
+  get hasToken() { return this.#token !== ''; }
+
   subscribe({ message, link }) {
     let socket, timer, ended = false, pause = 500;
     const open = () => {
