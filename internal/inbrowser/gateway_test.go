@@ -37,6 +37,7 @@ func startGateway(t *testing.T, origin string) (string, string) {
 	}
 	serve := exec.Command(binary, "serve", "--config", config)
 	serve.Stdout, serve.Stderr = log, log
+	serve.SysProcAttr = orphanless()
 	if err := serve.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -205,6 +206,9 @@ func (s *scene) play(name string, env ...string) {
 		"MODULES="+filepath.Join(s.root, ".cache", "browser", "node_modules"),
 		"SERVER="+s.server.URL, "FOREIGN="+s.foreign.URL, "BROKER=ws://"+s.wire.addr()+"/mqtt")
 	look.Env = append(look.Env, env...)
+	look.SysProcAttr = orphanless()
+	look.Cancel = func() error { return look.Process.Signal(syscall.SIGTERM) } // it ends the browser
+	look.WaitDelay = 10 * time.Second
 	out, err := look.CombinedOutput()
 	if text := strings.TrimSpace(string(out)); text != "" {
 		s.t.Log(text)

@@ -72,6 +72,12 @@ export class Browser {
   }
 }
 
+process.once('SIGTERM', () => {
+  for (const b of Browser.running) process.kill(-b.process.pid, 'SIGKILL');
+  console.log('it took too long');
+  process.exit(1);
+});
+
 // run runs a test, and ends what it has left.
 export async function run(test) {
   try {

@@ -1,0 +1,7 @@
+//go:build unix && !linux
+
+package inbrowser
+
+import "syscall"
+
+func orphanless() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
