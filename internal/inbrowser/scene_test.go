@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -37,6 +38,8 @@ type scene struct {
 	wire    *wire
 	server  *httptest.Server // of pages and of package files
 	foreign *httptest.Server // of package files, for pages of another origin
+
+	gone atomic.Bool // the server of pages is
 
 	mu      sync.Mutex
 	arrived []string // topic and payload of each, in order
@@ -94,8 +97,14 @@ func newScene(t *testing.T, start starter) *scene {
 		}
 		s.wire.set(r.FormValue("cut") == "true")
 	})
+	pages.HandleFunc("/test/pages", func(_ http.ResponseWriter, r *http.Request) { s.gone.Store(r.FormValue("gone") == "true") })
 	pages.HandleFunc("/test/state", s.state)
-	s.server = httptest.NewServer(pages)
+	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.gone.Load() && !strings.HasPrefix(r.URL.Path, "/test/") {
+			panic(http.ErrAbortHandler) // as if there were no network
+		}
+		pages.ServeHTTP(w, r)
+	}))
 	t.Cleanup(s.server.Close)
 	var websocket string
 	s.broker, websocket = start(t, s.server.URL)

@@ -21,4 +21,14 @@ await run(async () => {
   await page.locator('#state[data-pending="0"]').waitFor();
   const values = (await arrived('readings/pump-7', 3)).map((r) => JSON.parse(r).value);
   assert.deepEqual(values, [0.5, 1.5, 2.5]);
+
+  // The page itself is there without a network, too.
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  await page.reload(); // what came before the Service Worker it has not seen
+  await page.getByRole('button', { name: 'Store', disabled: false }).waitFor();
+  await fetch(`${SERVER}/test/pages?gone=true`);
+  await page.reload();
+  await page.getByLabel('Value').fill('9.5');
+  await page.getByRole('button', { name: 'Store' }).click();
+  assert.equal(JSON.parse((await arrived('readings/pump-1', 1))[0]).value, 9.5);
 });
