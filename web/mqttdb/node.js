@@ -165,9 +165,10 @@ class Ownership {
   #program; // that is loaded, or is being so
   #engine; // undefined while none is open
   #settings = ''; // that it runs with, as JSON
-  #opened = 0;
+  #opened = 0; // when the page was that said so
+  #good = ''; // settings that have worked
+  #under = 0; // how often it is being opened
   #opening = Promise.resolve();
-  #failure; // why it could not be opened
   #asked = new Map(); // who waits for credentials
   #questions = 0;
 
@@ -187,14 +188,14 @@ class Ownership {
     this.#pages.set(page, about);
     // Held by the page for as long as it is there.
     navigator.locks?.request(`mqttdb:page:${page}`, () => this.detach(page)).catch(() => {});
-    const settings = JSON.stringify(about.settings);
-    if (!this.#opened || (settings !== this.#settings && about.opened > this.#opened)) {
+    about.text = JSON.stringify(about.settings);
+    const newer = about.text !== this.#settings && about.opened > this.#opened;
+    if (newer || (!this.#engine && this.#under === 0)) {
       // The newest page knows best, and the others go on with what it says.
-      this.#settings = settings;
-      this.#opened = about.opened;
+      this.#settings = about.text;
+      this.#opened = Math.max(this.#opened, about.opened);
       this.open();
     } else if (this.#engine) this.#post(page, { type: 'ready', epoch: this.#epoch });
-    else if (this.#failure) this.#post(page, { type: 'failed', failure: this.#failure });
   }
 
   detach(page) {
@@ -203,11 +204,13 @@ class Ownership {
 
   // open begins with the settings as they are now; one after the other.
   open() {
-    this.#opening = this.#opening.then(() => this.#open());
+    this.#under++;
+    this.#opening = this.#opening.then(() => this.#open()).finally(() => this.#under--);
   }
 
   async #open() {
     await this.#close();
+    const settings = this.#settings;
     const epoch = `${Date.now()}-${Math.random()}`;
     this.#epoch = epoch;
     try {
@@ -217,25 +220,33 @@ class Ownership {
         broken: (why) => this.#end(why),
       });
       const program = await this.#program;
-      const failure = await program.open(this.#settings);
-      if (failure) return this.#failed(JSON.parse(failure));
+      const failure = await program.open(settings);
+      if (failure) return this.#failed(settings, JSON.parse(failure));
       this.#engine = program;
     } catch (error) {
       this.#program = undefined;
-      return this.#failed({
+      return this.#failed(settings, {
         code: 'failed', message: `the runtime cannot be started: ${error.message}`,
         hint: "check that mqttdb.wasm.gz is served where mqttdb.js is, and that the Content-Security-Policy has 'wasm-unsafe-eval' in script-src",
       });
     }
-    this.#failure = undefined;
+    this.#good = settings;
     this.#changed(epoch);
     this.#announce();
     for (const page of this.#pages.keys()) this.#post(page, { type: 'ready', epoch });
   }
 
-  #failed(failure) {
-    this.#failure = failure;
-    for (const page of this.#pages.keys()) this.#post(page, { type: 'failed', failure });
+  // failed tells the pages that asked for it; others go on with what had worked.
+  #failed(settings, failure) {
+    for (const [page, { text }] of this.#pages) {
+      if (text !== settings && this.#good) continue;
+      this.#post(page, { type: 'failed', failure });
+      this.#pages.delete(page);
+    }
+    if (this.#good && this.#settings === settings && settings !== this.#good && this.#pages.size > 0) {
+      this.#settings = this.#good;
+      this.open();
+    }
   }
 
   async #close() {
@@ -259,7 +270,7 @@ class Ownership {
   hear(page, data) {
     if (data.type === 'credentials') return this.#asked.get(data.id)?.(data);
     if (data.type !== 'frame' || data.epoch !== this.#epoch || !this.#pages.has(page)) return;
-    const wrong = this.#engine.handle(page, data.frame);
+    const wrong = this.#engine?.handle(page, data.frame);
     if (wrong) this.#post(page, { type: 'failed', failure: { code: 'failed', message: wrong, hint: 'reload the page' } });
   }
 

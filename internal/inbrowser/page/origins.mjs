@@ -38,6 +38,13 @@ await run(async () => {
   assert.equal(await code(page, { name: 'other', wasm: '/mqttdb/nothing.wasm.gz' }), 'failed');
   await open(page, { clientId: 'right' }); // after all that
 
+  // What the newest page asks for is done; what it asks in vain harms no other.
+  const second = await browser.page();
+  assert.equal(await code(second, { clientId: 'right', url: 'nonsense' }), 'settings');
+  await publish(page, 'unharmed');
+  await open(second, { clientId: 'changed' });
+  await publish(page, 'with what the second says');
+
   // A newer version of the scripts takes the queue over.
   const upgraded = await browser.page();
   await open(upgraded, { clientId: 'right' }, '/newer/mqttdb.js');
@@ -46,5 +53,5 @@ await run(async () => {
   assert.equal(await code(await browser.page(), { clientId: 'right' }), 'superseded');
   assert.equal(await code(await browser.page(), { clientId: 'right', sharedWorker: false }), 'superseded', 'also in a Worker that is new');
 
-  assert.deepEqual((await arrived('out/a', 5)).sort(), ['foreign', 'insecure 0', 'insecure 1', 'insecure still', 'newer']);
+  assert.deepEqual((await arrived('out/a', 7)).sort(), ['foreign', 'insecure 0', 'insecure 1', 'insecure still', 'newer', 'unharmed', 'with what the second says']);
 });
