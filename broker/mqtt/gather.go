@@ -12,8 +12,9 @@ const (
 	// before that is told: one in so many.
 	gatherShare = 4
 
-	// gatherTime is how long a PUBACK is kept back at most.
-	gatherTime = 2 * time.Millisecond
+	// gatherTime is how long a PUBACK is kept back at most, and how long ago others
+	// must have been told at most for one to be kept back.
+	gatherTime = time.Millisecond
 )
 
 // gathering keeps PUBACKs back while the broker has plenty of messages to work on.
@@ -21,13 +22,15 @@ const (
 // by itself; but what follows (that the message has left is recorded, the next goes
 // out) costs as much for one as for twenty-five. With at most gatherShare messages
 // under way each is told at once, and so are those that the broker does not follow up
-// within gatherTime.
+// within gatherTime, or that this process has not come to read for so long: where
+// processors are short a reader waits for its turn, and the broker for messages.
 type gathering struct {
 	underWay atomic.Int64 // QoS 1: handed over, and their PUBACK not told
 
 	// While telling is held:
 	kept  []broker.Ack
 	timer *time.Timer // tells them; nil: nothing was ever kept back
+	last  time.Time   // when acknowledgements were told last
 }
 
 // tellAcks tells acknowledgements that have arrived, behind those that were kept
@@ -38,7 +41,7 @@ func (l *link) tellAcks(acks []broker.Ack) {
 	g := &l.gathering
 	waiting := len(g.kept) > 0
 	g.kept = append(g.kept, acks...)
-	if !onlyPubAcks(acks) || gatherShare*int64(len(g.kept)) >= g.underWay.Load() {
+	if !onlyPubAcks(acks) || gatherShare*int64(len(g.kept)) >= g.underWay.Load() || time.Since(g.last) >= gatherTime {
 		if waiting {
 			g.timer.Stop()
 		}
@@ -71,6 +74,7 @@ func (l *link) tellKept() {
 			g.underWay.Add(-1)
 		}
 	}
+	g.last = time.Now()
 	l.events(broker.Acked{Acks: acks})
 }
 
