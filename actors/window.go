@@ -210,17 +210,16 @@ func (w *window) free(s *slot) {
 	w.size -= int64(s.size)
 }
 
-// trim drops free slots from the front.
+// trim drops free slots from the front. The others move there, so that the memory is
+// used again and again.
 func (w *window) trim() {
 	n := 0
 	for n < len(w.slots) && w.slots[n].stage == free {
 		n++
 	}
-	if n == len(w.slots) {
-		w.slots = w.slots[:0]
-		return
+	if n > 0 {
+		w.slots = w.slots[:copy(w.slots, w.slots[n:])]
 	}
-	w.slots = w.slots[n:]
 }
 
 // linkLost forgets what was not acknowledged: it is fetched and sent again.
