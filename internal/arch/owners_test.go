@@ -33,7 +33,7 @@ var owners = []owner{
 	{prefix: "github.com/spf13/pflag", by: command},
 	{prefix: "github.com/coreos/go-systemd/v22", by: command},
 	{prefix: "github.com/Shopify/toxiproxy/v2", by: only("internal/links")},
-	{prefix: "github.com/rs/zerolog", by: only("internal/links")}, // toxiproxy wants one
+	{prefix: "github.com/rs/zerolog", by: only("internal/links")},                               // toxiproxy wants one
 	{prefix: "github.com/andybalholm/brotli", by: []string{}, tests: only("internal/wasmsize")}, // what a server would make of it
 	{prefix: "github.com/google/licensecheck", by: only("internal/notices")},
 	{prefix: "github.com/prometheus", by: only("httpapi/metrics")},
