@@ -180,6 +180,20 @@ func TestPublishAgain(t *testing.T) {
 	}
 }
 
+// What a page has published is stored, also if it leaves at once.
+func TestPublishAndLeave(t *testing.T) {
+	s := newStage(t, memory.New(memory.Options{}), settings)
+	var frame []byte
+	for i := range 100 {
+		frame = append(frame, asPage(uint32(i+1), uint64(i+1), text("a", fmt.Sprint(i)))...)
+	}
+	s.handle("1", frame)
+	s.Detach("1")
+	if err := s.broker.WaitFor(t.Context(), 100); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFull(t *testing.T) {
 	s := newStage(t, memory.New(memory.Options{}), `{"name": "q", "url": "ws://broker/", "clientId": "c", "maxMessages": 1}`)
 	s.broker.Down()

@@ -44,26 +44,32 @@ func (p *page) take(r record) {
 	}
 }
 
-// run does what the page asks for, until it leaves.
+// run does what the page asks for, until it leaves. What it has published before that is
+// stored.
 func (p *page) run() {
 	defer p.cancel()
 	for {
+		left := p.context.Err() != nil
 		p.mu.Lock()
 		list := p.inbox
 		p.inbox = nil
 		p.mu.Unlock()
-		for len(list) > 0 && p.context.Err() == nil {
+		for len(list) > 0 {
 			if list[0].kind == publishKind {
 				list = p.publish(list)
 				continue
 			}
-			p.do(list[0])
+			if !left {
+				p.do(list[0])
+			}
 			list = list[1:]
+		}
+		if left {
+			return
 		}
 		select {
 		case <-p.arrived:
 		case <-p.context.Done():
-			return
 		}
 	}
 }
