@@ -299,10 +299,7 @@ func (a *queue) wrote(first types.Seq, n, whole int) {
 func (a *queue) commit(last types.Seq, write uint64) {
 	if last > a.committed {
 		a.committed = last
-		if a.hungry {
-			a.hungry = false
-			a.connection.Tell(Available{last})
-		}
+		a.available(last)
 	}
 	a.answer(&a.unsynced, covered(a.unsynced, write), nil)
 }

@@ -280,6 +280,8 @@ func (c *connection) receive(m ConnectionMessage) {
 		c.grounded(m)
 	case Available:
 		c.last = max(c.last, m.Last)
+	case supplied:
+		c.supplied(m)
 	case Opened:
 		c.opened(m)
 	case SetMaxAge:

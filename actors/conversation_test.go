@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write what happens into testdata/*.txt"
 // indented ones below it are what it does then. "#" begins a comment.
 //
 //	start | accept [present] | refuse CODE | fail TEXT | down [TEXT] | hangup | arrives
-//	opened LAST [STORE] | available LAST | answer SEQ[/QOS][!][r][c|d][x]… | answer error | recall | settled SEQ…
+//	opened LAST [STORE] | available LAST | answer SEQ[/QOS][!][r][c|d][x]… | answer error | supply AFTER SEQ… [ofSTORE] | recall | settled SEQ…
 //	brokers NAME… [shared] | client ID | filters FILTER… | wants FILTER… | clean | looks (see brokers_test.go)
 //	acked SEQ… | pubrec SEQ… | pubcomp SEQ… | slow | noted [ERROR] | floor SEQ | maxqos QOS | attempts N | written SEQ | suback CODE… | unsuback | time DURATION | pause | resume | retry | rate MESSAGES BYTES | finish DURATION | crash | process [WINDOW]
 func TestConversations(t *testing.T) {
@@ -271,6 +271,8 @@ func (c *conversation) happens(words []string) {
 		return list
 	}
 	switch word {
+	case "supply":
+		c.supply(args)
 	case "brokers":
 		c.brokers.list(c, args)
 	case "client":
@@ -443,6 +445,12 @@ func (c *conversation) answer(args []string) {
 		return
 	}
 	f := Fetched{Through: after, Last: c.conn.last}
+	c.records(&f, args)
+	reply(f, nil)
+}
+
+// records makes f carry these messages.
+func (c *conversation) records(f *Fetched, args []string) {
 	for _, a := range args {
 		r := persistence.Record{Entry: entry("t", "")}
 		a, bad := strings.CutSuffix(a, "x")
@@ -464,7 +472,18 @@ func (c *conversation) answer(args []string) {
 		f.Records = append(f.Records, r)
 		c.bad[r.Seq] = bad
 	}
-	reply(f, nil)
+}
+
+// supply gives messages that nobody has fetched.
+func (c *conversation) supply(args []string) {
+	f := Fetched{Through: c.number(args[0]), Store: c.conn.store}
+	if last, other := strings.CutPrefix(args[len(args)-1], "of"); other {
+		args, f.Store = args[:len(args)-1], persistence.StoreID{byte(c.number(last))}
+	}
+	after := f.Through
+	c.records(&f, args[1:])
+	f.Last = f.Through
+	c.conn.receive(supplied{after, f})
 }
 
 // pump delivers what the connection told itself, and shows what it published.

@@ -19,6 +19,9 @@
 //	               connection ──Settle──▶ queue ──Write──▶ store
 //	               connection ◀─Settled──┘
 //
+// A connection that has fetched everything is given the few messages that come
+// next instead of Available, within the limit of its last Fetch.
+//
 // # Who waits for whom
 //
 // Mailboxes have no bound; what bounds them is Admission, taken before an

@@ -68,13 +68,14 @@ type (
 
 	// Fetch asks for committed messages above After. Answer: Fetched.
 	Fetch struct {
-		After types.Seq
-		Limit persistence.Limit
-		Dead  bool // the dead letters, instead of what is pending
-		Sent  bool // what was sent and is kept, instead of what is pending
-		Reply Reply[Fetched]
-		drain bool // by the attached connection, which wants to know when there is more
-		safe  bool // nothing that has QoS 2 and is not synced, nor what follows it
+		After  types.Seq
+		Limit  persistence.Limit
+		Dead   bool // the dead letters, instead of what is pending
+		Sent   bool // what was sent and is kept, instead of what is pending
+		Reply  Reply[Fetched]
+		drain  bool // by the attached connection, which wants to know when there is more
+		safe   bool // nothing that has QoS 2 and is not synced, nor what follows it
+		supply bool // what is committed next may be given without another Fetch, within Limit
 	}
 
 	// Settle says how messages left, and which marks go with that (a cursor).
@@ -377,6 +378,12 @@ type (
 	// Ping asks for a sign of life. Answer: nothing but that.
 	Ping struct{ Reply Reply[struct{}] }
 
+	// supplied carries what comes behind after, in answer to no Fetch of the connection.
+	supplied struct {
+		after  types.Seq
+		answer Fetched
+	}
+
 	fetched struct {
 		token  uint64
 		answer Fetched
@@ -431,6 +438,7 @@ func (grounded) connectionMessage()      {}
 func (Finish) connectionMessage()        {}
 func (Ping) connectionMessage()          {}
 func (fetched) connectionMessage()       {}
+func (supplied) connectionMessage()      {}
 func (dialed) connectionMessage()        {}
 func (linkEvent) connectionMessage()     {}
 func (attemptDue) connectionMessage()    {}

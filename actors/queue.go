@@ -192,11 +192,11 @@ type queue struct {
 	keeping
 	replaying
 	overflowing
+	supplying
 
 	store     persistence.StoreID // of handle
 	committed types.Seq           // what Fetch may see
 	floor     types.Seq           // the ack floor that was found in it
-	hungry    bool                // the connection has fetched all there was
 }
 
 var _ role[QueueMessage] = (*queue)(nil)
@@ -385,7 +385,7 @@ func (a *queue) fetch(m Fetch) {
 		return
 	}
 	if m.drain {
-		a.hungry = f.Through >= a.committed
+		a.served(m, &f, a.committed)
 	}
 	m.Reply.answer(f, nil)
 }

@@ -225,7 +225,7 @@ func (a *queue) fetchKept(m Fetch) {
 		}
 	}
 	if m.drain {
-		a.hungry = f.Through >= a.committed
+		a.supplying = supplying{hungry: f.Through >= a.committed}
 	}
 	m.Reply.answer(f, nil)
 }

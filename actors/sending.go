@@ -95,7 +95,7 @@ func (c *connection) fetch() {
 		After: c.through,
 		Limit: persistence.Limit{Records: 2*c.config.Window - len(c.ahead), Bytes: room},
 		Reply: func(f Fetched, err error) { self.Tell(fetched{token, f, err}) },
-		drain: true, safe: true,
+		drain: true, safe: true, supply: true,
 	})
 }
 
@@ -108,16 +108,21 @@ func (c *connection) fetched(m fetched) {
 		c.unreadable = true
 		return
 	}
-	c.through = m.answer.Through
 	c.last = m.answer.Last
-	for _, r := range m.answer.Records {
+	c.took(m.answer)
+}
+
+// took puts messages behind those that are to be sent.
+func (c *connection) took(f Fetched) {
+	c.through = f.Through
+	for _, r := range f.Records {
 		c.aheadBytes += int64(r.Message.Size())
 	}
 	// What is left, less than a window, moves to the front, so that the memory is
 	// used again and again.
 	n := copy(c.room[:cap(c.room)], c.ahead)
 	clear(c.room[n:cap(c.room)])
-	c.room = append(c.room[:n], m.answer.Records...)
+	c.room = append(c.room[:n], f.Records...)
 	c.ahead = c.room
 }
 

@@ -25,7 +25,7 @@ func (a *queue) keepUnsafe(f *Fetched, after types.Seq) bool {
 		f.Through = f.Records[i-1].Seq
 	}
 	f.Last = f.Through
-	a.wanting, a.hungry = true, false
+	a.wanting, a.supplying = true, supplying{}
 	switch {
 	case !a.dirty: // a sync is under way
 	case len(a.syncs) > 0:

@@ -68,7 +68,7 @@ func (a *queue) open() {
 }
 
 func (a *queue) tellOpened() {
-	a.hungry = true
+	a.supplying = supplying{hungry: true}
 	a.connection.Tell(Opened{Store: a.store, Last: a.committed, Floor: a.floor, MaxAge: a.config.MaxAge})
 }
 
