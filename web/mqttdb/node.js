@@ -47,6 +47,8 @@ export class Node {
 
   attach(page, { settings, opened, login }, port) {
     this.#pages.set(page, { settings, opened, login, port });
+    // Held by the page for as long as it is there.
+    navigator.locks?.request(`mqttdb:page:${page}`, () => this.#pages.delete(page)).catch(() => {});
     if (this.#superseded) port.postMessage(superseded);
     else if (this.#ownership) this.#ownership.attach(page, { settings, opened, login, to: port });
     else if (this.#epoch) this.#introduce(page);
@@ -186,7 +188,6 @@ class Ownership {
 
   attach(page, about) {
     this.#pages.set(page, about);
-    // Held by the page for as long as it is there.
     navigator.locks?.request(`mqttdb:page:${page}`, () => this.detach(page)).catch(() => {});
     about.text = JSON.stringify(about.settings);
     const newer = about.text !== this.#settings && about.opened > this.#opened;
