@@ -18,17 +18,7 @@ const token = "the-token-of-the-test-of-the-page"
 // wide and on a phone, light and dark. The broker hangs up on what is larger than 2,000
 // bytes, which makes dead letters.
 func TestPage(t *testing.T) {
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(filepath.Join(root, "scripts", "browser.sh")).CombinedOutput(); err != nil {
-		t.Fatalf("install playwright-core: %v\n%s", err, out)
-	}
-	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatalf("%v: run scripts/setup.sh", err)
-	}
+	root, chromium := tools(t)
 	broker := mosquitto.Start(t, mosquitto.WithConfig("max_packet_size 2000")).Addr()
 	program := build(t)
 	connections := fmt.Sprintf("  cloud: {broker: \"mqtt://%s\", client_id: cloud}\n  edge: {broker: \"mqtt://%s\", client_id: edge, max_attempts: 1}\n"+
@@ -44,6 +34,23 @@ func TestPage(t *testing.T) {
 	if out, err := look.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
+}
+
+// tools installs what drives Chromium, and returns the root of the repository and where
+// Chromium is.
+func tools(t *testing.T) (root, chromium string) {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(filepath.Join(root, "scripts", "browser.sh")).CombinedOutput(); err != nil {
+		t.Fatalf("install playwright-core: %v\n%s", err, out)
+	}
+	if chromium, err = exec.LookPath("chromium"); err != nil {
+		t.Fatalf("%v: run scripts/setup.sh", err)
+	}
+	return root, chromium
 }
 
 // What the page remembers is right, also across a time without contact.
