@@ -17,7 +17,7 @@ const lookForRoom = time.Second
 // that was known are refused, others wait.
 type shortage struct {
 	short   *types.StoreError // why; nil: there is room
-	nudged  uint64            // what had been written when the last compaction was asked for
+	nudged  uint64            // what had been written and given back when the last compaction was asked for
 	refused uint64            // requests since it began
 }
 
@@ -96,8 +96,9 @@ func (a *queue) roomDue(m roomDue) {
 	}
 	a.short = a.storeError("write to", err)
 	a.publishShort()
-	if written := a.handle.State().BytesWritten; written != a.nudged {
-		a.nudged = written
+	s := a.handle.State()
+	if changes := s.BytesWritten + s.Reclaimed; changes != a.nudged {
+		a.nudged = changes
 		// Who wants an answer gets a pass of his own: the one under way may have been
 		// planned when there was room.
 		a.config.Compactor.Tell(CompactNow{Queue: a.queue, Reply: func(persistence.Compaction, error) {}})

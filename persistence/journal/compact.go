@@ -42,6 +42,11 @@ func (q *Queue) Compact(ctx context.Context, maxBytes int64) (persistence.Compac
 	if !q.pass.active && !q.pass.closing {
 		q.pass = q.plan()
 		q.rolled = max(q.rolled, q.pass.last)
+		if q.pass.renew {
+			if err := q.renewStates(); err != nil {
+				return c, err
+			}
+		}
 	}
 	if q.pass.active && !q.newest.active && q.manyNew() {
 		q.newest = q.newPass(q.rolled)

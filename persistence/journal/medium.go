@@ -70,9 +70,14 @@ type Reserver interface {
 	Reserve(bytes int) error
 
 	// Spare is how many bytes compaction may append now, of which each time it gives
-	// back more: no end of them while there is room beside the reserve for so many,
-	// else a part of the reserve. Same owner as Append.
+	// back more: no end of them while there is room for messages beside the reserve, and
+	// for so many bytes, else a part of the reserve. Same owner as Append.
 	Spare(bytes int) int64
+
+	// Turn has the next Append, of so many bytes, begin another segment, with room from
+	// the reserve if there is no other. It says no, and changes nothing, if the reserve
+	// is too small for that. Same owner as Append.
+	Turn(bytes int) (bool, error)
 }
 
 // Prober is a Medium whose place others can take away, and that can be asked about it.

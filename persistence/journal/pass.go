@@ -34,6 +34,7 @@ type pass struct {
 
 	scarce bool  // there is room in the reserve only
 	spare  int64 // of which so much may be used up
+	renew  bool  // the states that keep the segments below vacate are to be written again
 
 	full  uint64 // bytes that batches are rolled up to
 	small uint64 // bytes up to which a batch is rolled up
@@ -88,18 +89,54 @@ func (q *Queue) plan() pass {
 
 // planScarce is for a full disk: it moves what lives in the oldest segments, of as
 // many as a part of the reserve is enough for, if that gives back more than it takes.
+// Where only states keep what could be given back, it has them written again: on a
+// full disk no message comes that would bring a newer one.
 func (q *Queue) planScarce(p *pass, spare int64) {
 	p.scarce, p.spare, p.small = true, spare, 0
-	live, limit := q.liveBySegment(), q.disk.needed()
-	var moved, freed uint64
+	p.vacate = q.worthVacating(q.disk.needed(), uint64(spare), 0)
+	if p.vacate > 0 || len(q.disk.segments) == 0 {
+		return
+	}
+	states := 2 * uint64(q.disk.stateSize+around)
+	if p.vacate = q.worthVacating(math.MaxUint64, uint64(spare), max(states, uint64(q.o.SegmentSize)/64)); p.vacate > 0 {
+		p.renew, p.spare = true, spare-int64(states)
+	}
+}
+
+// worthVacating says below which segment, limit at most, all is to be moved that lives.
+// That writes no more than spare bytes, other bytes included, and gives back more.
+func (q *Queue) worthVacating(limit, spare, other uint64) (below uint64) {
+	live := q.liveBySegment()
+	moved, freed := other, uint64(0)
 	for _, s := range q.disk.segments {
-		if moved += live[s.ID] + live[s.ID]/32; s.ID >= limit || moved > uint64(spare) { // and what surrounds it
+		if moved += live[s.ID] + live[s.ID]/32; s.ID >= limit || moved > spare { // and what surrounds it
 			break
 		}
 		if freed += uint64(s.Bytes); freed > moved+moved/4 {
-			p.vacate = s.ID + 1
+			below = s.ID + 1
 		}
 	}
+	return below
+}
+
+// renewStates writes the states again that keep what the pass is going to vacate: two,
+// in segments of their own, so that the loss of a file takes no more along than before.
+func (q *Queue) renewStates() error {
+	r, ok := q.medium.(Reserver)
+	for n := 0; ok && n < 2 && q.disk.needed() < q.pass.vacate; n++ {
+		turned, err := r.Turn(q.disk.stateSize)
+		if err != nil {
+			return q.fail("compact", err)
+		}
+		if !turned {
+			q.pass.vacate = 0 // what lives there would be moved for nothing
+			return nil
+		}
+		if err := q.writeState(false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // liveBySegment is how many bytes of live messages each segment has.

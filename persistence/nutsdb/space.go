@@ -39,6 +39,7 @@ type space struct {
 	active  int64 // of the active segment there is room up to here
 	ahead   ahead // of the active segment
 	next    int64 // likewise of the segment behind it; 0: it was not made yet
+	turn    bool  // the next put begins that one
 	reserve int64 // of the reserve; 0: it is used up
 	log     int64 // how large the log is
 
@@ -277,11 +278,37 @@ func (m *medium) Spare(n int) int64 {
 	} else if free, unknown := freeSpace(m.dir); err == nil && unknown == nil && free < need {
 		err = syscall.ENOSPC
 	}
-	if !isFull(err) {
-		return math.MaxInt64
+	if isFull(err) {
+		left := m.space.reserve + max(m.space.active-m.used, 0) // which may be what was the reserve
+		return max(left-m.space.wholeReserve()/8, 0)
 	}
-	left := m.space.reserve + max(m.space.active-m.used, 0) // which may be what was the reserve
-	return max(left-m.space.wholeReserve()/8, 0)
+	if m.space.enough() != nil {
+		return m.space.segment // of what is to stay free
+	}
+	return math.MaxInt64
+}
+
+// Turn implements journal.Reserver.
+func (m *medium) Turn(n int) (bool, error) {
+	if err := m.failure(); err != nil {
+		return false, err
+	}
+	if m.used == 0 {
+		return true, nil // it begins with that
+	}
+	if m.space.reserve < m.space.wholeReserve()/2 {
+		return false, nil
+	}
+	need := entryHeaderMax + keySize + int64(n)
+	err := m.space.somehow(func() error { return m.prepareNext(need) })
+	if isFull(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, m.fail("compact", err)
+	}
+	m.space.turn = true
+	return true, nil
 }
 
 // allocate sets aside the active segment up to end.
@@ -317,7 +344,7 @@ func (m *medium) prepareNext(bytes int64) error {
 // reserve is all there is. If there is no room at all, that is left to the put.
 func (m *medium) makeRoom(bytes int64) error {
 	fits := m.used == 0 || m.used+bytes <= m.fullAt
-	if fits {
+	if fits && !m.space.turn {
 		err := m.allocate(m.used + bytes)
 		if err == nil {
 			m.space.ahead.before(m.active.files[0], bytes, m.used+bytes, m.space.active)
@@ -343,6 +370,6 @@ func (m *medium) turned(before written) {
 	if m.space.active > m.used {
 		_ = punch(before.files[0], m.used, m.space.active-m.used) // where that is not possible it stays
 	}
-	m.space.active, m.space.next = m.space.next, 0
+	m.space.active, m.space.next, m.space.turn = m.space.next, 0, false
 	m.space.ahead.zeroed = 0
 }
