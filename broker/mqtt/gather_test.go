@@ -37,6 +37,12 @@ func (a acknowledging) acks(packet byte, first, n int) {
 	}
 }
 
+// later is when PUBACKs have been gathered for long enough. A bubble has its own clock.
+func (a acknowledging) later() {
+	<-time.After(gatherTime)
+	synctest.Wait()
+}
+
 // PUBACKs that the broker writes one by one are told together while it has plenty to
 // do, and none of them late.
 func TestGather(t *testing.T) {
@@ -57,13 +63,13 @@ func TestGather(t *testing.T) {
 		{"the broker goes no further", func(a acknowledging) {
 			a.publish(100, 1, 1, time.Time{})
 			a.acks(puback, 1, 4)
-			time.Sleep(gatherTime)
+			a.later()
 		}, []string{"acked 1", "acked 3"}},
 		{"the broker is slow", func(a acknowledging) {
 			a.publish(100, 1, 1, time.Time{})
 			for id := range 3 {
 				a.acks(puback, 1+id, 1)
-				time.Sleep(gatherTime)
+				a.later()
 			}
 		}, []string{"acked 1", "acked 1", "acked 1"}},
 		{"a PUBREC does not wait", func(a acknowledging) {
@@ -81,7 +87,7 @@ func TestGather(t *testing.T) {
 			a.publish(100, 1, 1, time.Time{})
 			a.acks(puback, 1, 4)
 			a.link.Close(false)
-			time.Sleep(gatherTime)
+			a.later()
 		}, []string{"acked 1", "acked 3", "down"}},
 		{"what was withheld is not under way", func(a acknowledging) {
 			a.publish(100, 1, 1, time.Now())
