@@ -185,18 +185,19 @@ func (a *queue) keep(c *persistence.Commit) {
 	now := a.config.Clock.Now()
 	if now.Sub(a.noted) >= min(stepEvery, a.config.KeepSent/stepShare) {
 		a.noted = now
-		a.noteStep(c, a.handle.State())
+		a.noteStep(c, now, a.handle.State())
 	}
 	a.latest = now
 	a.awaitLapse()
 }
 
 // noteStep adds to c what has left before it. That was at the latest when something
-// was last sent.
-func (a *queue) noteStep(c *persistence.Commit, s persistence.State) {
-	at := s.Age
+// was last sent. The time now was read before s: however long that took, nothing
+// lapses too early, nor because the age clock shows whole milliseconds.
+func (a *queue) noteStep(c *persistence.Commit, now time.Time, s persistence.State) {
+	at := s.Age + time.Millisecond
 	if !a.latest.IsZero() {
-		at -= a.config.Clock.Now().Sub(a.latest)
+		at -= now.Sub(a.latest)
 	}
 	c.Marks = append(c.Marks, a.steps.add(sentStep{at, s.Floor})...)
 }
@@ -227,11 +228,12 @@ func (a *queue) lapseDue(m lapseDue) {
 	if a.handle == nil {
 		return
 	}
+	now := a.config.Clock.Now()
 	s := a.handle.State()
 	upTo := s.Next - 1
 	c := persistence.Commit{}
 	if a.config.KeepSent > 0 && a.short == nil {
-		a.noteStep(&c, s)
+		a.noteStep(&c, now, s)
 		upTo = a.steps.before(s.Age - a.config.KeepSent)
 	}
 	a.lapse(&c, s, upTo)
