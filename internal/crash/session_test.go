@@ -185,6 +185,7 @@ func (g *gateway) memory() int {
 // memory of the gateway does not grow with them.
 func TestPersistentSession(t *testing.T) {
 	const messages, faults, window = 100_000, 12, 100
+	const atRest = 8 // MiB that it may take more with all of them than with few
 	random := choices(t)
 	g := gatewayOn(t, write(t, t.TempDir(), "mqttdb.yaml",
 		"data_dir: data\nmqtt: {listen: \"127.0.0.1:0\"}\nhttp: {listen: \"127.0.0.1:0\"}\nconnections: {cloud: {broker: \"mqtt://127.0.0.1:1\", forward: []}}\n"))
@@ -202,9 +203,8 @@ func TestPersistentSession(t *testing.T) {
 		g.start()
 	}
 	feeder.feed(g, messages-int(feeder.next))
-	if large := g.memory(); large > small+24 {
-		t.Errorf("%d MiB with %d messages waiting, %d MiB with %d", small, messages/100, large, messages)
-	}
+	t.Logf("%d MiB with %d messages waiting; when %d had come %d MiB", small, messages/100, messages, g.memory())
+	poll(t, 100*time.Millisecond, "the memory of a load to be given back", func() bool { return g.memory() <= small+atRest })
 	drainMember(t, g, m, random, messages, faults)
 	for qos, first := range map[int]uint64{1: 1, 2: 2} {
 		if len(m.got[qos]) != messages/2 {
