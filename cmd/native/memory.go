@@ -30,15 +30,23 @@ const (
 	worthIt = 2 << 20
 )
 
-// tendMemory keeps what the gateway has in memory small, until ctx ends: while it has
-// little to do, what is not in use goes back to the system. Go alone would take
-// minutes for that.
-func tendMemory(ctx context.Context) {
+// memory is what keeps the gateway's small: the ballast.
+type memory []byte
+
+// reserveMemory is called before anything else takes memory: what was in use before,
+// and was freed, would be filled with zeros for the ballast, which is none then.
+func reserveMemory() memory {
 	if os.Getenv("GOGC") == "" { // else whoever runs the gateway has decided
 		debug.SetGCPercent(growth)
 	}
-	reserved := make([]byte, ballast)
-	defer runtime.KeepAlive(reserved)
+	return make([]byte, ballast)
+}
+
+// tend keeps what the gateway has in memory small, until ctx ends: while it has
+// little to do, what is not in use goes back to the system. Go alone would take
+// minutes for that.
+func (m memory) tend(ctx context.Context) {
+	defer runtime.KeepAlive(m)
 	debug.FreeOSMemory() // what opening the stores has left behind
 	tick := time.NewTicker(calmTime)
 	defer tick.Stop()

@@ -45,6 +45,7 @@ type running struct {
 	log     *slog.Logger
 	systemd systemd
 	source  source
+	memory  memory
 
 	mu     sync.Mutex    // held while the configuration is read again
 	config config.Config // the present one
@@ -55,11 +56,12 @@ type running struct {
 
 // start starts a gateway as its source describes it.
 func start(ctx context.Context, read source, out io.Writer, log *slog.Logger) (*running, error) {
+	reserved := reserveMemory()
 	cfg, from, err := read()
 	if err != nil {
 		return nil, err
 	}
-	g := &running{log: log, systemd: systemd{log}, source: read, config: cfg, shared: listener.NewLocal(log), metrics: metrics.New(version)}
+	g := &running{log: log, systemd: systemd{log}, source: read, config: cfg, shared: listener.NewLocal(log), metrics: metrics.New(version), memory: reserved}
 	token, err := readToken(&cfg.HTTP)
 	if err != nil {
 		return nil, err
@@ -124,7 +126,7 @@ func demonstrated(out io.Writer) func(string) error {
 func (g *running) run(ctx context.Context, hangups <-chan os.Signal) {
 	var tending sync.WaitGroup
 	defer tending.Wait()
-	tending.Go(func() { tendMemory(ctx) })
+	tending.Go(func() { g.memory.tend(ctx) })
 	tending.Go(func() { g.systemd.watch(ctx, g.db.Alive) })
 	g.systemd.ready(summary(g.db.Status()))
 	tending.Go(func() { g.systemd.follow(ctx, g.db.Watch(ctx)) })
