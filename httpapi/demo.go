@@ -3,12 +3,15 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 // The verbs of a demonstration.
 const (
 	DemoCut  = "cut"  // the link to the broker
 	DemoMend = "mend" // that link
+	DemoFill = "fill" // the disk, as far as the gateway can tell
+	DemoFree = "free" // that disk
 	DemoKill = "kill" // the gateway, which is started again
 )
 
@@ -16,7 +19,7 @@ const (
 // kill leaves nobody who could.
 func (s *Server) demo(w http.ResponseWriter, r *http.Request) {
 	verb := r.PathValue("verb")
-	if s.o.Demo == nil || verb != DemoCut && verb != DemoMend && verb != DemoKill {
+	if s.o.Demo == nil || !slices.Contains([]string{DemoCut, DemoMend, DemoFill, DemoFree, DemoKill}, verb) {
 		s.nothing(w, r)
 		return
 	}

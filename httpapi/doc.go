@@ -60,7 +60,8 @@
 //	                                             {"first_ms", "pending": […], "accepted": […],
 //	                                             "sent": […], "incoming_pending": […]}}}; counters
 //	                                             as they stood, null where nobody knows
-//	POST /api/demo/cut, …/mend, …/kill           only of mqttdb serve --demo
+//	POST /api/demo/VERB                          cut, mend, fill, free or kill: only of
+//	                                             mqttdb serve --demo
 //
 // QUEUE is outgoing, what is to be sent to the broker; dead, what of that was set
 // aside; sent, what of that was sent and is kept; incoming, what came from the broker and not all have got for whom it is; or

@@ -393,7 +393,7 @@ func TestReadiness(t *testing.T) {
 func TestDemo(t *testing.T) {
 	told := make(chan string, 1)
 	s := listen(t, &fakeRuntime{}, func(o *httpapi.Options) { o.Demo = func(verb string) error { told <- verb; return nil } })
-	for _, verb := range []string{"cut", "mend", "kill"} {
+	for _, verb := range []string{"cut", "mend", "fill", "free", "kill"} {
 		if code, text := call(t, "POST", "http://"+s.Addr().String()+"/api/demo/"+verb, "", nil); code != 202 || text != `{"status":"`+verb+`"}` {
 			t.Errorf("%s: %d %s", verb, code, text)
 		}

@@ -86,8 +86,8 @@ type Options struct {
 	// nil: statuses are not published.
 	Report func(topic string, payload []byte)
 
-	// Demo passes on what is to be demonstrated: DemoCut, DemoMend or DemoKill. nil:
-	// it is no demonstration.
+	// Demo passes on what is to be demonstrated: DemoCut, DemoMend, DemoFill, DemoFree or
+	// DemoKill. nil: it is no demonstration.
 	Demo func(verb string) error
 
 	// For tests; 0: the defaults.

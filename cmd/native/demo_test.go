@@ -96,6 +96,24 @@ func TestDemo(t *testing.T) {
 	await(`(?s)is back.*the link is cut`)
 	press("mend")
 	await(`(?s)is back.*the link is cut.*is back`)
+	press("fill")
+	await(`the disk is full`)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for said := ""; !strings.Contains(said, "disk full: "); {
+		res, err := http.Get(at + "api/connections/demo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if said = string(text); err != nil || ctx.Err() != nil {
+			t.Fatalf("the gateway does not notice: %s %v", said, err)
+		}
+		<-tick.C
+	}
+	press("free")
+	await(`(?s)the disk is full.*there is room.*online, 0 pending.*, 0 missing, 0 out of order`)
 	press("kill")
 	await(`(?s)kill -9 \d+.*kill -9 \d+.*started again`)
 	keys <- 'q'

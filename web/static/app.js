@@ -48,8 +48,14 @@ function select() {
   detail.open(model.connections.has(name) ? name : '');
   if (before && !detail.name) document.querySelector(`[data-connection="${CSS.escape(before)}"] a`)?.focus();
   text($('plots-scope'), detail.name || 'all connections');
-  plots.show(model.series(detail.name, Date.now() + offset));
+  plot();
   schedule([]);
+}
+
+function plot() {
+  const now = Date.now() + offset;
+  text($('plots-title'), model.span(detail.name, now) < 3_600_000 ? `Last ${model.span(detail.name, now) / 60_000} minutes` : 'Last hour');
+  plots.show(model.series(detail.name, now));
 }
 
 function notice(error) {
@@ -103,7 +109,7 @@ async function hello(m) {
   const [history, latest] = await Promise.allSettled([source.history(), source.events()]);
   if (history.status === 'fulfilled') model.history(history.value);
   if (latest.status === 'fulfilled') latest.value.forEach((event) => events.add(event));
-  plots.show(model.series(detail.name, m.at));
+  plot();
 }
 
 let asking = false;
@@ -119,8 +125,8 @@ async function link(state) {
   if (token) source.setToken(token);
 }
 
-for (const [verb, label] of Object.entries({ cut: 'Cut the link', mend: 'Mend it', kill: 'Kill the gateway' })) {
-  $('demo').append(make('button', { type: 'button', click: () => source.demo(verb).catch(notice) }, label));
+for (const [verb, label] of Object.entries({ cut: 'Cut the link', mend: 'Mend it', fill: 'Fill the disk', free: 'Free it', kill: 'Kill the gateway' })) {
+  $('demo-actions').append(make('button', { type: 'button', click: () => source.demo(verb).catch(notice) }, label));
 }
 $('notice').addEventListener('click', () => notice(null));
 $('find').addEventListener('input', () => schedule([]));
@@ -138,7 +144,7 @@ setInterval(() => {
   model.tick(Date.now() + offset);
   if (document.hidden) return;
   schedule([]);
-  plots.show(model.series(detail.name, Date.now() + offset));
+  plot();
 }, 1000);
 
 source.subscribe({

@@ -1,6 +1,6 @@
 import { data, make, show, text } from './dom.js';
 import { bytes, clock, count, date, rate, span } from './format.js';
-import { stateOf, troubleOf } from './list.js';
+import { isLocal, stateOf, troubleOf } from './list.js';
 import { Browser } from './messages.js';
 
 /** One connection with all that is known of it, and what can be done to it. */
@@ -35,17 +35,17 @@ export class Detail {
     const button = (verb, label, kind = '') => make('button', { type: 'button', class: kind, click: () => this.#do(verb, name) }, label);
     this.#parts = {
       state: make('p', { class: 'pill' }), trouble: make('p', { class: 'callout' }), hint: make('p', { class: 'hint' }),
-      facts: make('dl', {}), pause: button('pause', 'Pause'), resume: button('resume', 'Resume'),
+      facts: make('dl', {}), pause: button('pause', 'Pause'), resume: button('resume', 'Resume'), drain: button('drain', 'Drain'),
       clear: button('clear', 'Clear…', 'danger'), safe: make('p', { class: 'safe' }),
     };
     const p = this.#parts;
+    p.actions = make('div', { class: 'actions', role: 'group', 'aria-label': 'Actions' }, p.pause, p.resume, p.drain, button('compact', 'Compact'), p.clear);
     const title = make('h2', { id: 'detail-title', tabindex: '-1' }, name);
     this.#browser = new Browser(this.#source, name, (error) => this.#do('failed', name, error), (what) => this.#do('confirm', name, what));
     this.#root.append(
       make('div', { class: 'bar' }, title, p.state, make('a', { class: 'close', href: '#', 'aria-label': `Close ${name}` }, 'Close')),
       p.trouble, p.hint, p.safe,
-      make('div', { class: 'actions', role: 'group', 'aria-label': 'Actions' }, p.pause, p.resume, button('drain', 'Drain'), button('compact', 'Compact'), p.clear),
-      p.facts, this.#browser.root);
+      p.actions, p.facts, this.#browser.root);
     title.focus({ preventScroll: false });
   }
 
@@ -59,9 +59,11 @@ export class Detail {
     show(p.trouble, p.trouble.textContent !== '');
     text(p.hint, status.hint ?? '');
     show(p.hint, Boolean(status.hint));
-    show(p.pause, status.state !== 'paused');
+    show(p.pause, status.state !== 'paused' && !isLocal(status.name));
     show(p.resume, status.state === 'paused');
+    show(p.drain, !isLocal(status.name));
     p.clear.disabled = out.pending === 0;
+    for (const part of [p.actions, this.#browser.root]) show(part, !status.orphan);
     const safe = safety(status);
     text(p.safe, safe.text);
     data(p.safe, 'safe', String(safe.safe));
@@ -96,12 +98,11 @@ export class Detail {
 
   #fact(label, value) {
     let value_ = this.#facts.get(label);
-    if (!value_ && value) {
+    if (!value_) { // also of what is not known yet, so that each has its place
       value_ = make('dd');
       this.#facts.set(label, value_);
       this.#parts.facts.append(make('div', {}, make('dt', {}, label), value_));
     }
-    if (!value_) return;
     text(value_, value);
     show(value_.parentElement, value !== '');
   }

@@ -9,6 +9,9 @@ const words = {
 /** The state of a connection in words. */
 export const stateOf = (status) => (status.orphan ? 'Orphan' : words[status.state] ?? status.state);
 
+/** Whether it is what waits for local clients, which is no connection and cannot be paused or drained. */
+export const isLocal = (name) => name.startsWith('_');
+
 /** What somebody should look at, in one line, or ''. */
 export const troubleOf = (status) => status.outgoing.trouble || status.incoming.trouble || status.outgoing.full || status.incoming.full || status.last_error || '';
 
@@ -48,14 +51,14 @@ export class List {
 
   #add(name) {
     const part = (name_, ...children) => make('span', { class: name_ }, ...children);
-    const row = { state: part('words'), since: part('muted'), trouble: part('trouble'), pending: part('number'), size: part('muted'), oldest: part('cell oldest'), rates: part('cell rates'), broker: part('muted broker') };
+    const row = { state: part('words'), since: part('muted'), trouble: part('trouble'), pending: part('number'), size: part('muted'), oldest: part(''), rates: part('cell rates'), broker: part('muted broker') };
     row.link = make('a', { class: 'name', href: `#connection=${encodeURIComponent(name)}` }, name);
     row.clear = make('button', { type: 'button', class: 'quiet', 'aria-label': `Clear ${name}`, click: () => this.#clear(name) }, 'Clear');
     row.item = make('li', {},
       part('cell who', row.link, row.broker),
       part('cell state', make('span', { class: 'dot', 'aria-hidden': 'true' }), part('', row.state, ' ', row.since)),
       part('cell pending', row.pending, make('span', { class: 'unit' }, ' pending '), row.size),
-      row.oldest, row.rates, row.clear, row.trouble);
+      part('cell oldest', row.waiting = part('unit'), row.oldest), row.rates, row.clear, row.trouble);
     row.item.dataset.connection = name;
     this.#rows.set(name, row);
     return row;
@@ -64,7 +67,7 @@ export class List {
   #update(row, status) {
     const { outgoing: out } = status;
     data(row.item, 'state', status.orphan ? 'orphan' : status.state);
-    text(row.broker, status.orphan ? 'in no configuration' : status.broker);
+    text(row.broker, status.orphan ? 'in no configuration' : isLocal(status.name) ? 'for local clients' : status.broker);
     text(row.state, stateOf(status));
     text(row.pending, out.unread ? 'unknown' : count(out.pending));
     text(row.size, out.pending ? bytes(out.bytes) : '');
@@ -72,6 +75,7 @@ export class List {
     text(row.trouble, [troubleOf(status), status.hint].filter(Boolean).join(' · '));
     show(row.trouble, row.trouble.textContent !== '');
     row.clear.disabled = out.pending === 0;
+    show(row.clear, !status.orphan);
   }
 
   #age(row, status, now) {
@@ -79,17 +83,22 @@ export class List {
     const { in: into, out } = this.#model.rates(status.name);
     const next = status.next_attempt && Date.parse(status.next_attempt) - now;
     text(row.since, next > 0 ? `next try in ${span(next)}` : Date.parse(status.since) > 0 ? `for ${span(now - Date.parse(status.since))}` : '');
-    text(row.oldest, oldest && status.outgoing.pending ? `oldest ${span(now - Date.parse(oldest))}` : '');
+    const waits = oldest && status.outgoing.pending;
+    text(row.waiting, waits ? 'oldest ' : '');
+    text(row.oldest, waits ? span(now - Date.parse(oldest)) : '');
     text(row.rates, `${rate(into)} in · ${rate(out)} out`);
   }
 }
 
 /** The line above the list. */
 export function summary(statuses) {
-  let pending = 0, troubled = 0;
+  let pending = 0, away = 0, known = 0, orphans = 0;
   for (const status of statuses) {
     pending += status.outgoing.pending;
-    if (!['online', 'paused'].includes(status.state) && !status.name.startsWith('_')) troubled++;
+    if (status.orphan) orphans++;
+    if (status.orphan || isLocal(status.name)) continue; // no connection
+    known++;
+    if (status.state !== 'online') away++;
   }
-  return `${count(statuses.length)}, ${troubled ? `${count(troubled)} not online` : 'all well'} · ${plural(pending, 'message')} pending`;
+  return [away ? `${count(away)} of ${count(known)} not online` : known === 1 ? '1, online' : `all ${count(known)} online`, ...(orphans ? [plural(orphans, 'orphan')] : []), `${plural(pending, 'message')} pending`].join(' · ');
 }

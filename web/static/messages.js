@@ -1,7 +1,10 @@
 import { make, show, text } from './dom.js';
 import { bytes, count, date } from './format.js';
+import { isLocal } from './list.js';
 
-const queues = { outgoing: 'Outgoing', dead: 'Dead letters', incoming: 'Incoming', incoming_dead: 'Incoming dead letters', sent: 'Sent and kept' };
+const queues = { outgoing: 'Outgoing', dead: 'Dead letters', incoming: 'Incoming', incoming_dead: 'Incoming dead letters', sent: 'Sent and kept', retained: 'Retained' };
+const ofConnections = ['outgoing', 'dead', 'incoming', 'incoming_dead', 'sent'];
+const ofLocal = ['outgoing', 'dead', 'retained'];
 const shownBytes = 16 * 1024;
 
 /** Looks into the queues of a connection, 50 messages at a time. */
@@ -14,12 +17,13 @@ export class Browser {
   #list = make('ul', { class: 'messages' });
   #said = make('p', { class: 'muted', role: 'status' });
   #more = make('button', { type: 'button', hidden: true, click: () => this.#load(false) }, 'More');
-  #queue = make('select', { 'aria-label': 'Queue', change: () => this.#load(true) }, ...Object.entries(queues).map(([value, label]) => make('option', { value }, label)));
+  #queue = make('select', { 'aria-label': 'Queue', change: () => this.#load(true) });
   #last = 0;
 
   /** failed(error) reports, confirm({title, text, yes}) asks. */
   constructor(source, name, failed, confirm) {
     [this.#source, this.#name, this.#failed, this.#confirm] = [source, name, failed, confirm];
+    this.#queue.append(...(isLocal(name) ? ofLocal : ofConnections).map((value) => make('option', { value }, queues[value])));
     this.root = make('section', { 'aria-labelledby': 'messages-title', class: 'browser' },
       make('div', { class: 'bar' }, make('h3', { id: 'messages-title' }, 'Messages'), this.#queue,
         make('button', { type: 'button', click: () => this.#load(true) }, 'Look'),
@@ -30,7 +34,7 @@ export class Browser {
   /** Names in the choice of queues how many each has. */
   changed({ outgoing, incoming }) {
     const counts = { outgoing: outgoing.pending, dead: outgoing.dead_pending, incoming: incoming.pending, incoming_dead: incoming.dead_pending, sent: outgoing.kept };
-    for (const option of this.#queue.options) text(option, `${queues[option.value]} (${count(counts[option.value])})`);
+    for (const option of this.#queue.options) text(option, option.value in counts ? `${queues[option.value]} (${count(counts[option.value])})` : queues[option.value]);
   }
 
   async #load(anew) {
@@ -90,8 +94,8 @@ export class Browser {
         this.#failed(error);
       }
     };
-    const actions = [make('button', { type: 'button', class: 'danger', click: () => act('remove') }, 'Delete')];
-    if (queue.endsWith('dead')) actions.unshift(make('button', { type: 'button', click: () => act('requeue') }, 'Requeue'));
+    const actions = isLocal(this.#name) ? [] : [make('button', { type: 'button', class: 'danger', click: () => act('remove') }, 'Delete')];
+    if (actions.length && queue.endsWith('dead')) actions.unshift(make('button', { type: 'button', click: () => act('requeue') }, 'Requeue'));
     return [...(m.cause ? [make('p', { class: 'callout' }, m.cause)] : []), body, make('div', { class: 'actions' }, ...buttons, make('span', { class: 'gap' }), ...actions)];
   }
 }

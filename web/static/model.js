@@ -2,6 +2,7 @@
 // hour. Nothing here touches the document.
 
 const hour = 3_600_000;
+const spans = [2, 5, 15, 60].map((minutes) => minutes * 60_000); // that a plot shows
 const resolution = 2_000; // between samples that the page takes itself
 const window_ = 8_000; // over which a present rate is taken
 
@@ -84,11 +85,18 @@ export class Model {
     return { in: Math.max(0, to[2] - from[2]) / s, out: Math.max(0, to[3] - from[3]) / s };
   }
 
+  /** How much of the last hour a plot of one connection, or of all (''), shows, in ms: no more than there is to see. */
+  span(name, now) {
+    const first = Math.min(now, ...(name ? [name] : [...this.connections.keys()]).map((each) => this.samples.get(each)?.[0]?.[0] ?? now));
+    return spans.find((span) => now - first <= span) ?? hour;
+  }
+
   /** Columns for a plot of one connection, or of all ('') together: times in s, pending, rates in and out. */
   series(name, now) {
-    const step = name ? resolution : 2 * resolution;
-    const slots = Math.floor(hour / step);
-    const first = Math.floor((now - hour) / step) + 1;
+    const span = this.span(name, now);
+    const step = name || span < hour ? resolution : 2 * resolution;
+    const slots = Math.floor(span / step);
+    const first = Math.floor((now - span) / step) + 1;
     const sums = [0, 1, 2].map(() => new Array(slots).fill(null));
     for (const each of name ? [name] : this.connections.keys()) {
       const list = this.samples.get(each) ?? [];

@@ -176,6 +176,24 @@ func (g *Gateway) Stop() error {
 	}
 }
 
+// Reload has the gateway read its configuration again.
+func (g *Gateway) Reload(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.HTTP+"/api/reload", nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Mqttdb", "1")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("have the gateway read its configuration: %w", err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("have the gateway read its configuration: %s; see %s", res.Status, g.log.Name())
+	}
+	return nil
+}
+
 // Status asks the gateway about its first connection.
 func (g *Gateway) Status(ctx context.Context) (types.Status, error) {
 	all, err := g.Statuses(ctx)

@@ -81,7 +81,7 @@ func (d *demo) start(ctx context.Context) error {
 	if dir == "" {
 		dir = "data"
 	}
-	if d.gateway, err = startGateway(ctx, mqtt, http, url, dir, d.asked); err != nil {
+	if d.gateway, err = startGateway(ctx, mqtt, http, url, dir, false, d.asked); err != nil {
 		return err
 	}
 	d.sensor = startSensor(ctx, mqtt, prefix)
@@ -106,8 +106,9 @@ func (d *demo) explain() {
 		d.screen.line("  broker       %s (yours, from MQTTDB_BROKER)", os.Getenv(envBroker))
 	}
 	d.screen.line("")
-	d.screen.line("  Try: press c to cut the link to the broker and c to restore it, k to kill -9")
-	d.screen.line("  the gateway and start it again, q to quit. Publish something yourself:")
+	d.screen.line("  Try: press c to cut the link to the broker and c to restore it, f to have the disk")
+	d.screen.line("  full and f to free it, k to kill -9 the gateway and start it again, q to quit. The")
+	d.screen.line("  status page has buttons for that, too. Publish something yourself:")
 	d.screen.line("    %s pub --config %s try/me hello", os.Args[0], g.config())
 	d.screen.line("    mosquitto_pub -p %s -q 1 -t try/me -m hello", port(g.mqtt))
 	d.screen.line("")
@@ -131,6 +132,8 @@ func (d *demo) loop(ctx context.Context, keys <-chan byte) error {
 				return nil
 			case 'c':
 				d.toggleLink(ctx)
+			case 'f':
+				d.fill(ctx, !d.gateway.full)
 			case 'k':
 				if err := d.killGateway(ctx); err != nil {
 					return err
@@ -154,6 +157,8 @@ func (d *demo) demonstrate(ctx context.Context, verb string) error {
 	switch {
 	case verb == httpapi.DemoKill:
 		return d.killGateway(ctx)
+	case verb == httpapi.DemoFill, verb == httpapi.DemoFree:
+		d.fill(ctx, verb == httpapi.DemoFill)
 	case d.broker == nil, verb == httpapi.DemoCut && up, verb == httpapi.DemoMend && !up:
 		d.toggleLink(ctx)
 	}
@@ -176,10 +181,21 @@ func (d *demo) toggleLink(ctx context.Context) {
 	}
 }
 
+// fill has the gateway think that its disk is full, or that it is not.
+func (d *demo) fill(ctx context.Context, full bool) {
+	if err := d.gateway.fill(ctx, full); err != nil {
+		d.screen.line("%v", err)
+	} else if full {
+		d.screen.line("the disk is full, as far as the gateway can tell: the sensor is told to wait, what is stored is sent; f frees it")
+	} else {
+		d.screen.line("there is room on the disk again: the gateway finds it within a second")
+	}
+}
+
 func (d *demo) killGateway(ctx context.Context) error {
 	d.gateway.process.Kill()
 	d.screen.line("kill -9 %d: the gateway is gone, with everything it had in memory", d.gateway.process.Pid())
-	g, err := startGateway(ctx, d.gateway.mqtt, d.gateway.http, d.gateway.broker, d.gateway.dataDir, d.asked)
+	g, err := startGateway(ctx, d.gateway.mqtt, d.gateway.http, d.gateway.broker, d.gateway.dataDir, d.gateway.full, d.asked)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ export async function guarded(page, view) {
   assert.ok(!(await page.context().cookies()).length, 'nor in a cookie');
 
   // This one is a demonstration.
-  for (const [button, verb] of [['Cut the link', 'cut'], ['Mend it', 'mend'], ['Kill the gateway', 'kill']]) {
+  for (const [button, verb] of [['Cut the link', 'cut'], ['Mend it', 'mend'], ['Fill the disk', 'fill'], ['Free it', 'free'], ['Kill the gateway', 'kill']]) {
     const [answer] = await Promise.all([page.waitForResponse(`${GUARDED}/api/demo/${verb}`), page.getByRole('button', { name: button }).click()]);
     assert.equal(answer.status(), 202, verb);
   }
