@@ -131,6 +131,10 @@ type Config struct {
 	// Status tells. nil: nobody.
 	Latencies func(connection string, queue QueueName) Latencies
 
+	// Paused is asked, when a connection is started, whether that is not to dial before
+	// Resume. nil: none.
+	Paused func(connection string) bool
+
 	// System runs the actors in the host's actor system instead of one of their
 	// own; Close leaves it running. SystemName is what their names begin with,
 	// "mqttdb" if empty: two DBs in one system need two.

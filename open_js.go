@@ -38,6 +38,7 @@ func options(c Config, cfg config.Config, _ *policies) (runtime.Options, error) 
 		Dialer:     func(conn config.Connection) (broker.Dialer, error) { return dialer(c, conn) },
 		Login:      login,
 		Local:      c.Local,
+		Paused:     c.Paused,
 		System:     c.System,
 		Latencies:  c.Latencies,
 		SystemName: c.SystemName,

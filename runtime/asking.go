@@ -48,8 +48,8 @@ func (c *Connection) refilter() {
 		}
 	}
 	for s := range a.live {
-		for _, f := range s.filters {
-			want(f, s.qos)
+		for _, w := range *s.wanted.Load() {
+			want(w.Filter, w.QoS)
 		}
 	}
 	next := &extra{}

@@ -48,7 +48,9 @@ func (c *Connection) config() *config.Connection { return &c.current.Load().Conn
 func (c *Connection) routes() *config.Routes { return c.current.Load().routes }
 
 func (rt *Runtime) newConnection(name string) *Connection {
-	return &Connection{rt: rt, name: name, source: rt.id + "/" + name}
+	c := &Connection{rt: rt, name: name, source: rt.id + "/" + name}
+	c.wire.paused = rt.o.Paused != nil && rt.o.Paused(name)
+	return c
 }
 
 // Name is the name of the connection.

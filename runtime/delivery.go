@@ -43,6 +43,25 @@ func (d *Delivery) Ack() error {
 	return nil
 }
 
+// Ack is Delivery.Ack for several of s, at once.
+func (s *Subscription) Ack(list []*Delivery) error {
+	var token *actors.Token
+	var done []types.Seq
+	for _, d := range list {
+		t, err := d.settle()
+		if err != nil {
+			return err
+		}
+		if t != nil {
+			token, done = t, append(done, d.Seq)
+		}
+	}
+	if token != nil {
+		s.conn.incoming.consumers.Tell(actors.Acknowledge{Consumer: *token, Done: done})
+	}
+	return nil
+}
+
 // AckSync is Ack, and returns when it is synced that the message is done.
 func (d *Delivery) AckSync(ctx context.Context) error {
 	token, err := d.settle()

@@ -84,6 +84,19 @@ func (i *inbox) end(why error) (token actors.Token, last types.Seq, joined bool)
 	return token, 0, false
 }
 
+// token is what the present consumer is told by; nil: it is just being joined again.
+func (i *inbox) token() (*actors.Token, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.ended != nil {
+		return nil, i.ended
+	}
+	if i.receiver == nil || i.receiver.over != nil {
+		return nil, nil
+	}
+	return i.receiver.token, nil
+}
+
 // next waits for a message.
 func (i *inbox) next(ctx context.Context) (*Delivery, error) {
 	for {

@@ -1,10 +1,6 @@
 package runtime
 
-import (
-	"slices"
-
-	"github.com/mqttdb/mqttdb/types"
-)
+import "github.com/mqttdb/mqttdb/types"
 
 // goLive adds s to those that get messages of c while they are there.
 func (c *Connection) goLive(s *Subscription) error {
@@ -58,13 +54,24 @@ func (c *Connection) endAllLive() {
 	}
 }
 
+// selects says whether s subscribes to what has that topic, and the most it is to be
+// delivered at.
+func (s *Subscription) selects(topic string) (qos types.QoS, matches bool) {
+	for _, w := range *s.wanted.Load() {
+		if types.Matches(w.Filter, topic) {
+			qos, matches = max(qos, w.QoS), true
+		}
+	}
+	return qos, matches
+}
+
 // hand gives a message of the broker of c to all who get it live.
 func (c *Connection) hand(m types.Message) {
 	if list := c.asking.list.Load(); list != nil {
 		for _, s := range *list {
-			if slices.ContainsFunc(s.filters, func(f string) bool { return types.Matches(f, m.Topic) }) {
+			if qos, matches := s.selects(m.Topic); matches {
 				m := m
-				m.QoS = min(m.QoS, s.qos)
+				m.QoS = min(m.QoS, qos)
 				s.inbox.offer(&Delivery{Message: m, Accepted: c.rt.now(), Attempt: 1})
 			}
 		}

@@ -129,3 +129,63 @@ func (rt *Runtime) orphan(list []types.Status, queue string, s persistence.State
 	}
 	return list
 }
+
+// ClearOrphan forgets all messages of an orphan, dead letters too, and returns how many
+// those were: name is as Status has it, of what was a connection or of one of its queues. The
+// error wraps types.ErrUnknownConnection if there is no such orphan.
+func (rt *Runtime) ClearOrphan(ctx context.Context, name string) (uint64, error) {
+	if err := rt.beginReload(ctx); err != nil {
+		return 0, fmt.Errorf("clear %s: %w", name, err)
+	}
+	defer func() { rt.reload.turn <- struct{}{} }()
+	now := rt.lineup.Load()
+	is := func(o types.Status) bool { return o.Name == name }
+	if !slices.ContainsFunc(now.orphans, is) {
+		return 0, fmt.Errorf("%w: %q is no orphan", types.ErrUnknownConnection, name)
+	}
+	names, err := rt.o.Durable.Names(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("list the stored queues: %w", err)
+	}
+	var cleared uint64
+	for _, queue := range names {
+		owner, _, _ := strings.Cut(queue, "/")
+		if queue != name && owner != name || rt.runs(queue) {
+			continue
+		}
+		n, err := rt.empty(ctx, queue)
+		cleared += n
+		if err != nil {
+			return cleared, fmt.Errorf("clear %s: %w", queue, err)
+		}
+	}
+	next := newLineup()
+	next.members, next.orphans = now.members, slices.DeleteFunc(slices.Clone(now.orphans), is)
+	rt.replace(next)
+	rt.board.changed()
+	return cleared, nil
+}
+
+// empty clears all that is in a queue which is not in use.
+func (rt *Runtime) empty(ctx context.Context, name string) (uint64, error) {
+	q, err := rt.o.Durable.Open(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	s := q.State()
+	n := s.Pending() + s.Dead
+	if s.Next > 1 && n > 0 {
+		var c persistence.Commit
+		for r := range s.Done.Missing(persistence.Range{First: s.Floor + 1, Last: s.Next - 1}) {
+			c.Done = append(c.Done, persistence.Done{Range: r, Reason: types.Cleared})
+		}
+		c.Freed.Add(persistence.Range{First: 1, Last: s.Next - 1})
+		if _, err = q.Write(ctx, c); err == nil {
+			err = q.Sync(ctx)
+		}
+	}
+	if err != nil {
+		n = 0
+	}
+	return n, errors.Join(err, tidy(ctx, q, q.State()), q.Close(ctx))
+}

@@ -44,6 +44,10 @@ type Options struct {
 	// and its retained messages are stored as "_local". nil: there is none.
 	Local Local
 
+	// Paused is asked, when a connection is started, whether that is not to dial before
+	// Resume. nil: none.
+	Paused func(connection string) bool
+
 	// Latencies is asked, when a queue or a link is started, who is told how long
 	// messages take in a queue of a connection or of LocalName. nil: nobody.
 	Latencies func(connection string, queue types.QueueName) types.Latencies

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -32,6 +34,9 @@ type SubscribeOptions struct {
 	// QoS is the most to ask the broker for, and to get messages at. Default: 1, and
 	// 1 at least with a Name.
 	QoS config.QoS
+
+	// QoSOf is QoS for those filters that have another one; it is not modified.
+	QoSOf map[string]config.QoS
 
 	// Window is how many messages may be delivered and not acknowledged at a time, or
 	// without a Name how many may wait for Next; those beyond that are missed. 64, or
@@ -75,6 +80,11 @@ func (o *SubscribeOptions) setDefaults() error {
 	if o.QoS == config.QoSDefault || o.Name != "" && o.QoS == config.QoS0 {
 		o.QoS = config.QoS1
 	}
+	for _, q := range o.QoSOf {
+		if q > config.QoS2 {
+			return fmt.Errorf("QoS %v is none to subscribe with", q)
+		}
+	}
 	switch {
 	case o.QoS > config.QoS2:
 		return fmt.Errorf("QoS %v is none to subscribe with", o.QoS)
@@ -92,8 +102,8 @@ func (o *SubscribeOptions) setDefaults() error {
 type Subscription struct {
 	conn    *Connection
 	options SubscribeOptions
-	filters []string // that were asked for
-	qos     types.QoS
+	wanted  atomic.Pointer[[]actors.Subscription] // the filters that are asked for; never modified
+	fitting sync.Mutex                            // one fits the consumer to them at a time
 	inbox   inbox
 	context context.Context // ends with it
 	cancel  context.CancelFunc
@@ -118,7 +128,8 @@ func (c *Connection) Subscribe(ctx context.Context, o SubscribeOptions) (*Subscr
 	if err := c.checkFilters(o.Filters); err != nil {
 		return nil, fmt.Errorf("subscribe on %s: %w", c.name, err)
 	}
-	s := &Subscription{conn: c, options: o, filters: o.Filters, qos: o.QoS.Of(1)}
+	s := &Subscription{conn: c, options: o}
+	s.want(o.list(o.Filters))
 	s.context, s.cancel = context.WithCancel(context.Background())
 	s.inbox.init(o)
 	if o.Name == "" {
@@ -206,58 +217,76 @@ func (s *Subscription) join(ctx context.Context, back bool) error {
 		late.giveUp()
 		return err
 	}
-	if err := s.fit(ctx, joined); err != nil {
+	fitted, err := s.fit(ctx, joined)
+	if err != nil {
 		late.giveUp()
 		return err
 	}
 	if !r.open(joined.Token) { // closed meanwhile
 		late.giveUp()
+		return nil
+	}
+	return s.refit(ctx, joined.Token, fitted)
+}
+
+// fit gives the consumer the filters that were asked for, and returns them.
+func (s *Subscription) fit(ctx context.Context, j actors.Joined) (*[]actors.Subscription, error) {
+	s.fitting.Lock()
+	defer s.fitting.Unlock()
+	if len(*s.wanted.Load()) == 0 {
+		if len(j.Subscriptions) == 0 {
+			return nil, errors.New("no filters, and there is no subscription of that name that has some")
+		}
+		s.want(j.Subscriptions) // should the store be replaced
+		return s.wanted.Load(), nil
+	}
+	fitted := s.wanted.Load()
+	return fitted, s.change(ctx, j.Token, j.Subscriptions, *fitted)
+}
+
+// refit is for a consumer that was fitted before others were asked for.
+func (s *Subscription) refit(ctx context.Context, token actors.Token, fitted *[]actors.Subscription) error {
+	s.fitting.Lock()
+	defer s.fitting.Unlock()
+	if now := s.wanted.Load(); now != fitted {
+		return s.change(ctx, token, *fitted, *now)
 	}
 	return nil
 }
 
-// fit gives the consumer the filters that were asked for.
-func (s *Subscription) fit(ctx context.Context, j actors.Joined) error {
-	if len(s.filters) == 0 {
-		if len(j.Subscriptions) == 0 {
-			return errors.New("no filters, and there is no subscription of that name that has some")
-		}
-		for _, has := range j.Subscriptions { // should the store be replaced
-			s.filters, s.qos = append(s.filters, has.Filter), max(s.qos, has.QoS)
-		}
-		return nil
-	}
+// change makes the filters of the consumer, which are had, those that are wanted.
+func (s *Subscription) change(ctx context.Context, token actors.Token, had, wanted []actors.Subscription) error {
 	consumers := s.conn.incoming.consumers
-	wanted, had := make(map[string]bool), make(map[string]types.QoS)
-	for _, has := range j.Subscriptions {
-		had[has.Filter] = has.QoS
+	before := make(map[string]types.QoS)
+	for _, has := range had {
+		before[has.Filter] = has.QoS
 	}
 	var add []actors.Subscription
-	for _, f := range s.filters {
-		if qos, ok := had[f]; (!ok || qos != s.qos) && !wanted[f] {
-			add = append(add, actors.Subscription{Filter: f, QoS: s.qos})
+	var drop []string
+	for _, w := range wanted {
+		if qos, ok := before[w.Filter]; !ok || qos != w.QoS {
+			add = append(add, w)
 		}
-		wanted[f] = true
+		delete(before, w.Filter)
+	}
+	for _, has := range had {
+		if _, left := before[has.Filter]; left {
+			drop = append(drop, has.Filter)
+		}
 	}
 	if len(add) > 0 {
 		_, err := actors.Ask(ctx, consumers.Ref, func(r actors.Reply[[]bool]) actors.ConsumersMessage {
-			return actors.Subscribe{Consumer: j.Token, List: add, Reply: r}
+			return actors.Subscribe{Consumer: token, List: add, Reply: r}
 		})
 		if err != nil {
 			return err
-		}
-	}
-	var drop []string
-	for f := range had {
-		if !wanted[f] {
-			drop = append(drop, f)
 		}
 	}
 	if len(drop) == 0 {
 		return nil
 	}
 	_, err := actors.Ask(ctx, consumers.Ref, func(r actors.Reply[[]bool]) actors.ConsumersMessage {
-		return actors.Unsubscribe{Consumer: j.Token, Filters: drop, Reply: r}
+		return actors.Unsubscribe{Consumer: token, Filters: drop, Reply: r}
 	})
 	return err
 }

@@ -1,6 +1,11 @@
 package sidecar
 
-import "time"
+import (
+	"time"
+
+	"github.com/mqttdb/mqttdb/config"
+	"github.com/mqttdb/mqttdb/types"
+)
 
 // Status is the payload of STATUS.
 type Status struct {
@@ -43,4 +48,52 @@ type OrphanStatus struct {
 	IncomingPending uint64 `json:"incoming_pending"`
 	IncomingBytes   uint64 `json:"incoming_bytes"`
 	Dead            uint64 `json:"dead"` // letters, of both queues
+}
+
+// status is what the client is told of the statuses of the runtime.
+func (h *house) status(list []types.Status, missed func(broker string) uint64) Status {
+	out := Status{Brokers: []BrokerStatus{}, Orphans: []OrphanStatus{}}
+	for i := range list {
+		s := &list[i]
+		if s.Orphan {
+			out.Orphans = append(out.Orphans, OrphanStatus{
+				Broker: s.Name, Pending: s.Outgoing.Pending, PendingBytes: s.Outgoing.Bytes,
+				IncomingPending: s.Incoming.Pending, IncomingBytes: s.Incoming.Bytes, Dead: s.Outgoing.DeadPending + s.Incoming.DeadPending,
+			})
+			continue
+		}
+		b := BrokerStatus{
+			Broker: s.Name, State: string(s.State), Since: s.Since, URL: s.Broker, NextAttempt: s.NextAttempt, Error: s.LastError, Hint: s.Hint,
+			Pending: s.Outgoing.Pending, PendingBytes: s.Outgoing.Bytes, InFlight: s.Outgoing.InFlight, Oldest: s.Outgoing.Oldest,
+			Dead: s.Outgoing.DeadPending, Dropped: s.Outgoing.Dropped, Expired: s.Outgoing.Expired, Refused: s.Outgoing.Refused,
+			Full:            s.Outgoing.Full != "",
+			IncomingPending: s.Incoming.Pending, IncomingBytes: s.Incoming.Bytes, IncomingDead: s.Incoming.DeadPending, Missed: missed(s.Name),
+		}
+		for _, trouble := range []string{s.Outgoing.Trouble, s.Incoming.Trouble} {
+			if b.Error == "" || s.State == types.Online {
+				if trouble != "" {
+					b.Error = trouble
+				}
+			}
+		}
+		b.Lingering = h.lingers(s.Name)
+		out.Brokers = append(out.Brokers, b)
+	}
+	return out
+}
+
+// lingers says whether nobody has the broker any more.
+func (h *house) lingers(id string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := h.brokers[id]
+	return b != nil && len(b.users) == 0
+}
+
+// stores says whether what the broker sends is stored.
+func (h *house) stores(id string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.plans[id]
+	return p != nil && p.connection.Persist.Incoming == config.On
 }

@@ -40,7 +40,7 @@ Begin with: mqttdb serve --demo`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newInit(o), newServe(o), newCheck(o), newStatus(o), newClear(o), newMessages(o), newReplay(o), newDrain(o), newCompact(o), newPause(o), newResume(o), newReload(o), newPub(o), newSub(o), newInspect(o), newVerify(o), newExport(o), newImport(o), newProve(o), newPasswd(), newVersion())
+	root.AddCommand(newInit(o), newServe(o), newCheck(o), newStatus(o), newClear(o), newMessages(o), newReplay(o), newDrain(o), newCompact(o), newPause(o), newResume(o), newReload(o), newPub(o), newSub(o), newInspect(o), newVerify(o), newExport(o), newImport(o), newProve(o), newPasswd(), newSidecar(), newVersion())
 	return root
 }
 

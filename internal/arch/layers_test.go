@@ -71,7 +71,7 @@ var layers = []row{
 
 	{pattern: "listener", layer: face, imports: engine, tests: join(kits, "persistence/nutsdb", "broker/dial")},
 	{pattern: "httpapi", layer: face, imports: join(engine, "archive", "web", "httpapi/metrics"), tests: kits},
-	{pattern: "sidecar", layer: face, imports: engine, tests: kits},
+	{pattern: "sidecar", layer: face, imports: engine, tests: join(kits, "internal/peer")},
 	{pattern: "httpapi/metrics", layer: port, imports: only("types")},
 	{pattern: "web", layer: port},
 
@@ -88,12 +88,13 @@ var layers = []row{
 	{pattern: "cmd/native/...", layer: top, imports: join(house, "", "docs", "cmd/native/..."), tests: only("internal/...")},
 	{pattern: "cmd/wasm", layer: top, imports: join(engine, "", "wasm/...")},
 	{pattern: "examples/...", layer: top, imports: join(ports, "", "runtime", "actors")},
-	{pattern: "bench/...", layer: top, imports: join(house, "", "bench/...", "internal/mosquitto")},
+	{pattern: "bench/...", layer: top, imports: join(house, "", "bench/...", "internal/mosquitto", "internal/peer")},
 
 	{pattern: "internal/arch", layer: vocabulary},
 	{pattern: "internal/dist", layer: top, tests: only("config", "config/yaml")},
 	{pattern: "internal/notices", layer: vocabulary},
 	{pattern: "internal/mosquitto", layer: vocabulary},
+	{pattern: "internal/peer", layer: facade, imports: only("sidecar")},
 	{pattern: "internal/tinyproxy", layer: vocabulary},
 	{pattern: "internal/smalldisk", layer: vocabulary},
 	{pattern: "internal/diskfull", layer: top, imports: join(house, "", "internal/mosquitto", "internal/smalldisk")},

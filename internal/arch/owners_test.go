@@ -27,7 +27,7 @@ var owners = []owner{
 	{prefix: "github.com/mochi-mqtt/server/v2/packets", by: only("listener"), tests: outside},
 	{prefix: "github.com/nutsdb/nutsdb", by: only("persistence/nutsdb")},
 	{prefix: "github.com/gofrs/flock", by: only("persistence/nutsdb")},
-	{prefix: "github.com/gorilla/websocket", by: only("httpapi", "sidecar", "listener", "broker/dial"), tests: only("cmd/native")},
+	{prefix: "github.com/gorilla/websocket", by: only("httpapi", "sidecar", "listener", "broker/dial", "internal/peer"), tests: only("cmd/native")},
 	{prefix: "github.com/goccy/go-yaml", by: only("config/yaml")},
 	{prefix: "github.com/spf13/cobra", by: command},
 	{prefix: "github.com/spf13/pflag", by: command},
