@@ -54,6 +54,7 @@ It reads no configuration file: the program says which brokers there are.`,
 }
 
 func runSidecar(ctx context.Context, listen string, in io.Reader, out io.Writer, log *slog.Logger) (err error) {
+	reserved := reserveMemory()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	lines := bufio.NewReader(in)
@@ -81,7 +82,7 @@ func runSidecar(ctx context.Context, listen string, in io.Reader, out io.Writer,
 	}()
 	tending, calm := context.WithCancel(context.Background())
 	defer calm()
-	go tendMemory(tending)
+	go reserved.tend(tending)
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sidecarClose)
 		defer cancel()
