@@ -64,6 +64,7 @@ type medium struct {
 type written struct {
 	id    uint64
 	info  os.FileInfo // what tells it from another file of that name
+	used  int64       // bytes, once it is full
 	files [2]*os.File
 	idle  chan *os.File // those that are not being synced
 }
@@ -116,7 +117,7 @@ func newMedium(s *source, db *database, active written, record []byte) *medium {
 	for _, seg := range s.segments {
 		m.older = append(m.older, journal.Segment{ID: seg.id, Bytes: seg.used})
 		if seg.stale {
-			m.found = append(m.found, sealing{seg.seal, true})
+			m.found = append(m.found, sealing{seal: seg.seal, known: true})
 		}
 	}
 	m.strays = s.strays()
@@ -168,6 +169,7 @@ func (m *medium) landed() (unsynced int, err error) {
 		}
 		m.turned(m.active)
 		m.older = append(m.older, journal.Segment{ID: m.active.id, Bytes: m.used})
+		m.active.used = m.used
 		m.full = append(m.full, m.active)
 		m.active, m.newName = active, true
 	}
@@ -264,7 +266,7 @@ func (m *medium) syncAll() error {
 		}
 	}
 	for _, w := range full {
-		m.sealer.add(m.sealing(w.id))
+		m.sealer.add(m.sealing(w.id, w.used))
 	}
 	for _, id := range strays {
 		if err := removeIfThere(segmentFile(m.dir, id, sealSuffix)); err != nil {
@@ -291,9 +293,9 @@ func (m *medium) syncFound(found []sealing) error {
 	return nil
 }
 
-// sealing is the order to seal a segment that this run filled.
-func (m *medium) sealing(id uint64) sealing {
-	s := sealing{seal: seal{id: id, follows: id - 1}}
+// sealing is the order to seal a segment to which this run has written so much.
+func (m *medium) sealing(id uint64, written int64) sealing {
+	s := sealing{seal: seal{id: id, follows: id - 1}, written: written}
 	if id == m.first {
 		s.follows = m.follows
 	}
@@ -414,7 +416,7 @@ func (m *medium) Close() error {
 	poisoned := err != nil
 	if !poisoned {
 		if err = m.syncAll(); err == nil && m.used > 0 {
-			m.sealer.add(m.sealing(m.active.id))
+			m.sealer.add(m.sealing(m.active.id, m.used))
 		}
 	}
 	m.sealer.wait()

@@ -3,6 +3,7 @@
 package nutsdb
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,7 +32,8 @@ type sealer struct {
 // sealing is a segment to be sealed; its content is read if it is not known.
 type sealing struct {
 	seal
-	known bool
+	known   bool
+	written int64 // so many bytes at the beginning, by us: nothing has to be looked for behind them. 0: not known
 }
 
 func newSealer(dir string, logger *slog.Logger) *sealer {
@@ -121,7 +123,7 @@ func (s *sealer) seal(w *window, what sealing) error {
 			return err
 		}
 		what.length = info.Size()
-		w.reset(f, what.length)
+		w.reset(f, min(cmp.Or(what.written, what.length), what.length))
 		what.content = scan(w, nil)
 		if n := len(what.damage); n > 0 {
 			return fmt.Errorf("%w: %d places right after it was written", types.ErrCorrupt, n)
