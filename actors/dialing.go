@@ -71,7 +71,7 @@ func (c *connection) dialed(m dialed) {
 	case m.err != nil:
 		c.rest()
 		c.fight.unreached()
-		c.retry(types.Backoff, m.err)
+		c.retry(unlinked(m.err), m.err)
 		return
 	}
 	c.cancel = nil
@@ -112,6 +112,16 @@ func (c *connection) dialed(m dialed) {
 			c.happened(e)
 		}
 	}
+}
+
+// unlinked is the state after an attempt that ended with err: a broker that was there and
+// said no, which will be the same next time, is not one that cannot be reached.
+func unlinked(err error) types.State {
+	var refused *broker.RefusedError
+	if errors.As(err, &refused) && refused.Code != broker.ServerUnavailable {
+		return types.Refused
+	}
+	return types.Backoff
 }
 
 // redial begins an attempt in place of whatever there is: the network that it was

@@ -89,9 +89,7 @@ func (c *changes) link(before, s types.Status) {
 		c.add(s.Name, Stalled, "connected, but the broker acknowledges nothing", s.Hint)
 	case is == types.Paused:
 		c.add(s.Name, Paused, "paused: messages are stored and not sent", "")
-	case is == types.Refused:
-		c.add(s.Name, Refused, because("refused by the broker", s.LastError), s.Hint)
-	case linked:
+	case linked && is != types.Refused:
 		c.add(s.Name, Disconnected, because("disconnected", s.LastError), s.Hint)
 	default:
 		c.failed(s)
@@ -102,11 +100,17 @@ func (c *changes) link(before, s types.Status) {
 func (c *changes) failed(s types.Status) {
 	at := subject{s.Name, "", Failed}
 	told := c.told[at]
-	if s.State != types.Backoff || s.LastError == "" || s.LastError == told.text || c.now.Sub(told.at) < failedInterval {
+	kind, what := Failed, "cannot connect"
+	if s.State == types.Refused {
+		kind, what = Refused, "refused by the broker"
+	} else if s.State != types.Backoff {
+		return
+	}
+	if s.LastError == "" || s.LastError == told.text || c.now.Sub(told.at) < failedInterval {
 		return
 	}
 	c.told[at] = account{text: s.LastError, at: c.now}
-	c.add(s.Name, Failed, because("cannot connect", s.LastError), s.Hint)
+	c.add(s.Name, kind, because(what, s.LastError), s.Hint)
 }
 
 func because(what, why string) string {

@@ -74,6 +74,9 @@ func TestChanges(t *testing.T) {
 			{1, status(types.Stalled, nil), []string{"stalled connected, but the broker acknowledges nothing"}},
 			{1, status(types.Online, nil), []string{"connected the broker acknowledges again"}},
 			{1, status(types.Refused, failing("bad password")), []string{"refused refused by the broker: bad password (do this)"}},
+			{1, status(types.Connecting, failing("bad password")), nil},
+			{1, status(types.Refused, failing("bad password")), nil}, // the same again
+			{time.Hour, status(types.Refused, failing("not authorized")), []string{"refused refused by the broker: not authorized (do this)"}},
 		}},
 		{"counters", []step{
 			{0, dropped(5), []string{"connected connected to mqtt://b"}}, // what was before is no news

@@ -18,21 +18,34 @@ const token = "the-token-of-the-test-of-the-page"
 // wide and on a phone, light and dark. The broker hangs up on what is larger than 2,000
 // bytes, which makes dead letters.
 func TestPage(t *testing.T) {
-	root, chromium := tools(t)
+	look := prepare(t)
 	broker := mosquitto.Start(t, mosquitto.WithConfig("max_packet_size 2000")).Addr()
 	program := build(t)
 	connections := fmt.Sprintf("  cloud: {broker: \"mqtt://%s\", client_id: cloud}\n  edge: {broker: \"mqtt://%s\", client_id: edge, max_attempts: 1}\n"+
 		"  plant: {broker: \"mqtt://127.0.0.1:1\", client_id: plant}\n", broker, broker)
 	open := start(t, program, connections, "")
 	guarded := start(t, program, fmt.Sprintf("  cloud: {broker: \"mqtt://%s\", client_id: guarded}\n", broker), ", token_file: token", "MQTTDB_DEMONSTRATING=1")
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-	look := exec.CommandContext(ctx, "node", "page/test.mjs")
-	look.Env = append(os.Environ(), "GATEWAY="+open.url, "STEERING="+open.steering(), "CONNECTIONS="+connections,
-		"GUARDED="+guarded.url, "TOKEN="+token, "CHROMIUM="+chromium, "PROFILES="+t.TempDir(),
-		"MODULES="+filepath.Join(root, ".cache", "browser", "node_modules"))
-	if out, err := look.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	look(3*time.Minute, "test.mjs", "GATEWAY="+open.url, "STEERING="+open.steering(), "CONNECTIONS="+connections,
+		"GUARDED="+guarded.url, "TOKEN="+token)
+}
+
+// prepare installs what drives Chromium, and returns what runs one of the scripts of page
+// with an environment: where that fails, so does the test.
+func prepare(t *testing.T) func(most time.Duration, script string, env ...string) {
+	t.Helper()
+	root, chromium := tools(t)
+	return func(most time.Duration, script string, env ...string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), most)
+		defer cancel()
+		look := exec.CommandContext(ctx, "node", filepath.Join("page", script))
+		look.Env = append(os.Environ(), "CHROMIUM="+chromium, "PROFILES="+t.TempDir(), "MODULES="+filepath.Join(root, ".cache", "browser", "node_modules"))
+		look.Env = append(look.Env, env...)
+		out, err := look.CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v", script, err)
+		}
+		t.Logf("%s", out)
 	}
 }
 

@@ -2,13 +2,9 @@ package browser
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,7 +14,7 @@ import (
 // The page stays of use with many connections and a large backlog.
 func TestMany(t *testing.T) {
 	const connections, messages = 200, 1_000_000
-	root, chromium := tools(t)
+	look := prepare(t)
 	var text strings.Builder
 	for i := range connections {
 		fmt.Fprintf(&text, "  line%03d: {broker: \"mqtt://127.0.0.1:1\", client_id: c%d}\n", i, i)
@@ -27,16 +23,7 @@ func TestMany(t *testing.T) {
 	began := time.Now()
 	load(t, g, "line000", messages)
 	t.Logf("%d messages stored in %v", messages, time.Since(began).Round(time.Millisecond))
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	look := exec.CommandContext(ctx, "node", "page/many.mjs")
-	look.Env = append(os.Environ(), "GATEWAY="+g.url, "CONNECTIONS="+strconv.Itoa(connections), "MESSAGES="+strconv.Itoa(messages),
-		"CHROMIUM="+chromium, "PROFILES="+t.TempDir(), "MODULES="+filepath.Join(root, ".cache", "browser", "node_modules"))
-	out, err := look.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v", err)
-	}
-	t.Logf("%s", out)
+	look(2*time.Minute, "many.mjs", "GATEWAY="+g.url, "CONNECTIONS="+strconv.Itoa(connections), "MESSAGES="+strconv.Itoa(messages))
 }
 
 // load imports so many messages for a connection.

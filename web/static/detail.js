@@ -1,6 +1,6 @@
 import { data, make, show, text } from './dom.js';
 import { bytes, clock, count, date, rate, span } from './format.js';
-import { isLocal, stateOf, troubleOf } from './list.js';
+import { isLocal, stateOf, troublesOf } from './list.js';
 import { Browser } from './messages.js';
 
 /** One connection with all that is known of it, and what can be done to it. */
@@ -55,7 +55,7 @@ export class Detail {
     const out = status.outgoing;
     text(p.state, stateOf(status));
     data(p.state, 'state', status.orphan ? 'orphan' : status.state);
-    text(p.trouble, troubleOf(status));
+    text(p.trouble, troublesOf(status).join('\n'));
     show(p.trouble, p.trouble.textContent !== '');
     text(p.hint, status.hint ?? '');
     show(p.hint, Boolean(status.hint));

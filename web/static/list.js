@@ -7,13 +7,19 @@ const words = {
 };
 
 /** The state of a connection in words. */
-export const stateOf = (status) => (status.orphan ? 'Orphan' : words[status.state] ?? status.state);
+export function stateOf(status) {
+  const state = status.orphan ? 'Orphan' : words[status.state] ?? status.state;
+  return cannotStore(status) ? `${state}, cannot store` : isFull(status) ? `${state}, full` : state;
+}
+
+const cannotStore = ({ outgoing, incoming }) => Boolean(outgoing.trouble || incoming.trouble);
+const isFull = ({ outgoing, incoming }) => Boolean(outgoing.full || incoming.full);
 
 /** Whether it is what waits for local clients, which is no connection and cannot be paused or drained. */
 export const isLocal = (name) => name.startsWith('_');
 
-/** What somebody should look at, in one line, or ''. */
-export const troubleOf = (status) => status.outgoing.trouble || status.incoming.trouble || status.outgoing.full || status.incoming.full || status.last_error || '';
+/** What somebody should look at: of the queues, and last of the link. */
+export const troublesOf = ({ outgoing, incoming, last_error }) => [outgoing.trouble, incoming.trouble, outgoing.full, incoming.full, last_error].filter(Boolean);
 
 /** The list of connections: a row each, made once and changed where it has to be. */
 export class List {
@@ -71,8 +77,11 @@ export class List {
     text(row.state, stateOf(status));
     text(row.pending, out.unread ? 'unknown' : count(out.pending));
     text(row.size, out.pending ? bytes(out.bytes) : '');
+    data(row.item, 'stores', String(!cannotStore(status) && !isFull(status)));
     data(row.item, 'empty', String(out.pending === 0));
-    text(row.trouble, [troubleOf(status), status.hint].filter(Boolean).join(' · '));
+    const troubles = troublesOf(status);
+    const link = [status.last_error && troubles.pop(), status.hint].filter(Boolean).join(' · ');
+    text(row.trouble, [...troubles, link].filter(Boolean).join('\n'));
     show(row.trouble, row.trouble.textContent !== '');
     row.clear.disabled = out.pending === 0;
     show(row.clear, !status.orphan);

@@ -96,7 +96,7 @@ export class Model {
     const span = this.span(name, now);
     const step = name || span < hour ? resolution : 2 * resolution;
     const slots = Math.floor(span / step);
-    const first = Math.floor((now - span) / step) + 1;
+    const first = Math.ceil((now - span) / step) + 1; // the last one has what is now
     const sums = [0, 1, 2].map(() => new Array(slots).fill(null));
     for (const each of name ? [name] : this.connections.keys()) {
       const list = this.samples.get(each) ?? [];

@@ -1,0 +1,60 @@
+// A connection in each state that there is, and what else may be the matter with one: of
+// GATEWAY, whose configuration is CONNECTIONS and which STEERING configures.
+import assert from 'node:assert/strict';
+import { isDeepStrictEqual } from 'node:util';
+
+import { accessible, look, shot } from './chromium.mjs';
+import { post, publish, steer } from './gateway.mjs';
+
+const { CONNECTIONS, GATEWAY } = process.env;
+
+const wanted = {
+  boiler: ['online', 'Online'], crane: ['orphan', 'Orphan'], dryer: ['backoff', 'Waiting to retry'], kiln: ['paused', 'Paused'],
+  lathe: ['backoff', 'Waiting to retry, full'], oven: ['online', 'Online, cannot store'], paint: ['refused', 'Refused'], press: ['connecting', 'Connecting'], saw: ['stalled', 'Stalled'],
+};
+
+// Brings the connections there.
+async function prepare() {
+  await steer('configure', `${CONNECTIONS}  crane: {broker: "mqtt://127.0.0.1:1", client_id: crane}\n`);
+  await post('/api/reload');
+  await publish('crane', 'load', '1.2');
+  await steer('configure', CONNECTIONS);
+  await post('/api/reload');
+  await post('/api/connections/kiln/pause');
+  for (const name of ['saw', 'lathe', 'lathe', 'lathe', 'kiln']) await publish(name, 'speed', '17');
+  await assert.rejects(publish('lathe', 'speed', '18'), /507/);
+  await assert.rejects(publish('oven', 'heat', '19'), /507.*disk full/);
+}
+
+async function states(page, view) {
+  const seen = (names) => Object.fromEntries(names.map((name) => {
+    const row = document.querySelector(`[data-connection="${name}"]`);
+    return [name, [row?.dataset.state, row?.querySelector('.words').textContent]];
+  }));
+  for (const end = Date.now() + 40_000; ; await page.waitForTimeout(100)) { // two of them come and go
+    const now = await page.evaluate(seen, Object.keys(wanted));
+    if (isDeepStrictEqual(now, wanted)) break;
+    if (Date.now() > end) assert.deepEqual(now, wanted);
+  }
+  const says = (name, words) => page.locator(`[data-connection=${name}] .trouble`, { hasText: words }).waitFor();
+  await says('saw', 'nothing was acknowledged for 1s');
+  await says('paint', 'not authorized');
+  await says('lathe', 'max_messages');
+  await says('oven', 'disk full');
+  await shot(page, view, 'states', true);
+  await accessible(page, 'states');
+
+  // What cannot be done to an orphan is not offered.
+  const orphan = page.locator('[data-connection=crane]');
+  assert.equal(await orphan.getByRole('button').count(), 0);
+  await orphan.locator('a').press('Enter');
+  await page.locator('#detail', { hasText: 'messages wait for a connection of this name' }).waitFor();
+  assert.equal(await page.locator('#detail').getByRole('button').count(), 0);
+  await page.keyboard.press('Escape');
+  await page.locator('[data-connection=_local] a').press('Enter');
+  assert.deepEqual(await page.locator('#detail .actions button:visible').allTextContents(), ['Compact', 'Clear…']);
+  assert.deepEqual(await page.locator('#detail option').evaluateAll((all) => all.map((o) => o.value)), ['outgoing', 'dead', 'retained']);
+}
+
+await prepare();
+for (const view of ['wide', 'phone']) await look('states', view, GATEWAY, states);
