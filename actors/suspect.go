@@ -111,14 +111,16 @@ func (c *connection) judge(err error) (types.State, error) {
 		return types.Refused, c.fullOfLetters(err)
 	}
 	c.config.Logger.Error("a message is given up and becomes a dead letter", "seq", s.seq, "topic", clip(s.topic), "bytes", s.size, "attempts", s.links, "error", err)
+	attempts := fmt.Sprintf("%d attempts", s.links)
 	c.causes[s.seq] = fmt.Sprintf("%d links in a row ended with it first in line, the last one: %v", s.links, err)
 	if s.links == 1 {
+		attempts = "1 attempt"
 		c.causes[s.seq] = fmt.Sprintf("a link ended with it first in line: %v", err)
 	}
 	c.giveUp(c.doneAs(s.seq, types.Dead))
 	s.links = 0
 	s.givenUp++
-	return types.Backoff, &broker.HintedError{Err: err, Advice: fmt.Sprintf("message %d was set aside, max_attempts is %d: mqttdb messages %s --queue dead", s.seq, c.config.MaxAttempts, c.config.Name)}
+	return types.Backoff, &broker.HintedError{Err: err, Advice: fmt.Sprintf("message %d was set aside after %s: mqttdb messages %s --queue dead", s.seq, attempts, c.config.Name)}
 }
 
 // giveUp lets a message leave the queue that the broker does not take. Where the
