@@ -416,7 +416,7 @@ func (m *medium) Close() error {
 	poisoned := err != nil
 	if !poisoned {
 		if err = m.syncAll(); err == nil && m.used > 0 {
-			m.sealer.add(m.sealing(m.active.id, m.used))
+			m.sealer.add(m.sealing(m.active.id, m.db.used()))
 		}
 	}
 	m.sealer.wait()
