@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -155,12 +156,13 @@ func serveLogged(t *testing.T, config string) *lockedBuffer {
 	panic("unreachable")
 }
 
-// What is secret is in no answer, no log, no metric and no message.
+// What is secret is in no answer, no log, no metric, no message, and in nothing that a
+// command says or writes.
 func TestSecretsAreNotShown(t *testing.T) {
 	broker := mosquitto.Start(t)
 	config := guarded(t, fmt.Sprintf(`connections:
   cloud: {broker: "mqtt://%s", client_id: test, username: gw, password_file: pw}
-  beyond: {broker: "wss://127.0.0.1:1/mqtt", client_id: test2, username: gw, password_file: pw, proxy: "http://pxuser:pxsecret-1@127.0.0.1:1"}
+  beyond: {broker: "wss://127.0.0.1:1/mqtt?key=urlsecret-3", client_id: test2, username: gw, password_file: pw, proxy: "http://pxuser:pxsecret-1@127.0.0.1:1"}
 `, broker.Addr()))
 	if err := os.WriteFile(filepath.Join(filepath.Dir(config), "pw"), []byte("pwsecret-2\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -205,10 +207,37 @@ func TestSecretsAreNotShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen.Write(hello)
-	if !strings.Contains(seen.String(), `"name":"beyond"`) || !strings.Contains(seen.String(), "mqttdb_build_info") || !strings.Contains(log.String(), "by request") {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	exported := filepath.Join(t.TempDir(), "exported")
+	for _, args := range [][]string{
+		{"status"}, {"status", "--json"}, {"check", config}, {"check", config, "--connect"}, {"inspect", "cloud"}, {"inspect", "cloud", "--entries", "--json"}, {"verify", "cloud"},
+		{"messages", "cloud"}, {"messages", "_local", "--queue", "retained", "--json"}, {"export", "cloud", "-o", exported}, {"compact"}, {"reload"},
+		{"sub", "$mqttdb/+/status", "-v", "--count", "1"}, {"version"},
+	} {
+		if args[0] != "check" && args[0] != "version" {
+			args = append(args, "--config", config)
+		}
+		_, stdout, stderr := command(ctx, args...)
+		fmt.Fprintln(&seen, args, stdout, stderr)
+	}
+	for _, file := range []string{exported, filepath.Join(filepath.Dir(config), "data")} {
+		err := filepath.WalkDir(file, func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			text, err := os.ReadFile(name)
+			seen.Write(text)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.Contains(seen.String(), `"name":"beyond"`) || !strings.Contains(seen.String(), "mqttdb_build_info") || !strings.Contains(seen.String(), "CONNECTION  TOPICS HERE") || !strings.Contains(seen.String(), "$mqttdb/") || !strings.Contains(log.String(), "by request") {
 		t.Fatalf("too little was seen: %s\n%s", seen.String(), log.String())
 	}
-	for _, secret := range []string{"pxsecret-1", "pwsecret-2", g.token} {
+	for _, secret := range []string{"pxsecret-1", "pwsecret-2", "urlsecret-3", g.token} {
 		if strings.Contains(seen.String(), secret) {
 			t.Errorf("%s is in an answer", secret)
 		}

@@ -6,13 +6,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/mqttdb/mqttdb/internal/mosquitto"
 )
 
-const token = "the-token-of-the-test-of-the-page"
+const (
+	token    = "the-token-of-the-test-of-the-page"
+	password = "the-password-of-the-test-of-the-page"
+)
 
 // An operator sees three connections, one of them down, and what he does with them;
 // wide and on a phone, light and dark. The broker hangs up on what is larger than 2,000
@@ -24,9 +28,15 @@ func TestPage(t *testing.T) {
 	connections := fmt.Sprintf("  cloud: {broker: \"mqtt://%s\", client_id: cloud}\n  edge: {broker: \"mqtt://%s\", client_id: edge, max_attempts: 1}\n"+
 		"  plant: {broker: \"mqtt://127.0.0.1:1\", client_id: plant}\n", broker, broker)
 	open := start(t, program, connections, "")
-	guarded := start(t, program, fmt.Sprintf("  cloud: {broker: \"mqtt://%s\", client_id: guarded}\n", broker), ", token_file: token", "MQTTDB_DEMONSTRATING=1")
+	guarded := start(t, program, fmt.Sprintf("  beyond: {broker: \"wss://127.0.0.1:1/mqtt?key=%[2]s\", client_id: beyond, username: gw, password_file: password, proxy: \"http://px:%[2]s@127.0.0.1:1\"}\n"+
+		"  cloud: {broker: \"mqtt://%[1]s\", client_id: guarded, username: gw, password_file: password}\n", broker, password), ", token_file: token", "MQTTDB_DEMONSTRATING=1")
 	look(3*time.Minute, "test.mjs", "GATEWAY="+open.url, "STEERING="+open.steering(), "CONNECTIONS="+connections,
-		"GUARDED="+guarded.url, "TOKEN="+token)
+		"GUARDED="+guarded.url, "TOKEN="+token, "PASSWORD="+password)
+	for _, secret := range []string{token, password} {
+		if strings.Contains(string(guarded.log()), secret) {
+			t.Errorf("%s is in the log", secret)
+		}
+	}
 }
 
 // prepare installs what drives Chromium, and returns what runs one of the scripts of page

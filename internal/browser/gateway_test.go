@@ -45,7 +45,7 @@ func start(t *testing.T, program, connections, http string, env ...string) *gate
 	listen := freeAddr(t)
 	g := &gateway{t: t, dir: t.TempDir(), url: "http://" + listen, program: program, env: append(os.Environ(), env...)}
 	head := fmt.Sprintf("data_dir: data\nmqtt: {listen: %q}\nhttp: {listen: %q%s}\nconnections:\n", freeAddr(t), listen, http)
-	for name, text := range map[string]string{"head": head, "mqttdb.yaml": head + connections, "token": token + "\n"} {
+	for name, text := range map[string]string{"head": head, "mqttdb.yaml": head + connections, "token": token + "\n", "password": password + "\n"} {
 		if err := os.WriteFile(filepath.Join(g.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

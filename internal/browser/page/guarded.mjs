@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 
 import { accessible, shot } from './chromium.mjs';
 
-const { GUARDED, TOKEN } = process.env;
+const { GUARDED, PASSWORD, TOKEN } = process.env;
 
 export async function guarded(page, view) {
   const asked = [];
@@ -30,6 +30,14 @@ export async function guarded(page, view) {
   assert.equal(await dialog.count(), 0, 'it is asked for once');
   assert.ok(asked.length > 10 && !asked.some((url) => url.includes(TOKEN) || url.includes('token=')), 'it is in no URL');
   assert.ok(!(await page.context().cookies()).length, 'nor in a cookie');
+
+  await page.locator('[data-connection=beyond] .trouble', { hasText: 'proxy' }).waitFor();
+  await page.locator('[data-connection=beyond] a').press('Enter');
+  await page.locator('#event-list li', { hasText: 'beyond' }).waitFor();
+  const whole = await page.evaluate(() => [document.documentElement.outerHTML, location.href, document.title, JSON.stringify(localStorage)].join('\n'));
+  for (const secret of [TOKEN, PASSWORD]) assert.ok(!whole.includes(secret), `${secret} is in the page`);
+  assert.match(whole, /wss:\/\/127/);
+  await page.keyboard.press('Escape');
 
   // This one is a demonstration.
   for (const [button, verb] of [['Cut the link', 'cut'], ['Mend it', 'mend'], ['Fill the disk', 'fill'], ['Free it', 'free'], ['Kill the gateway', 'kill']]) {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { isDeepStrictEqual } from 'node:util';
 
 import { accessible, look, shot } from './chromium.mjs';
+import { keyboard } from './keyboard.mjs';
 import { post, publish, steer } from './gateway.mjs';
 
 const { CONNECTIONS, GATEWAY } = process.env;
@@ -58,3 +59,4 @@ async function states(page, view) {
 
 await prepare();
 for (const view of ['wide', 'phone']) await look('states', view, GATEWAY, states);
+await look('keyboard', 'wide', GATEWAY, keyboard);
