@@ -3,7 +3,6 @@ package sidecar
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -24,6 +23,7 @@ type client struct {
 	linger  time.Duration
 	out     *outbox
 	acks    *acks
+	poked   chan struct{} // holds one while the status may be another one
 
 	context context.Context // ends with it
 	cancel  context.CancelCauseFunc
@@ -48,7 +48,7 @@ const (
 func newClient(s *Server, h *house, conn *websocket.Conn, wire *corked, hello Hello) *client {
 	c := &client{
 		server: s, house: h, conn: conn, wire: wire, session: hello.Session, linger: defaultLinger, out: newOutbox(),
-		gone: make(chan struct{}), lanes: make(map[string]*lane), consumers: make(map[consumerKey]*consumer),
+		poked: make(chan struct{}, 1), gone: make(chan struct{}), lanes: make(map[string]*lane), consumers: make(map[consumerKey]*consumer),
 	}
 	if hello.Linger != nil {
 		c.linger = min(max(time.Duration(*hello.Linger)*time.Millisecond, 0), maxLinger)
@@ -328,18 +328,52 @@ func (c *client) compact(ctx context.Context, t Target) (any, error) {
 	return map[string]uint64{"reclaimed": did.Reclaimed}, err
 }
 
-// watch tells the client the status, now and after changes, and the lanes of queues
-// that had been full that there is room.
+// statusPause is the shortest time between two statuses.
+const statusPause = 250 * time.Millisecond
+
+// watch tells the client the status, now and after changes.
 func (c *client) watch() {
-	for list := range c.house.engine.Watch(c.context) {
-		status := c.house.status(list, c.missed)
-		if b, err := json.Marshal(status); err == nil {
-			c.out.setStatus(b)
-		}
-		for i := range status.Brokers {
-			if b := &status.Brokers[i]; !b.Full {
-				c.room(b.Broker)
+	statuses := c.house.engine.Watch(c.context) // no more than one in that time
+	var missed uint64
+	tick := time.NewTicker(4 * statusPause)
+	defer tick.Stop()
+	for {
+		var list []types.Status
+		var ok bool
+		select {
+		case list, ok = <-statuses:
+			if !ok {
+				return
 			}
+		case <-c.poked:
+			list = c.house.engine.Status()
+		case <-tick.C: // nobody says when a message is missed
+			if n := c.missedInAll(); n == missed {
+				continue
+			} else {
+				missed = n
+			}
+			list = c.house.engine.Status()
+		}
+		c.tellStatus(list)
+		pause := time.NewTimer(statusPause)
+		select {
+		case <-pause.C:
+		case <-c.context.Done():
+			pause.Stop()
+			return
+		}
+	}
+}
+
+// tellStatus tells the client the status, and of queues that had been full that there
+// is room.
+func (c *client) tellStatus(list []types.Status) {
+	status := c.house.status(list, c.missed)
+	c.out.setStatus(encode(status))
+	for i := range status.Brokers {
+		if b := &status.Brokers[i]; !b.Full {
+			c.room(b.Broker)
 		}
 	}
 }

@@ -293,11 +293,17 @@ func (l *lane) closeConsumers() {
 
 // missed is how many messages consumers of a broker did not get.
 func (c *client) missed(broker string) uint64 {
+	return c.missedBy(func(key consumerKey) bool { return key.broker == broker })
+}
+
+func (c *client) missedInAll() uint64 { return c.missedBy(func(consumerKey) bool { return true }) }
+
+func (c *client) missedBy(meant func(consumerKey) bool) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var n uint64
 	for key, k := range c.consumers {
-		if key.broker == broker {
+		if meant(key) {
 			k.mu.Lock()
 			n += k.sub.Missed() + k.dead
 			k.mu.Unlock()

@@ -28,9 +28,10 @@ type Hooks struct {
 
 // house is a data directory with its runtime, and the brokers that are open in it.
 type house struct {
-	dir    string
-	engine Engine
-	log    *slog.Logger
+	dir     string
+	engine  Engine
+	log     *slog.Logger
+	changed func() // what its brokers are to clients has changed; must not block
 
 	change chan struct{} // holds a token while nobody changes which brokers there are
 
@@ -46,6 +47,7 @@ type broker struct {
 	users  map[*client]bool
 	linger *time.Timer // runs while there are no users; nil: it does not
 	turn   int         // counts how often it was left
+	old    Imported    // of the nodes before mqttdb
 }
 
 // maxMessage is the largest payload, in bytes. What MQTT allows beyond that no
@@ -53,8 +55,8 @@ type broker struct {
 const maxMessage = config.LargestMessageSize
 
 // openHouse starts a runtime in dir, with no brokers.
-func openHouse(ctx context.Context, dir string, open OpenEngine, log *slog.Logger) (*house, error) {
-	h := &house{dir: dir, log: log, change: make(chan struct{}, 1), brokers: make(map[string]*broker), plans: make(map[string]*plan)}
+func openHouse(ctx context.Context, dir string, open OpenEngine, log *slog.Logger, changed func()) (*house, error) {
+	h := &house{dir: dir, log: log, changed: changed, change: make(chan struct{}, 1), brokers: make(map[string]*broker), plans: make(map[string]*plan)}
 	h.change <- struct{}{}
 	var err error
 	h.engine, err = open(ctx, h.config(nil), Hooks{TLS: h.tls, Paused: h.paused})
@@ -155,6 +157,7 @@ func (h *house) keep(c *client, id string, p *plan) bool {
 func (h *house) attach(b *broker, c *client) {
 	b.users[c] = true
 	b.turn++
+	h.changed()
 	if b.linger != nil {
 		b.linger.Stop()
 		b.linger = nil
@@ -212,6 +215,23 @@ func (h *house) reload(ctx context.Context, id string, p *plan) error {
 	return nil
 }
 
+// batch is how much of a broker may be stored at once: no more than its queue has room
+// for, for what is too large for that is taken when the queue is empty.
+func (h *house) batch(id string) (messages, bytes int) {
+	messages, bytes = batchMessages, batchBytes
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p := h.plans[id]; p != nil {
+		if n := p.connection.Limits.MaxMessages; n > 0 {
+			messages = min(messages, n)
+		}
+		if n := p.connection.Limits.MaxBytes; n > 0 {
+			bytes = int(min(int64(bytes), n/2+1))
+		}
+	}
+	return messages, bytes
+}
+
 // leave detaches c from a broker, which ends after linger unless somebody comes.
 func (h *house) leave(c *client, id string, linger time.Duration) {
 	h.mu.Lock()
@@ -221,6 +241,7 @@ func (h *house) leave(c *client, id string, linger time.Duration) {
 		return
 	}
 	delete(b.users, c)
+	h.changed()
 	if len(b.users) > 0 || h.over {
 		return
 	}
@@ -289,4 +310,14 @@ func (h *house) close(ctx context.Context) error {
 	}
 	h.mu.Unlock()
 	return h.engine.Close(ctx)
+}
+
+// imported counts what the nodes before mqttdb have left.
+func (h *house) imported(id string, did Imported) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if b := h.brokers[id]; b != nil {
+		b.old.plus(did)
+	}
+	h.changed()
 }

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -33,8 +34,10 @@ type lane struct {
 	client *client
 	id     string
 
-	awaitsRoom atomic.Bool // the client was told that the queue is full
-	stopped    bool        // messages are refused until RESUME
+	awaitsRoom  atomic.Bool // the client was told that the queue is full
+	stopped     bool        // messages are refused until RESUME
+	subscribed  bool        // there is a consumer, or was one
+	oldIncoming bool        // there are messages for consumers to import
 
 	mu      sync.Mutex
 	inbox   []item
@@ -78,12 +81,22 @@ func (l *lane) run() {
 		if left {
 			return
 		}
+		var quiet <-chan time.Time
+		if l.oldIncoming && l.subscribed {
+			quiet = time.After(quietTime)
+		}
 		select {
 		case <-l.arrived:
+		case <-quiet:
+			l.settled()
 		case <-l.client.context.Done():
 		}
 	}
 }
+
+// quietTime is how long the client has to say nothing for all its consumers to be
+// taken to be there.
+const quietTime = time.Second
 
 // do does what is no publishing.
 func (l *lane) do(i item) {
@@ -105,7 +118,7 @@ func (l *lane) answer(i item) (any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errRequest, err)
 		}
-		return &Opened{Notes: p.notes}, h.open(ctx, c, l.id, p)
+		return l.open(ctx, p)
 	case CloseType:
 		l.closeConsumers()
 		return nil, h.shut(ctx, c, l.id)
@@ -118,6 +131,7 @@ func (l *lane) answer(i item) (any, error) {
 	case DisconnectType:
 		return nil, h.engine.Connection(l.id).Pause()
 	case SubType:
+		l.subscribed = true
 		return l.subscribe(ctx, i)
 	case UnsubType:
 		return nil, l.unsubscribe(ctx, i)
@@ -127,6 +141,45 @@ func (l *lane) answer(i item) (any, error) {
 		}
 	}
 	return nil, nil
+}
+
+// open opens the broker, and imports what the nodes before mqttdb have left of what it
+// was to send. What it had got is imported when there are consumers for it.
+func (l *lane) open(ctx context.Context, p *plan) (*Opened, error) {
+	h := l.client.house
+	old, err := h.legacy(l.id, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.open(ctx, l.client, l.id, p); err != nil {
+		return nil, err
+	}
+	opened := &Opened{Notes: p.notes}
+	if slices.Contains(old, types.Outgoing) {
+		did, err := h.importOld(ctx, l.id, types.Outgoing)
+		opened.Imported = &did
+		h.imported(l.id, did)
+		if err != nil { // the broker is open all the same
+			h.log.Error("not all messages of the nodes before mqttdb are imported", "conn", l.id, "error", err)
+			opened.Notes = append(opened.Notes, err.Error()+"; that is tried again when the broker is opened again")
+		}
+	}
+	l.oldIncoming = slices.Contains(old, types.Incoming)
+	return opened, nil
+}
+
+// settled is called when the client has said nothing for a while.
+func (l *lane) settled() {
+	h := l.client.house
+	if l.client.context.Err() != nil || !h.has(l.client, l.id) {
+		return
+	}
+	l.oldIncoming = false
+	did, err := h.importOld(l.client.context, l.id, types.Incoming)
+	h.imported(l.id, did)
+	if err != nil {
+		h.log.Error("not all messages of the nodes before mqttdb are imported; that is tried again when the broker is opened again", "conn", l.id, "error", err)
+	}
 }
 
 // publish stores the messages that list begins with, in one commit as far as that may
@@ -148,7 +201,8 @@ func (l *lane) publish(list []item) (rest []item) {
 	var items []item
 	var messages []types.Message
 	bytes := 0
-	for n := 0; len(list) > 0 && list[0].frame.Type == PubType && n < batchMessages && bytes < batchBytes; n++ {
+	mostMessages, mostBytes := c.house.batch(l.id)
+	for n := 0; len(list) > 0 && list[0].frame.Type == PubType && n < mostMessages && bytes < mostBytes; n++ {
 		i := list[0]
 		list = list[1:]
 		m, err := messageOf(i)

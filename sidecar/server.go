@@ -214,7 +214,7 @@ func (s *Server) house(dir string) (*house, error) {
 	if h != nil || over {
 		return h, nil
 	}
-	h, err := openHouse(s.context, dir, s.o.Open, s.o.Logger)
+	h, err := openHouse(s.context, dir, s.o.Open, s.o.Logger, s.poke)
 	if err != nil {
 		return nil, err
 	}
@@ -222,6 +222,18 @@ func (s *Server) house(dir string) (*house, error) {
 	s.houses[dir] = h
 	s.mu.Unlock()
 	return h, nil
+}
+
+// poke has all clients told the status anew.
+func (s *Server) poke() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		select {
+		case c.poked <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // register makes c the client of its session, once the one before has ended.

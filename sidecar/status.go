@@ -38,6 +38,10 @@ type BrokerStatus struct {
 	IncomingBytes   uint64 `json:"incoming_bytes"`
 	IncomingDead    uint64 `json:"incoming_dead"`
 	Missed          uint64 `json:"missed"` // by consumers without persist.incoming
+
+	// Imported is what was taken over of the nodes before mqttdb since the sidecar was
+	// started; nil: nothing.
+	Imported *Imported `json:"imported,omitempty"`
 }
 
 // OrphanStatus describes a directory with messages that belongs to no open broker.
@@ -76,18 +80,24 @@ func (h *house) status(list []types.Status, missed func(broker string) uint64) S
 				}
 			}
 		}
-		b.Lingering = h.lingers(s.Name)
+		b.Lingering, b.Imported = h.more(s.Name)
 		out.Brokers = append(out.Brokers, b)
 	}
 	return out
 }
 
-// lingers says whether nobody has the broker any more.
-func (h *house) lingers(id string) bool {
+// more says whether nobody has the broker any more, and what was imported.
+func (h *house) more(id string) (lingering bool, old *Imported) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b := h.brokers[id]
-	return b != nil && len(b.users) == 0
+	if b == nil {
+		return false, nil
+	}
+	if did := b.old; did != (Imported{}) {
+		old = &did
+	}
+	return len(b.users) == 0, old
 }
 
 // stores says whether what the broker sends is stored.

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"software.sslmate.com/src/go-pkcs12"
 )
 
 // tlsSettings are those of OPEN. What is there as text goes before what is in a file.
@@ -33,10 +35,13 @@ type material struct {
 
 // material reads what s names. nil: nothing.
 func (s *tlsSettings) material() (*material, error) {
-	if len(s.PFX) > 0 {
-		return nil, errors.New("tls.pfx: files in PKCS #12 are not read yet: give certificate and key in PEM form")
-	}
 	m := &material{}
+	if len(s.PFX) > 0 {
+		var err error
+		if m.cert, m.key, err = openPFX(s.PFX, s.Passphrase); err != nil {
+			return nil, err
+		}
+	}
 	for _, part := range []struct {
 		name, text, file string
 		to               *[]byte
@@ -63,6 +68,24 @@ func (s *tlsSettings) material() (*material, error) {
 		return nil, err
 	}
 	return m, m.apply(&tls.Config{}) // to find out now what is wrong
+}
+
+// openPFX takes certificate, those that it is signed by, and key out of PKCS #12.
+func openPFX(pfx []byte, passphrase string) (cert, key []byte, err error) {
+	private, leaf, chain, err := pkcs12.DecodeChain(pfx, passphrase)
+	if errors.Is(err, pkcs12.ErrIncorrectPassword) {
+		return nil, nil, errors.New("tls.pfx: the passphrase does not fit")
+	} else if err != nil {
+		return nil, nil, errors.New("tls.pfx: not a file in PKCS #12 with one certificate and its key")
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, nil, errors.New("tls.pfx: a kind of key that cannot be used")
+	}
+	for _, c := range append([]*x509.Certificate{leaf}, chain...) {
+		cert = append(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	return cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
 // openKey takes the passphrase off a private key.

@@ -71,7 +71,7 @@ var layers = []row{
 
 	{pattern: "listener", layer: face, imports: engine, tests: join(kits, "persistence/nutsdb", "broker/dial")},
 	{pattern: "httpapi", layer: face, imports: join(engine, "archive", "web", "httpapi/metrics"), tests: kits},
-	{pattern: "sidecar", layer: face, imports: engine, tests: join(kits, "internal/peer")},
+	{pattern: "sidecar", layer: face, imports: join(engine, "archive", "archive/nedb"), tests: join(kits, "internal/peer")},
 	{pattern: "httpapi/metrics", layer: port, imports: only("types")},
 	{pattern: "web", layer: port},
 

@@ -39,6 +39,7 @@ var owners = []owner{
 	{prefix: "github.com/prometheus", by: only("httpapi/metrics")},
 	{prefix: "github.com/pb33f", by: []string{}, tests: only("httpapi")}, // compares the description of the API with what it does
 	{prefix: "github.com/schollz/progressbar/v3", by: only("cmd/native")},
+	{prefix: "software.sslmate.com/src/go-pkcs12", by: only("sidecar")},
 	{prefix: "golang.org/x/sync"},
 	{prefix: "golang.org/x/time"},
 	{prefix: "golang.org/x/crypto", by: only("listener"), tests: only("cmd/native")}, // hashes of passwords

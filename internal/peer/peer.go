@@ -47,11 +47,21 @@ type Peer struct {
 // wire gathers what is written until it is flushed.
 type wire struct {
 	net.Conn
+	mu     sync.Mutex    // who reads answers a close, too
 	buffer *bufio.Writer // nil: it does not
+}
+
+// flush writes what was gathered.
+func (w *wire) flush() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buffer.Flush()
 }
 
 // Write implements net.Conn.
 func (w *wire) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.buffer == nil {
 		return w.Conn.Write(b)
 	}
@@ -101,7 +111,9 @@ func (p *Peer) Dial(ctx context.Context, address string) error {
 	if err := json.Unmarshal(f.Header, &p.Welcome); err != nil {
 		return err
 	}
+	w.mu.Lock()
 	w.buffer = bufio.NewWriterSize(w.Conn, 64<<10)
+	w.mu.Unlock()
 	p.mu.Lock()
 	p.conn, p.wire, p.gone, p.why = conn, w, make(chan struct{}), nil
 	p.results = make(map[uint64]chan sidecar.Frame)
@@ -203,7 +215,7 @@ func (p *Peer) write(list []sidecar.Frame) error {
 			return err
 		}
 	}
-	return p.wire.buffer.Flush()
+	return p.wire.flush()
 }
 
 // Fault is a request that failed.
