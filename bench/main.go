@@ -43,6 +43,7 @@ type section struct {
 var sections = []section{
 	{name: "library", run: library},
 	{name: "slow", run: slowDisk},
+	{name: "sidecar", run: throughSidecar},
 	{name: "listener", run: throughListener},
 	{name: "drain", run: drain},
 	{name: "exact", run: exact},

@@ -167,7 +167,7 @@ func (h *house) attach(b *broker, c *client) {
 // inUsePatience is how long OPEN waits for a directory: a sidecar that was there
 // before may be just about to end.
 const (
-	inUsePatience = 10 * time.Second
+	inUsePatience = 5 * time.Second
 	inUsePause    = 250 * time.Millisecond
 )
 

@@ -311,3 +311,50 @@ func TestSidecarSocket(t *testing.T) {
 		t.Errorf("its directory is still there: %v", err)
 	}
 }
+
+// With both boxes off nothing is written. A directory that another process has is
+// refused, and taken when that has gone.
+func TestSidecarDirectories(t *testing.T) {
+	broker := mosquitto.Start(t)
+	dir := filepath.Join(t.TempDir(), "data")
+	first, second := startSidecar(t, ""), startSidecar(t, "")
+	url := "mqtt://" + broker.Addr()
+	off := map[string]any{"url": url, "client_id": "off", "persist": map[string]bool{"outgoing": false, "incoming": false}}
+	p := peer.New("session-0123456789", dir)
+	attach(t, p, first, off)
+	if err := p.Publish(sidecar.MessageHeader{Broker: "b", Topic: "t", QoS: 2}, 0, numbered(1, 100)...); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Broker(within(t, 20*time.Second), "b", func(b sidecar.BrokerStatus) bool { return b.State == "online" && b.Pending == 0 }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("something was written: %v", err)
+	}
+
+	on := map[string]any{"url": url, "client_id": "on"}
+	open := func(p *peer.Peer) error {
+		_, err := p.Ask(within(t, 20*time.Second), sidecar.OpenType, sidecar.Target{Broker: "b"}, on)
+		return err
+	}
+	if err := open(p); err != nil {
+		t.Fatal(err)
+	}
+	other := peer.New("session-9876543210", dir)
+	if err := other.Dial(within(t, 10*time.Second), second.address); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(other); err == nil || !strings.HasPrefix(err.Error(), "in-use: ") {
+		t.Errorf("with a directory that another process has: %v", err)
+	}
+	answer := make(chan error, 1)
+	go func() { answer <- open(other) }()
+	first.leave()
+	if err := <-answer; err != nil {
+		t.Errorf("when the other process has gone: %v", err)
+	}
+	second.leave()
+	if info, err := os.Stat(filepath.Join(dir, "b")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("its directory: %v, %v", info, err)
+	}
+}
