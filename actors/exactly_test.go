@@ -244,6 +244,7 @@ func TestSessionLost(t *testing.T) {
 				g.put(2, "0")
 				receive(t, frozen, "PUBREC")
 				g.bell.wait(t, "the journal", func() bool { return len(g.queue.State().Released) > 0 })
+				describe(t, g.queue) // it is in the store, too
 				g.store.set(func(s *testStore) { s.onWrit = nil })
 				g.broker.Down()
 				g.broker.Forget()
