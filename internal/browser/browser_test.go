@@ -30,7 +30,7 @@ func TestPage(t *testing.T) {
 	open := start(t, program, connections, "")
 	guarded := start(t, program, fmt.Sprintf("  beyond: {broker: \"wss://127.0.0.1:1/mqtt?key=%[2]s\", client_id: beyond, username: gw, password_file: password, proxy: \"http://px:%[2]s@127.0.0.1:1\"}\n"+
 		"  cloud: {broker: \"mqtt://%[1]s\", client_id: guarded, username: gw, password_file: password}\n", broker, password), ", token_file: token", "MQTTDB_DEMONSTRATING=1")
-	look(3*time.Minute, "test.mjs", "GATEWAY="+open.url, "STEERING="+open.steering(), "CONNECTIONS="+connections,
+	look(5*time.Minute, "test.mjs", "GATEWAY="+open.url, "STEERING="+open.steering(), "CONNECTIONS="+connections,
 		"GUARDED="+guarded.url, "TOKEN="+token, "PASSWORD="+password)
 	for _, secret := range []string{token, password} {
 		if strings.Contains(string(guarded.log()), secret) {

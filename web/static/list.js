@@ -109,5 +109,6 @@ export function summary(statuses) {
     known++;
     if (status.state !== 'online') away++;
   }
-  return [away ? `${count(away)} of ${count(known)} not online` : known === 1 ? '1, online' : `all ${count(known)} online`, ...(orphans ? [plural(orphans, 'orphan')] : []), `${plural(pending, 'message')} pending`].join(' · ');
+  const links = known === 1 ? (away ? 'not online' : 'online') : away ? `${count(away)} of ${count(known)} not online` : `all ${count(known)} online`;
+  return [...(known ? [links] : []), ...(orphans ? [plural(orphans, 'orphan')] : []), `${plural(pending, 'message')} pending`].join(' · ');
 }

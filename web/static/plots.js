@@ -33,7 +33,8 @@ export class Plots {
     const axis = { stroke: colour('muted'), grid: { stroke: colour('line'), width: 1 }, ticks: { show: false }, font: '11px system-ui' };
     const plot = (element, series, empty) => new uPlot({
       width: element.clientWidth || 300, height: 120, legend: { show: false }, cursor: { y: false },
-      axes: [{ ...axis, size: 26, space: 70, values: (_, list) => list.map((s) => new Date(s * 1000).toLocaleTimeString('en-GB', { timeStyle: list[1] - list[0] < 60 ? 'medium' : 'short' })) },
+      axes: [{ ...axis, size: 26, space: (_, __, from, to) => (to - from < 150 ? 64 : 44), // seconds are longer
+         values: (_, list) => list.map((s) => new Date(s * 1000).toLocaleTimeString('en-GB', { timeStyle: list[1] - list[0] < 60 ? 'medium' : 'short' })) },
         { ...axis, size: 52, values: (_, list) => list.map((v) => Intl.NumberFormat('en', { notation: 'compact' }).format(v)) }],
       scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 0, 1) * 1.1] } },
       series: [{}, ...series],

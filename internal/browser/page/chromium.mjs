@@ -38,10 +38,13 @@ export async function look(name, view, url, act, expected = /^$/) {
 export async function shot(page, view, what, fullPage = false) {
   if (!SCREENSHOTS) return;
   if (fullPage) await page.evaluate(() => scrollTo(0, 0));
+  const said = (style) => page.evaluate((s) => (document.getElementById('said').style.visibility = s), style);
+  if (fullPage) await said('hidden'); // it would be in the middle
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme });
     await page.screenshot({ path: path.join(SCREENSHOTS, `${view}-${colorScheme}-${what}.png`), fullPage });
   }
+  await said('');
 }
 
 /** Fails if axe-core finds anything, in either colour scheme, or if the page is wider than its window. */

@@ -6,12 +6,14 @@ import { deadLetters } from './dead.mjs';
 import { guarded } from './guarded.mjs';
 import { look } from './chromium.mjs';
 import { orphans, reconnect, reload } from './changes.mjs';
+import { story } from './story.mjs';
 
-const { GATEWAY, GUARDED } = process.env;
+const { GATEWAY, GUARDED, SCREENSHOTS } = process.env;
 
 const views = ['wide', 'phone'];
 
 async function open() {
+  if (SCREENSHOTS) await story();
   for (const view of views) {
     await look('operate', view, GATEWAY, async (page) => {
       await operate(page, view);
