@@ -206,10 +206,17 @@ func (l *local) status() types.Status {
 }
 
 // Clear is Connection.Clear of the named connection. LocalName stands for what
-// waits for persistent sessions of local clients; retained messages stay.
+// waits for persistent sessions of local clients; retained messages stay. The name of an
+// orphan is ClearOrphan: it is cleared whole or not at all.
 func (rt *Runtime) Clear(ctx context.Context, name string, which types.Selection) (uint64, error) {
 	if name != LocalName || rt.local.queue == nil {
-		return rt.Connection(name).Clear(ctx, which)
+		if c := rt.Connection(name); c != nil || !rt.orphaned(name) {
+			return c.Clear(ctx, which)
+		}
+		if which.Queue != types.Outgoing && which.Queue != "" || which.Filter != "" || !which.Before.IsZero() {
+			return 0, fmt.Errorf("%w: %s is in no configuration and can only be cleared whole", types.ErrUnknownQueue, name)
+		}
+		return rt.ClearOrphan(ctx, name)
 	}
 	switch which.Queue {
 	case types.Outgoing, "":

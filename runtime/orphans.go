@@ -112,9 +112,9 @@ func tidy(ctx context.Context, q persistence.Queue, s persistence.State) error {
 func (rt *Runtime) orphan(list []types.Status, queue string, s persistence.State) []types.Status {
 	name, direction, _ := strings.Cut(queue, "/")
 	rt.o.Logger.Warn("messages are pending in a queue that nobody is configured for; they are kept", "queue", queue, "pending", s.Pending())
-	hint := "messages wait for a connection of this name: configure it, or remove its directory while the gateway is stopped"
+	hint := "messages wait for a connection of this name: configure it, or clear them"
 	if rt.Connection(name) != nil {
-		name, hint = queue, "messages wait in a queue that the connection does not use any more: turn persist."+direction+" on until it is empty, or remove its directory while the gateway is stopped"
+		name, hint = queue, "messages wait in a queue that the connection does not use any more: turn persist."+direction+" on until it is empty, or clear it"
 	}
 	i := slices.IndexFunc(list, func(o types.Status) bool { return o.Name == name })
 	if i < 0 {
@@ -130,6 +130,11 @@ func (rt *Runtime) orphan(list []types.Status, queue string, s persistence.State
 	return list
 }
 
+// orphaned says whether an orphan has that name.
+func (rt *Runtime) orphaned(name string) bool {
+	return slices.ContainsFunc(rt.lineup.Load().orphans, func(o types.Status) bool { return o.Name == name })
+}
+
 // ClearOrphan forgets all messages of an orphan, dead letters too, and returns how many
 // those were: name is as Status has it, of what was a connection or of one of its queues. The
 // error wraps types.ErrUnknownConnection if there is no such orphan.
@@ -140,7 +145,7 @@ func (rt *Runtime) ClearOrphan(ctx context.Context, name string) (uint64, error)
 	defer func() { rt.reload.turn <- struct{}{} }()
 	now := rt.lineup.Load()
 	is := func(o types.Status) bool { return o.Name == name }
-	if !slices.ContainsFunc(now.orphans, is) {
+	if !rt.orphaned(name) {
 		return 0, fmt.Errorf("%w: %q is no orphan", types.ErrUnknownConnection, name)
 	}
 	names, err := rt.o.Durable.Names(ctx)

@@ -73,6 +73,10 @@ func confirm(cmd *cobra.Command, g gateway, name, queue string, some bool) error
 				of = s.Incoming
 			}
 			count, found = of.Pending, true
+			if s.Orphan { // it is cleared whole
+				count = s.Outgoing.Pending + s.Outgoing.DeadPending + s.Incoming.Pending + s.Incoming.DeadPending
+				break
+			}
 			switch {
 			case holdsDeadLetters(queue):
 				count, kind = of.DeadPending, "dead letters"

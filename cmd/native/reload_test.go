@@ -97,6 +97,17 @@ func TestReloadCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "orphan", "status", "--config", config)
+
+	// That is cleared whole, or not at all.
+	if code, _, stderr = command(ctx, "clear", "more", "--topic", "a", "--yes", "--config", config); code != 1 || !strings.Contains(stderr, "can only be cleared whole") {
+		t.Errorf("%d %s", code, stderr)
+	}
+	if code, stdout, stderr := command(ctx, "clear", "more", "--yes", "--config", config); code != 0 || stdout != "cleared 1 messages of more\n" {
+		t.Errorf("%d %s%s", code, stdout, stderr)
+	}
+	if _, stdout, _ := command(ctx, "status", "--config", config); strings.Contains(stdout, "orphan") {
+		t.Errorf("it is there still: %s", stdout)
+	}
 }
 
 func TestDrainCommand(t *testing.T) {

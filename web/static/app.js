@@ -3,7 +3,7 @@ import { askToken, confirm } from './dialogs.js';
 import { data, make, show, text } from './dom.js';
 import { Events } from './events.js';
 import { bytes, plural } from './format.js';
-import { List, summary } from './list.js';
+import { clearable, List, summary } from './list.js';
 import { Model } from './model.js';
 import { Plots } from './plots.js';
 import { HTTPSource } from './source.js';
@@ -49,7 +49,7 @@ function select() {
   if (before && !detail.name) document.querySelector(`[data-connection="${CSS.escape(before)}"] a`)?.focus();
   text($('plots-scope'), detail.name || 'all connections');
   plot();
-  schedule([]);
+  draw(); // at once, or what cannot be done would be offered for a moment
 }
 
 function plot() {
@@ -66,7 +66,7 @@ function notice(error) {
 async function act(verb, name, more) {
   if (verb === 'failed') return notice(more);
   if (verb === 'confirm') return confirm(more.title, more.text, more.yes);
-  const { pending, bytes: size } = model.connections.get(name).outgoing;
+  const { count: pending, bytes: size } = clearable(model.connections.get(name));
   if (verb === 'clear' && !await confirm(`Clear ${plural(pending, 'message')} of ${name}?`, `${plural(pending, 'pending message')} (${bytes(size)}) will be forgotten and never reach the broker. What arrives until you confirm is cleared, too.`, `Clear ${plural(pending, 'message')}`)) return;
   notice(null);
   say(`${name}: ${verb} …`, longest);

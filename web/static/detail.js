@@ -1,6 +1,6 @@
 import { data, make, show, text } from './dom.js';
 import { bytes, clock, count, date, rate, span } from './format.js';
-import { isLocal, stateOf, troublesOf } from './list.js';
+import { clearable, isLocal, stateOf, troublesOf } from './list.js';
 import { Browser } from './messages.js';
 
 /** One connection with all that is known of it, and what can be done to it. */
@@ -35,11 +35,11 @@ export class Detail {
     const button = (verb, label, kind = '') => make('button', { type: 'button', class: kind, click: () => this.#do(verb, name) }, label);
     this.#parts = {
       state: make('p', { class: 'pill' }), trouble: make('p', { class: 'callout' }), hint: make('p', { class: 'hint' }),
-      facts: make('dl', {}), pause: button('pause', 'Pause'), resume: button('resume', 'Resume'), drain: button('drain', 'Drain'),
+      facts: make('dl', {}), pause: button('pause', 'Pause'), resume: button('resume', 'Resume'), drain: button('drain', 'Drain'), compact: button('compact', 'Compact'),
       clear: button('clear', 'Clear…', 'danger'), safe: make('p', { class: 'safe' }),
     };
     const p = this.#parts;
-    p.actions = make('div', { class: 'actions', role: 'group', 'aria-label': 'Actions' }, p.pause, p.resume, p.drain, button('compact', 'Compact'), p.clear);
+    p.actions = make('div', { class: 'actions', role: 'group', 'aria-label': 'Actions' }, p.pause, p.resume, p.drain, p.compact, p.clear);
     const title = make('h2', { id: 'detail-title', tabindex: '-1' }, name);
     this.#browser = new Browser(this.#source, name, (error) => this.#do('failed', name, error), (what) => this.#do('confirm', name, what));
     this.#root.append(
@@ -59,11 +59,12 @@ export class Detail {
     show(p.trouble, p.trouble.textContent !== '');
     text(p.hint, status.hint ?? '');
     show(p.hint, Boolean(status.hint));
-    show(p.pause, status.state !== 'paused' && !isLocal(status.name));
+    const linked = !isLocal(status.name) && !status.orphan;
+    show(p.pause, status.state !== 'paused' && linked);
     show(p.resume, status.state === 'paused');
-    show(p.drain, !isLocal(status.name));
-    p.clear.disabled = out.pending === 0;
-    for (const part of [p.actions, this.#browser.root]) show(part, !status.orphan);
+    show(p.drain, linked);
+    p.clear.disabled = clearable(status).count === 0;
+    for (const part of [p.compact, this.#browser.root]) show(part, !status.orphan);
     const safe = safety(status);
     text(p.safe, safe.text);
     data(p.safe, 'safe', String(safe.safe));

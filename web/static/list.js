@@ -21,6 +21,13 @@ export const isLocal = (name) => name.startsWith('_');
 /** What somebody should look at: of the queues, and last of the link. */
 export const troublesOf = ({ outgoing, incoming, last_error }) => [outgoing.trouble, incoming.trouble, outgoing.full, incoming.full, last_error].filter(Boolean);
 
+/** What Clear forgets: what is pending; of an orphan all, dead letters too. */
+export function clearable({ orphan, outgoing, incoming }) {
+  const queues = orphan ? [outgoing, incoming] : [outgoing];
+  const sum = (of) => queues.reduce((n, q) => n + of(q), 0);
+  return { count: sum((q) => q.pending + (orphan ? q.dead_pending : 0)), bytes: sum((q) => q.bytes) };
+}
+
 /** The list of connections: a row each, made once and changed where it has to be. */
 export class List {
   #rows = new Map();
@@ -83,8 +90,7 @@ export class List {
     const link = [status.last_error && troubles.pop(), status.hint].filter(Boolean).join(' · ');
     text(row.trouble, [...troubles, link].filter(Boolean).join('\n'));
     show(row.trouble, row.trouble.textContent !== '');
-    row.clear.disabled = out.pending === 0;
-    show(row.clear, !status.orphan);
+    row.clear.disabled = clearable(status).count === 0;
   }
 
   #age(row, status, now) {
