@@ -188,3 +188,28 @@ this is damaged
 		}
 	}
 }
+
+// Birth and close messages are published when a broker is opened and closed, and a
+// message whose time is over is not.
+func TestNoticesAndExpiry(t *testing.T) {
+	r := newRig(t)
+	p := r.peer(session)
+	notices := settings("connect", false, "birth", map[string]any{"topic": "s", "payload": "on", "qos": 1}, "close", map[string]any{"topic": "s", "payload": "off"})
+	ask(t, p, sidecar.OpenType, b, notices)
+	soon := uint32(1)
+	h := sidecar.MessageHeader{Broker: "b", Topic: "t", QoS: 1, Properties: &sidecar.Properties{Expiry: &soon, User: map[string]sidecar.Strings{"a": {"b"}}}}
+	if err := p.Publish(h, 0, []byte("late")); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, p, 0, "1")
+	status(t, p, func(s sidecar.BrokerStatus) bool { return s.Expired == 1 })
+	ask(t, p, sidecar.ConnectType, b, nil)
+	r.arrived(2)
+	status(t, p, func(s sidecar.BrokerStatus) bool { return s.Pending == 0 })
+	ask(t, p, sidecar.DisconnectType, b, nil)
+	status(t, p, func(s sidecar.BrokerStatus) bool { return s.State == "paused" })
+	ask(t, p, sidecar.CloseType, b, nil)
+	if got := r.arrived(3); got != "on 1 off" {
+		t.Errorf("the broker has %s", got)
+	}
+}

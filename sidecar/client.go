@@ -23,6 +23,8 @@ type client struct {
 	linger  time.Duration
 	out     *outbox
 	acks    *acks
+	header  []byte // of the latest PUB, and what it says; whoever reads has them
+	message MessageHeader
 	poked   chan struct{} // holds one while the status may be another one
 
 	context context.Context // ends with it
@@ -213,10 +215,14 @@ func (c *client) take(f Frame) error {
 
 // takePub puts a message into its lane, once there is room.
 func (c *client) takePub(f Frame) error {
-	var h MessageHeader
-	if err := f.header(&h); err != nil {
-		return err
+	if !bytes.Equal(f.Header, c.header) { // that of the one before, often
+		var h MessageHeader
+		if err := f.header(&h); err != nil {
+			return err
+		}
+		c.header, c.message = f.Header, h
 	}
+	h := c.message
 	if h.Broker == "" || f.Seq == 0 {
 		return fmt.Errorf("%w: PUB without a broker (b) or without a number", errFrame)
 	}
