@@ -44,6 +44,10 @@ async function states(page, view) {
   await troubled('oven', 'disk full');
   await shot(page, view, 'states', true);
   await accessible(page, 'states');
+  if (view === 'phone') { // the narrowest that there are, or 400 % of a wide one
+    await page.setViewportSize({ width: 320, height: 640 });
+    await accessible(page, 'states at 320 px', ['light']);
+  }
 
   // What cannot be done to an orphan is not offered.
   const orphan = page.locator('[data-connection=crane]');
