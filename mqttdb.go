@@ -135,6 +135,12 @@ type Config struct {
 	// Resume. nil: none.
 	Paused func(connection string) bool
 
+	// Buffered is asked, when a connection is started that does not persist what its
+	// broker sends, whether that is kept in memory, 64 MiB of it if max_bytes does not say
+	// otherwise, for named subscriptions: they miss nothing while the program runs. nil:
+	// of none.
+	Buffered func(connection string) bool
+
 	// System runs the actors in the host's actor system instead of one of their
 	// own; Close leaves it running. SystemName is what their names begin with,
 	// "mqttdb" if empty: two DBs in one system need two.

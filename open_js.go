@@ -39,6 +39,7 @@ func options(c Config, cfg config.Config, _ *policies) (runtime.Options, error) 
 		Login:      login,
 		Local:      c.Local,
 		Paused:     c.Paused,
+		Buffered:   c.Buffered,
 		System:     c.System,
 		Latencies:  c.Latencies,
 		SystemName: c.SystemName,

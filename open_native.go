@@ -52,6 +52,7 @@ func options(c Config, cfg config.Config, p *policies) (runtime.Options, error) 
 		Login:      login,
 		Local:      c.Local,
 		Paused:     c.Paused,
+		Buffered:   c.Buffered,
 		System:     c.System,
 		Latencies:  c.Latencies,
 		SystemName: c.SystemName,

@@ -21,10 +21,10 @@ type incoming struct {
 // startIncoming starts the incoming queue of c and its consumers, if there are to
 // be any; see startQueues.
 func (c *Connection) startIncoming(ctx context.Context, s *settings, all []config.Connection) error {
-	if s.Persist.Incoming != config.On {
+	rt, name := c.rt, s.Name+"/incoming"
+	if s.Persist.Incoming != config.On && (rt.o.Buffered == nil || !rt.o.Buffered(s.Name)) {
 		return nil
 	}
-	rt, name := c.rt, s.Name+"/incoming"
 	q, err := actors.SpawnQueue(rt.system, actors.QueueConfig{
 		Name:               name,
 		Open:               func(ctx context.Context) (persistence.Queue, error) { return c.openIncoming(ctx, name) },

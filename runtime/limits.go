@@ -39,7 +39,7 @@ func (s *settings) outgoing() actors.Configure {
 
 // incoming is what the incoming queue can be told while it runs.
 func (s *settings) incoming() actors.Configure {
-	told := s.forQueue(limitsOf(s.Limits.Incoming, false))
+	told := s.forQueue(limitsOf(s.Limits.Incoming, s.Persist.Incoming != config.On))
 	told.MaxAge = s.Limits.Incoming.MaxAge
 	return told
 }

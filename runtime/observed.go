@@ -160,7 +160,11 @@ func (c *Connection) open(ctx context.Context, store persistence.Store, name str
 // openIncoming opens the incoming queue of c, and finds out, or makes, the client
 // id if it is stored in it.
 func (c *Connection) openIncoming(ctx context.Context, name string) (persistence.Queue, error) {
-	q, err := c.rt.o.Durable.Open(ctx, name)
+	store := c.rt.o.Durable
+	if c.config().Persist.Incoming != config.On {
+		store = c.rt.o.Volatile
+	}
+	q, err := store.Open(ctx, name)
 	if err != nil {
 		return q, err
 	}

@@ -84,7 +84,7 @@ func (rt *Runtime) runs(name string) bool {
 // stores says whether the queue of c for that direction is on disk.
 func (c *Connection) stores(direction string) bool {
 	if direction == "incoming" {
-		return c.incoming.queue != nil
+		return c.config().Persist.Incoming == config.On
 	}
 	return c.config().Persist.Outgoing != config.Off
 }
@@ -148,21 +148,17 @@ func (rt *Runtime) ClearOrphan(ctx context.Context, name string) (uint64, error)
 	if !rt.orphaned(name) {
 		return 0, fmt.Errorf("%w: %q is no orphan", types.ErrUnknownConnection, name)
 	}
-	names, err := rt.o.Durable.Names(ctx)
+	cleared, err := rt.emptyAll(ctx, rt.o.Durable, name, rt.runs)
 	if err != nil {
-		return 0, fmt.Errorf("list the stored queues: %w", err)
+		return cleared, err
 	}
-	var cleared uint64
-	for _, queue := range names {
+	n, err := rt.emptyAll(ctx, rt.o.Volatile, name, func(queue string) bool { // those in memory have an owner or none
 		owner, _, _ := strings.Cut(queue, "/")
-		if queue != name && owner != name || rt.runs(queue) {
-			continue
-		}
-		n, err := rt.empty(ctx, queue)
-		cleared += n
-		if err != nil {
-			return cleared, fmt.Errorf("clear %s: %w", queue, err)
-		}
+		return rt.Connection(owner) != nil || owner == LocalName
+	})
+	cleared += n
+	if err != nil {
+		return cleared, err
 	}
 	next := newLineup()
 	next.members, next.orphans = now.members, slices.DeleteFunc(slices.Clone(now.orphans), is)
@@ -171,9 +167,30 @@ func (rt *Runtime) ClearOrphan(ctx context.Context, name string) (uint64, error)
 	return cleared, nil
 }
 
+// emptyAll clears the queues of that name, or of a connection of that name, but for
+// those that are in use.
+func (rt *Runtime) emptyAll(ctx context.Context, store persistence.Store, name string, used func(queue string) bool) (cleared uint64, err error) {
+	names, err := store.Names(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("list the stored queues: %w", err)
+	}
+	for _, queue := range names {
+		owner, _, _ := strings.Cut(queue, "/")
+		if queue != name && owner != name || used(queue) {
+			continue
+		}
+		n, err := empty(ctx, store, queue)
+		cleared += n
+		if err != nil {
+			return cleared, fmt.Errorf("clear %s: %w", queue, err)
+		}
+	}
+	return cleared, nil
+}
+
 // empty clears all that is in a queue which is not in use.
-func (rt *Runtime) empty(ctx context.Context, name string) (uint64, error) {
-	q, err := rt.o.Durable.Open(ctx, name)
+func empty(ctx context.Context, store persistence.Store, name string) (uint64, error) {
+	q, err := store.Open(ctx, name)
 	if err != nil {
 		return 0, err
 	}

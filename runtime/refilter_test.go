@@ -140,3 +140,46 @@ func TestClearOrphan(t *testing.T) {
 		t.Errorf("the books of a: %+v", s)
 	}
 }
+
+// What a broker sends waits in memory for a named subscription, where that is asked
+// for: nothing is missed, and it is bounded.
+func TestBuffered(t *testing.T) {
+	h := newHouse()
+	h.options = func(o *runtime.Options) { o.Buffered = func(name string) bool { return name == "a" } }
+	rt := h.open(t, config.Connection{Name: "a", ClientID: "a", Forward: []config.Forward{}}, config.Connection{Name: "b", ClientID: "b"})
+	o := runtime.SubscribeOptions{Name: "n", Filters: []string{"in/#"}, Window: 1}
+	if _, err := rt.Connection("b").Subscribe(t.Context(), o); err == nil {
+		t.Error("a named subscription where nothing is kept")
+	}
+	s, err := rt.Connection("a").Subscribe(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.broker.WaitForFilters(t.Context(), "a", 1); err != nil {
+		t.Fatal(err)
+	}
+	const count = 3000
+	for range count {
+		h.broker.Publish(types.Message{Topic: "in/x", QoS: 1})
+	}
+	s.Close()
+	if s, err = rt.Connection("a").Subscribe(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	for i := range count {
+		d, err := s.Next(t.Context())
+		if err != nil || d.Seq != types.Seq(i+1) {
+			t.Fatalf("message %d: %+v, %v", i+1, d, err)
+		}
+		if err := d.Ack(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status := rt.Connection("a").Status()
+	if l := status.Incoming.Limits; l == nil || l.MaxBytes != 64<<20 {
+		t.Errorf("its limits are %+v", l)
+	}
+	if names, err := h.store.Names(t.Context()); err != nil || len(names) != 2 {
+		t.Errorf("stored are %v, %v; the outgoing queues should be", names, err)
+	}
+}

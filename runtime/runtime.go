@@ -48,6 +48,10 @@ type Options struct {
 	// Resume. nil: none.
 	Paused func(connection string) bool
 
+	// Buffered is asked, when a connection is started that does not persist what its
+	// broker sends, whether that is kept in memory for named subscriptions. nil: of none.
+	Buffered func(connection string) bool
+
 	// Latencies is asked, when a queue or a link is started, who is told how long
 	// messages take in a queue of a connection or of LocalName. nil: nobody.
 	Latencies func(connection string, queue types.QueueName) types.Latencies

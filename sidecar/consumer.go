@@ -4,16 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"maps"
 	"sync"
+	"time"
 
 	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/runtime"
+	"github.com/mqttdb/mqttdb/types"
 )
 
 const (
 	defaultWindow = 64
 	maxWindow     = 10_000
+
+	// memoryExpiry is how long a consumer that nobody has is kept where what it is to get
+	// is in memory.
+	memoryExpiry = time.Minute
 
 	// aheadWindow is how many messages are read ahead of the client's window, at least.
 	aheadWindow = 256
@@ -24,7 +30,7 @@ type consumer struct {
 	client *client
 	key    consumerKey
 	sub    *runtime.Subscription
-	stored bool
+	stored bool // and not only in memory
 	cancel context.CancelFunc
 	over   chan struct{} // closed when nothing of it is at work any more
 
@@ -34,6 +40,7 @@ type consumer struct {
 	last   uint64  // that was given
 	dead   uint64  // that could not be given
 	room   chan struct{}
+	asked  map[string]config.QoS // by filter; never modified
 }
 
 // given is a message that was given to the client.
@@ -78,15 +85,18 @@ func (l *lane) subscribe(ctx context.Context, i item) (any, error) {
 	}
 	if k := c.consumer(i.target); k != nil && !k.ended() {
 		k.setWindow(window)
-		return k.what(), k.add(ctx, filters, qosOf)
+		return k.what(), k.add(ctx, qosOf)
 	}
 	k := &consumer{client: c, key: consumerKey{l.id, i.target.Consumer}, window: window, over: make(chan struct{}), room: make(chan struct{})}
 	conn := c.house.engine.Connection(l.id)
 	k.stored = c.house.stores(l.id)
-	o := runtime.SubscribeOptions{Filters: filters, QoSOf: qosOf, AckWait: -1}
-	if k.stored {
-		o.Name, o.Window = i.target.Consumer, min(max(2*window, aheadWindow), maxWindow)
+	o := runtime.SubscribeOptions{
+		Name: i.target.Consumer, Filters: filters, QoSOf: qosOf, AckWait: -1, Window: min(max(2*window, aheadWindow), maxWindow),
 	}
+	if !k.stored {
+		o.Expiry = memoryExpiry
+	}
+	k.asked = qosOf
 	if k.sub, err = conn.Subscribe(ctx, o); err != nil {
 		return nil, fmt.Errorf("%w: %w", errRequest, err)
 	}
@@ -121,24 +131,53 @@ func (l *lane) unsubscribe(ctx context.Context, i item) error {
 	if k == nil {
 		return fmt.Errorf("%w: there is no consumer %q", errRequest, i.target.Consumer)
 	}
-	left := slices.DeleteFunc(k.sub.Filters(), func(f string) bool { return slices.Contains(list.Topics, f) })
-	return k.sub.Refilter(ctx, left, k.sub.QoSOf())
+	left := k.topics()
+	for _, f := range list.Topics {
+		delete(left, f)
+	}
+	return k.ask(ctx, left)
+}
+
+// topics are those that the client has asked for, for it to be modified.
+func (k *consumer) topics() map[string]config.QoS {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return maps.Clone(k.asked)
+}
+
+// ask makes them those that k has.
+func (k *consumer) ask(ctx context.Context, topics map[string]config.QoS) error {
+	if err := k.sub.Refilter(ctx, sortedKeys(topics), topics); err != nil {
+		return fmt.Errorf("%w: %w", errRequest, err)
+	}
+	k.mu.Lock()
+	k.asked = topics
+	k.mu.Unlock()
+	return nil
 }
 
 // add adds topics to those of k, in place of their equals.
-func (k *consumer) add(ctx context.Context, filters []string, qosOf map[string]config.QoS) error {
-	all := k.sub.QoSOf()
-	list := k.sub.Filters()
-	for _, f := range filters {
-		if !slices.Contains(list, f) {
-			list = append(list, f)
+func (k *consumer) add(ctx context.Context, qosOf map[string]config.QoS) error {
+	all := k.topics()
+	maps.Copy(all, qosOf)
+	return k.ask(ctx, all)
+}
+
+// atMost is the QoS that a message is given with: what is kept comes with 1 at least,
+// also where 0 is asked for.
+func (k *consumer) atMost(m types.Message) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	most, known := types.QoS(0), false
+	for f, qos := range k.asked {
+		if types.Matches(f, m.Topic) {
+			most, known = max(most, qos.Of(0)), true
 		}
-		all[f] = qosOf[f]
 	}
-	if err := k.sub.Refilter(ctx, list, all); err != nil {
-		return fmt.Errorf("%w: %w", errRequest, err)
+	if !known { // by a topic that it had, or a shared one
+		return int(m.QoS)
 	}
-	return nil
+	return int(min(m.QoS, most))
 }
 
 // run gives the client what comes, as much as its window has room for.
@@ -165,10 +204,7 @@ func (k *consumer) run(ctx context.Context) {
 // give sends a message to the client.
 func (k *consumer) give(d *runtime.Delivery) {
 	k.mu.Lock()
-	k.last++
-	if k.stored {
-		k.last = uint64(d.Seq)
-	}
+	k.last = uint64(d.Seq)
 	seq := k.last
 	k.open = append(k.open, given{seq, d})
 	k.mu.Unlock()
@@ -176,7 +212,7 @@ func (k *consumer) give(d *runtime.Delivery) {
 	if d.Redelivered {
 		f.Flags |= Redelivered
 	}
-	h := MessageHeader{Broker: k.key.broker, Consumer: k.key.name, Topic: d.Message.Topic, QoS: int(d.Message.QoS), Retain: d.Message.Retain}
+	h := MessageHeader{Broker: k.key.broker, Consumer: k.key.name, Topic: d.Message.Topic, QoS: k.atMost(d.Message), Retain: d.Message.Retain}
 	h.Properties, _ = PropertiesOf(d.Message.Properties, d.Message.Expiry) // what cannot be read is left out
 	if f.Header = encode(h); len(f.Header) > MaxHeader {
 		h.Properties = nil
@@ -196,9 +232,7 @@ func (k *consumer) refuse(seq uint64, d *runtime.Delivery) {
 	k.open = k.open[:len(k.open)-1]
 	k.dead++
 	k.mu.Unlock()
-	if k.stored {
-		_ = d.Term(k.client.context, "its topic is too long for the sidecar protocol") // else it comes again
-	}
+	_ = d.Term(k.client.context, "its topic is too long for the sidecar protocol") // else it comes again
 }
 
 // ack says that the client is done with all up to seq.
@@ -218,9 +252,7 @@ func (k *consumer) ack(seq uint64) error {
 		k.open[i] = given{}
 	}
 	k.open = k.open[n:]
-	if k.stored {
-		_ = k.sub.Ack(list) // if it has ended they come again
-	}
+	_ = k.sub.Ack(list) // if it has ended they come again
 	k.tell()
 	return nil
 }
@@ -305,7 +337,7 @@ func (c *client) missedBy(meant func(consumerKey) bool) uint64 {
 	for key, k := range c.consumers {
 		if meant(key) {
 			k.mu.Lock()
-			n += k.sub.Missed() + k.dead
+			n += k.dead
 			k.mu.Unlock()
 		}
 	}

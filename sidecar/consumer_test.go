@@ -1,6 +1,7 @@
 package sidecar_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -143,8 +144,7 @@ func TestTopics(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		incoming bool
-		least    int
-	}{{"stored", true, 1}, {"live", false, 0}} {
+	}{{"stored", true}, {"in memory", false}} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t)
 			p := peer.New(session, r.dir)
@@ -156,7 +156,7 @@ func TestTopics(t *testing.T) {
 			r.send("a", 2, 1, 1)
 			r.send("b", 2, 2, 2)
 			list := k.await(t, 0, 2)
-			if list[0].qos != c.least || list[1].qos != 2 {
+			if list[0].qos != 0 || list[1].qos != 2 {
 				t.Errorf("came: %+v", list)
 			}
 			ask(t, p, sidecar.SubType, n1, topics("c", 1))
@@ -181,9 +181,9 @@ func TestTopics(t *testing.T) {
 	}
 }
 
-// CREDIT stops and starts a consumer without persist.incoming; what finds no room is
-// missed and counted.
-func TestLiveConsumer(t *testing.T) {
+// Without persist.incoming a consumer misses nothing either, while the sidecar lives;
+// CREDIT stops and starts it.
+func TestConsumerInMemory(t *testing.T) {
 	r := newRig(t)
 	p := peer.New(session, r.dir)
 	k := newBasket(p)
@@ -192,22 +192,46 @@ func TestLiveConsumer(t *testing.T) {
 	window := 2
 	withWindow := n1
 	withWindow.Window = &window
-	if got := ask(t, p, sidecar.SubType, withWindow, topics("in/#", 1)); got != `{"stored":false}` {
-		t.Errorf("subscribed: %s", got)
+	first := ask(t, p, sidecar.SubType, withWindow, topics("in/#", 1))
+	if !strings.HasPrefix(first, `{"stored":false,"store":"`) {
+		t.Errorf("subscribed: %s", first)
 	}
 	r.subscribed(1)
-	const room = 1024 // what waits in the sidecar
-	r.send("in/x", 1, 1, 2+1+room+5)
-	k.await(t, 0, 2)
-	status(t, p, func(s sidecar.BrokerStatus) bool { return s.Missed >= 5 })
+	const count = 5000
+	r.send("in/x", 1, 1, count)
 	list := k.await(t, 0, 2)
+	status(t, p, func(s sidecar.BrokerStatus) bool { return s.IncomingPending == count })
 	if list[0].seq != 1 || list[1].seq != 2 || k.count() != 2 {
 		t.Errorf("came: %+v", list)
 	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.dial(p) // as by a redeploy
+	ask(t, p, sidecar.OpenType, b, settings())
+	if again := ask(t, p, sidecar.SubType, withWindow, topics("in/#", 1)); again != first {
+		t.Errorf("the store was %s, is %s", first, again)
+	}
+	k.await(t, 0, 4)
 	if err := p.Done("b", "n1", 2); err != nil {
 		t.Fatal(err)
 	}
-	k.await(t, 0, 4)
+	credit, err := json.Marshal(sidecar.Target{Broker: "b", Consumer: "n1", Window: new(int)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.await(t, 0, 6)
+	if err := p.Say(sidecar.Frame{Type: sidecar.CreditType, Header: credit}); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, p, sidecar.ConnectType, b, nil) // it has been done
+	if err := p.Done("b", "n1", 4); err != nil {
+		t.Fatal(err)
+	}
+	status(t, p, func(s sidecar.BrokerStatus) bool { return s.IncomingPending == count-4 })
+	if n := k.count(); n != 6 {
+		t.Errorf("%d came without credit", n)
+	}
 	if err := p.Done("b", "n1", 9999); err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,9 @@ type Engine struct {
 
 // Hooks are what an Engine asks while it runs.
 type Hooks struct {
-	TLS    func(connection string, c *tls.Config) error // see mqttdb.Hooks
-	Paused func(connection string) bool                 // see runtime.Options
+	TLS      func(connection string, c *tls.Config) error // see mqttdb.Hooks
+	Paused   func(connection string) bool                 // see runtime.Options, as the next
+	Buffered func(connection string) bool
 }
 
 // house is a data directory with its runtime, and the brokers that are open in it.
@@ -59,7 +60,10 @@ func openHouse(ctx context.Context, dir string, open OpenEngine, log *slog.Logge
 	h := &house{dir: dir, log: log, changed: changed, change: make(chan struct{}, 1), brokers: make(map[string]*broker), plans: make(map[string]*plan)}
 	h.change <- struct{}{}
 	var err error
-	h.engine, err = open(ctx, h.config(nil), Hooks{TLS: h.tls, Paused: h.paused})
+	h.engine, err = open(ctx, h.config(nil), Hooks{
+		TLS: h.tls, Paused: h.paused,
+		Buffered: func(string) bool { return true }, // a consumer misses nothing
+	})
 	if err != nil {
 		return nil, err
 	}

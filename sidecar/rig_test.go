@@ -92,7 +92,7 @@ func (r *rig) open(ctx context.Context, c config.Config, h sidecar.Hooks) (sidec
 		return sidecar.Engine{}, err
 	}
 	rt, err := runtime.Open(ctx, runtime.Options{
-		Config: c, Durable: kept{r.store}, Volatile: memory.New(memory.Options{}), Paused: h.Paused,
+		Config: c, Durable: kept{r.store}, Volatile: memory.New(memory.Options{}), Paused: h.Paused, Buffered: h.Buffered,
 		Dialer: func(config.Connection) (broker.Dialer, error) { return r.broker, nil },
 		Login:  func(context.Context, config.Connection) (string, []byte, error) { return "", nil, nil },
 	})

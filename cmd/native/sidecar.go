@@ -117,7 +117,7 @@ func openEngine(log *slog.Logger) sidecar.OpenEngine {
 		of := func(c config.Config) mqttdb.Config {
 			return mqttdb.Config{
 				DataDir: c.DataDir, MaxMessageSize: c.MaxMessageSize, Connections: c.Connections,
-				Logger: log, Paused: h.Paused, Hooks: mqttdb.Hooks{TLS: h.TLS},
+				Logger: log, Paused: h.Paused, Buffered: h.Buffered, Hooks: mqttdb.Hooks{TLS: h.TLS},
 			}
 		}
 		db, err := mqttdb.Open(ctx, of(c))
