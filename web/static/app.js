@@ -106,9 +106,13 @@ async function hello(m) {
   schedule(model.connections.keys());
   select();
   events.clear();
-  const [history, latest] = await Promise.allSettled([source.history(), source.events()]);
-  if (history.status === 'fulfilled') model.history(history.value);
+  const [, latest] = await Promise.allSettled([remember(), source.events()]);
   if (latest.status === 'fulfilled') latest.value.forEach((event) => events.add(event));
+}
+
+// Fills what was not seen here with what the gateway remembers.
+async function remember() {
+  model.history(await source.history());
   plot();
 }
 
@@ -137,6 +141,11 @@ addEventListener('keydown', (e) => {
     e.preventDefault();
     $('find').focus();
   }
+});
+
+// A page that nobody sees is given little time by its browser.
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden && document.body.dataset.stale === 'false') remember().catch(() => {}); // the next one may do
 });
 
 setInterval(() => {

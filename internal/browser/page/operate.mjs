@@ -28,6 +28,9 @@ export async function operate(page, view) {
   await accessible(page, 'list');
   await shot(page, view, 'list');
 
+  // Who comes back to a tab finds the hour whole.
+  await Promise.all([page.waitForResponse((r) => r.url().endsWith('/api/history')), page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')))]);
+
   await messages(page, view, n);
 
   await page.getByRole('button', { name: 'Pause' }).click();
