@@ -27,7 +27,9 @@ function draw() {
   const statuses = [...model.connections.values()];
   list.show(changed, detail.name, $('find').value.toLowerCase(), now);
   changed = new Set();
-  text($('summary'), summary(statuses));
+  const { line, title } = summary(statuses);
+  text($('summary'), line);
+  if (document.title !== title) document.title = title;
   show($('empty'), statuses.length === 0);
   const safe = statuses.length > 0 && statuses.every((s) => safety(s).safe);
   text($('power'), safe ? 'Safe to power off' : 'Messages are waiting');

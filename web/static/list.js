@@ -105,16 +105,18 @@ export class List {
   }
 }
 
-/** The line above the list. */
+/** What is to be said of all of them: a line above the list, and the title of the tab. */
 export function summary(statuses) {
-  let pending = 0, away = 0, known = 0, orphans = 0;
+  let pending = 0, away = 0, known = 0, orphans = 0, stuck = 0;
   for (const status of statuses) {
     pending += status.outgoing.pending;
+    if (cannotStore(status) || isFull(status)) stuck++;
     if (status.orphan) orphans++;
     if (status.orphan || isLocal(status.name)) continue; // no connection
     known++;
     if (status.state !== 'online') away++;
   }
   const links = known === 1 ? (away ? 'not online' : 'online') : away ? `${count(away)} of ${count(known)} not online` : `all ${count(known)} online`;
-  return [...(known ? [links] : []), ...(orphans ? [plural(orphans, 'orphan')] : []), `${plural(pending, 'message')} pending`].join(' · ');
+  const line = [known && links, stuck && `${count(stuck)} full or without a disk`, orphans && plural(orphans, 'orphan'), `${plural(pending, 'message')} pending`];
+  return { line: line.filter(Boolean).join(' · '), title: `${away || stuck ? '⚠ ' : ''}${pending ? `${count(pending)} pending · ` : ''}mqttdb` };
 }

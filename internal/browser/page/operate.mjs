@@ -22,6 +22,7 @@ export async function operate(page, view) {
   const n = { wide: 5, phone: 8 }[view]; // another one the second time: an hour has few pixels
   for (let i = 0; i < n; i++) await publish(down, 'hall/<b>1</b>', JSON.stringify({ text: '<img src=x onerror=alert(1)>', i }));
   await shows(page, down, n, { timeout: 1000 });
+  assert.equal(await page.title(), `⚠ ${n} pending · mqttdb`, 'a tab in the background says so, too');
   await page.waitForFunction((least) => document.getElementById('plot-pending').dataset.last >= least, n);
   await page.waitForFunction((old) => document.querySelector('#plot-pending canvas').toDataURL() !== old, before);
   await page.locator('#power[data-safe=false]').waitFor();

@@ -56,6 +56,7 @@ async function states(page, view) {
   assert.deepEqual(await page.locator('#detail button:visible').allTextContents(), ['Clear…']);
   await page.keyboard.press('Escape');
   await page.locator('[data-connection=_local] a').press('Enter');
+  await page.locator('#detail-title', { hasText: '_local' }).waitFor();
   assert.deepEqual(await page.locator('#detail .actions button:visible').allTextContents(), ['Compact', 'Clear…']);
   assert.deepEqual(await page.locator('#detail option').evaluateAll((all) => all.map((o) => o.value)), ['outgoing', 'dead', 'retained']);
 }
