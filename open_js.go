@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/mqttdb/mqttdb/broker"
 	"github.com/mqttdb/mqttdb/broker/mqtt"
@@ -13,6 +14,7 @@ import (
 	"github.com/mqttdb/mqttdb/persistence/journal"
 	"github.com/mqttdb/mqttdb/persistence/memory"
 	"github.com/mqttdb/mqttdb/runtime"
+	"github.com/mqttdb/mqttdb/wasm/indexeddb"
 	"github.com/mqttdb/mqttdb/wasm/websocket"
 )
 
@@ -20,16 +22,18 @@ import (
 type Hooks struct{}
 
 // options chooses the technologies of a browser.
-func options(c Config, cfg config.Config, _ *policies) (runtime.Options, error) {
+func options(c Config, cfg config.Config, p *policies) (runtime.Options, error) {
 	volatile := memory.New(memory.Options{Journal: journal.Options{Logger: c.Logger}})
 	durable := c.Store
 	if durable == nil {
-		for _, conn := range cfg.Connections {
-			if conn.Persist.Outgoing == config.On || conn.Persist.Incoming == config.On {
-				return runtime.Options{}, fmt.Errorf("connection %s persists, and there is no durable store in the browser yet: set persist.outgoing and persist.incoming to false, or give a Store", conn.Name)
-			}
-		}
 		durable = memory.New(memory.Options{Journal: journal.Options{Logger: c.Logger}})
+		if persists(cfg) {
+			store := indexeddb.Open(indexeddb.Options{Logger: c.Logger, Lazy: p.lazy})
+			if err := store.Usable(); err != nil {
+				return runtime.Options{}, err
+			}
+			durable = store
+		}
 	}
 	return runtime.Options{
 		Config:     cfg,
@@ -45,6 +49,13 @@ func options(c Config, cfg config.Config, _ *policies) (runtime.Options, error) 
 		SystemName: c.SystemName,
 		Logger:     c.Logger,
 	}, nil
+}
+
+// persists says whether anything is to outlive the Worker.
+func persists(cfg config.Config) bool {
+	return slices.ContainsFunc(cfg.Connections, func(c config.Connection) bool {
+		return c.Persist.Outgoing == config.On || c.Persist.Incoming == config.On
+	})
 }
 
 // dialer makes what opens links to the broker of conn.

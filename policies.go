@@ -1,6 +1,7 @@
 package mqttdb
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/mqttdb/mqttdb/config"
@@ -46,4 +47,12 @@ func (p *policies) setLeast(cfg config.Config) {
 func (p *policies) limit(c config.Connection) {
 	p.least[c.Name+"/outgoing"] = c.Limits.Outgoing.MinFreeDisk
 	p.least[c.Name+"/incoming"] = c.Limits.Incoming.MinFreeDisk
+}
+
+// lazy says whether the commits of a queue are not synced one by one.
+func (p *policies) lazy(queue string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	connection, _, _ := strings.Cut(queue, "/")
+	return p.sync[connection] != config.Always
 }

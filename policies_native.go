@@ -2,19 +2,7 @@
 
 package mqttdb
 
-import (
-	"strings"
-
-	"github.com/mqttdb/mqttdb/config"
-)
-
-// lazy says whether the commits of a queue are not synced one by one.
-func (p *policies) lazy(queue string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	connection, _, _ := strings.Cut(queue, "/")
-	return p.sync[connection] != config.Always
-}
+import "strings"
 
 // minFree is how much of the disk is to stay free, in bytes, for a queue to take
 // messages.

@@ -97,12 +97,10 @@ func openKey(key []byte, passphrase string) ([]byte, error) {
 	if block.Type == "ENCRYPTED PRIVATE KEY" {
 		return nil, errors.New("tls.key: keys that are encrypted as PKCS #8 are not read: decrypt it, with openssl pkey")
 	}
-	//lint:ignore SA1019 it protects little, and is what people have
-	if !x509.IsEncryptedPEMBlock(block) {
+	if !x509.IsEncryptedPEMBlock(block) { //nolint:staticcheck // what people have
 		return key, nil
 	}
-	//lint:ignore SA1019 likewise
-	open, err := x509.DecryptPEMBlock(block, []byte(passphrase))
+	open, err := x509.DecryptPEMBlock(block, []byte(passphrase)) //nolint:staticcheck // likewise
 	if err != nil {
 		return nil, errors.New("tls.key: the passphrase does not fit")
 	}

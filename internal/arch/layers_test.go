@@ -76,7 +76,7 @@ var layers = []row{
 	{pattern: "web", layer: port},
 
 	{pattern: "wasm/jsx", layer: vocabulary},
-	{pattern: "wasm/indexeddb", layer: technology, imports: only("types", "persistence", "persistence/journal", "wasm/jsx"), tests: kits},
+	{pattern: "wasm/indexeddb", layer: technology, imports: only("types", "persistence", "persistence/journal", "wasm/jsx"), tests: join(kits, "internal/chromium")},
 	{pattern: "wasm/websocket", layer: technology, imports: only("types", "broker", "wasm/jsx"), tests: kits},
 	{pattern: "wasm/bridge", layer: face, imports: join(engine, "wasm/jsx"), tests: kits},
 
@@ -105,6 +105,7 @@ var layers = []row{
 	{pattern: "internal/interop", layer: top, tests: only("types")},
 	{pattern: "internal/inbrowser", layer: top, tests: only("", "types", "broker", "internal/mosquitto")},
 	{pattern: "internal/wasmsize", layer: vocabulary},
+	{pattern: "internal/chromium", layer: vocabulary},
 	{pattern: "internal/browser", layer: top, tests: only("internal/mosquitto")},
 }
 

@@ -68,7 +68,7 @@ func testCommit(t testing.TB, h Harness) {
 		}
 	}
 	write(t, q, persistence.Commit{Done: done(1, 5, types.Sent)})
-	if st := q.State(); len(st.Released) != 0 || st.Done.Count() != 0 || st.Floor != 5 {
+	if st := q.State(); len(st.Released) != 0 || st.Done.Count() != 0 || st.Floor != 5 && !(h.Lazy && st.Floor == st.Next-1) {
 		t.Errorf("what is done is still released: %+v", st)
 	}
 	closeAll(t, s, q)

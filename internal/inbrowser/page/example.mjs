@@ -7,7 +7,7 @@ await run(async () => {
   const browser = await Browser.start();
   const page = await browser.page(`${SERVER}/example/index.html`);
   await page.evaluate((broker) => (localStorage.broker = broker), BROKER);
-  await page.goto(`${SERVER}/example/index.html?durability=${process.env.DURABILITY ?? 'memory'}`);
+  await page.goto(`${SERVER}/example/index.html?durability=${process.env.DURABILITY ?? 'strict'}`);
   for (let i = 0; i < 3; i++) {
     await page.getByLabel('Meter').fill('pump-7');
     await page.getByLabel('Value').fill(`${i}.5`);

@@ -98,5 +98,5 @@ export async function open(page, options = {}, module = '/mqttdb.js') {
     globalThis.mqttdb = await import(module);
     globalThis.db = await mqttdb.open(options);
     return performance.now() - began;
-  }, [{ url: BROKER, durability: process.env.DURABILITY ?? 'memory', ...options }, module]);
+  }, [{ url: BROKER, durability: process.env.DURABILITY ?? 'strict', ...options }, module]);
 }

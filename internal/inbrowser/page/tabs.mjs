@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { arrived, Browser, open, run, state, until } from './harness.mjs';
 
-const { TABS, SHARED, END, DURABILITY = 'memory' } = process.env;
+const { TABS, SHARED, END, DURABILITY = 'strict' } = process.env;
 const durable = DURABILITY !== 'memory';
 
 await run(async () => {
