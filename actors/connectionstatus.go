@@ -48,7 +48,7 @@ func (c *connection) become(state types.State, why error) {
 		s.LastError, s.Hint = old.LastError, old.Hint
 	}
 	c.publishStatus(s)
-	if state != old.State && state != types.Connecting && state != types.Backoff {
+	if state != old.State && state != types.Connecting && state != types.Backoff && state != types.Refused { // retry says why
 		c.config.Logger.Info("connection is " + string(state))
 	}
 }

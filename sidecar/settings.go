@@ -158,7 +158,7 @@ func checkDataDir(dir string) error {
 	case dir == "":
 		return errors.New("data_dir is missing")
 	case !filepath.IsAbs(dir), filepath.Clean(dir) != dir, strings.ContainsRune(dir, 0):
-		return errors.New("data_dir must be an absolute path, without . and ..")
+		return errors.New("data_dir must be an absolute path in its shortest form")
 	case filepath.Dir(dir) == dir:
 		return errors.New("data_dir must not be the root of a file system")
 	}

@@ -97,10 +97,12 @@ func openKey(key []byte, passphrase string) ([]byte, error) {
 	if block.Type == "ENCRYPTED PRIVATE KEY" {
 		return nil, errors.New("tls.key: keys that are encrypted as PKCS #8 are not read: decrypt it, with openssl pkey")
 	}
-	if !x509.IsEncryptedPEMBlock(block) { //nolint:staticcheck // what people have
+	//lint:ignore SA1019 it protects little, and is what people have
+	if !x509.IsEncryptedPEMBlock(block) {
 		return key, nil
 	}
-	open, err := x509.DecryptPEMBlock(block, []byte(passphrase)) //nolint:staticcheck // likewise
+	//lint:ignore SA1019 likewise
+	open, err := x509.DecryptPEMBlock(block, []byte(passphrase))
 	if err != nil {
 		return nil, errors.New("tls.key: the passphrase does not fit")
 	}

@@ -22,7 +22,7 @@ import (
 )
 
 // sidecarClose is how long a sidecar may take to end.
-const sidecarClose = 8 * time.Second
+const sidecarClose = 5 * time.Second
 
 func newSidecar() *cobra.Command {
 	var listen, logLevel string

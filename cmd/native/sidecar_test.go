@@ -219,7 +219,7 @@ func TestSidecarKilled(t *testing.T) {
 		if err := sender.Publish(message, 0, numbered(run*each, each)...); err != nil {
 			t.Fatal(err)
 		}
-		receiver.await(t, run*each+run) // in the midst of it
+		receiver.await(t, run*(each+1)+run*each/runs) // in the midst of it, elsewhere each time
 		source.kill()
 		<-sender.Gone()
 		_ = sender.Publish(message, 0, numbered(runs*each+run, 1)...) // it is kept for later
