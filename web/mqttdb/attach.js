@@ -1,5 +1,7 @@
 // Finds the Worker that has a queue, and notices when it is gone.
 const patience = 8000; // ms that a Worker has to answer
+const oldAge = 10_000; // ms that a Worker lives if nothing is wrong with it
+const longest = 10_000; // ms between two Workers, at most
 const beat = 2000; // ms between two looks at it, where there are no locks
 
 export class MqttdbError extends Error {
@@ -49,7 +51,8 @@ export class Attachment {
   #end = () => {};
   #closed = false;
   #turn = 0; // counts Workers
-  #answered = 0; // when the Worker was heard of last
+  #young = 0; // Workers in a row that have died young
+  #answered = 0; // the latest Worker that was heard of
 
   constructor(about, shared, hear) {
     this.#about = about;
@@ -68,11 +71,15 @@ export class Attachment {
   #begin() {
     if (this.#closed) return;
     const turn = ++this.#turn;
+    const began = performance.now();
     const again = (why) => {
       if (turn !== this.#turn || this.#closed) return;
+      this.#turn++;
       this.#end();
       this.#hear({ type: 'lost', why });
-      this.#begin();
+      // At once the first time; a Worker that dies young again and again is given time.
+      this.#young = performance.now() - began < oldAge ? this.#young + 1 : 0;
+      setTimeout(() => this.#begin(), this.#young < 2 ? 0 : Math.min(longest, 100 * 2 ** this.#young));
     };
     let spawned;
     try {
