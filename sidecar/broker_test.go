@@ -133,7 +133,7 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		})
 	}
-	refused(t, p, "failed", sidecar.OpenType, sidecar.Target{Broker: "../x"}, settings())
+	refused(t, p, "invalid", sidecar.OpenType, sidecar.Target{Broker: "../x"}, settings())
 	got := ask(t, p, sidecar.OpenType, b, settings("protocol", "5"))
 	if !strings.Contains(got, "3.1.1 is used") {
 		t.Errorf("MQTT 5: %s", got)

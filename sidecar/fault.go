@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -18,6 +19,10 @@ func faultOf(err error) Fault {
 	var stored *types.StoreError
 	if errors.As(err, &stored) {
 		f.Code, f.Hint = "store", stored.Hint
+	}
+	var setting *config.Error
+	if errors.As(err, &setting) {
+		f.Code, f.Hint = "invalid", setting.Hint
 	}
 	switch {
 	case errors.Is(err, types.ErrDiskFull):

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/mqttdb/mqttdb/internal/peer"
+	"github.com/mqttdb/mqttdb/persistence/faultstore"
+	"github.com/mqttdb/mqttdb/persistence/memory"
 	"github.com/mqttdb/mqttdb/sidecar"
 )
 
@@ -127,5 +129,37 @@ func TestLanesAreApart(t *testing.T) {
 	acked(t, p)
 	if got := r.arrived(1); got != "x" {
 		t.Errorf("the broker has %s", got)
+	}
+}
+
+// While the store fails nothing is answered; what was half stored then is stored once,
+// whether its answer was lost or the message.
+func TestStoreInTrouble(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		fault faultstore.Fault
+	}{
+		{"writes fail", faultstore.Fault{Op: faultstore.Write}},
+		{"writes succeed, and nobody hears of it", faultstore.Fault{Op: faultstore.Write, Late: true}},
+		{"the second write fails", faultstore.Fault{Op: faultstore.Write, After: 1}},
+		{"a sync fails", faultstore.Fault{Op: faultstore.Sync}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // a store that has failed is left alone for seconds
+			faulty := faultstore.New(memory.New(memory.Options{}))
+			r := newRigOn(t, faulty)
+			p := r.peer(session)
+			ask(t, p, sidecar.OpenType, b, settings("connect", false))
+			faulty.Inject(c.fault)
+			publish(t, p, 0, texts(1, 3000)...) // more than one batch
+			acked(t, p)
+			if err := p.Await(within(t), func(s peer.State) bool { return len(s.Nacks) == 0 }); err != nil {
+				t.Errorf("something was refused: %v", err)
+			}
+			ask(t, p, sidecar.ConnectType, b, nil)
+			if got, want := r.arrived(3000), strings.Join(texts(1, 3000), " "); got != want {
+				t.Error("the broker has something else than 1 to 3000, once each and in order")
+			}
+		})
 	}
 }

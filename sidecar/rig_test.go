@@ -52,8 +52,10 @@ func (c *counting) dialed() int {
 	return c.n
 }
 
-func newRig(t *testing.T) *rig {
-	r := &rig{t: t, broker: &counting{Broker: loopback.New(1)}, store: memory.New(memory.Options{}), dir: filepath.Join(t.TempDir(), "data")}
+func newRig(t *testing.T) *rig { return newRigOn(t, memory.New(memory.Options{})) }
+
+func newRigOn(t *testing.T, store persistence.Store) *rig {
+	r := &rig{t: t, broker: &counting{Broker: loopback.New(1)}, store: store, dir: filepath.Join(t.TempDir(), "data")}
 	r.start("")
 	return r
 }

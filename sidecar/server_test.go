@@ -59,10 +59,6 @@ func TestNumbersRise(t *testing.T) {
 
 func TestHelloRefuses(t *testing.T) {
 	r := newRig(t)
-	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	for _, c := range []struct {
 		name  string
 		hello sidecar.Hello

@@ -332,6 +332,14 @@ func TestSidecarDirectories(t *testing.T) {
 		t.Errorf("something was written: %v", err)
 	}
 
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := peer.New("session-of-a-file-0", file).Dial(within(t, 10*time.Second), first.address); err == nil || !strings.Contains(err.Error(), "4003") {
+		t.Errorf("with a file for a data directory: %v", err)
+	}
+
 	on := map[string]any{"url": url, "client_id": "on"}
 	open := func(p *peer.Peer) error {
 		_, err := p.Ask(within(t, 20*time.Second), sidecar.OpenType, sidecar.Target{Broker: "b"}, on)
