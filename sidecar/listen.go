@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // maxPath is the longest path of a Unix socket that every system takes, in bytes.
@@ -41,6 +42,36 @@ func Listen(where string) (*Address, error) {
 	return nil, fmt.Errorf("--listen is unix:PATH or tcp, not %q", where)
 }
 
+// privateName begins the names of directories that listenPrivate makes.
+const privateName = "mqttdb-"
+
+// staleAge is how old what a sidecar has left behind is, at least: one that is just
+// being made looks like it.
+const staleAge = time.Minute
+
+// sweep removes what sidecars that were killed have left in base: directories of ours
+// that hold a socket which nobody listens at, and nothing else. What it cannot remove
+// stays.
+func sweep(base string) {
+	list, err := filepath.Glob(filepath.Join(base, privateName+"*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range list {
+		info, err := os.Lstat(dir)
+		if err != nil || !info.IsDir() || !ours(info) || info.Mode().Perm() != 0o700 || time.Since(info.ModTime()) < staleAge {
+			continue
+		}
+		path := filepath.Join(dir, "s")
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 || entries[0].Name() != "s" {
+			continue
+		}
+		if removeStale(path) == nil {
+			_ = os.Remove(dir)
+		}
+	}
+}
+
 // listenPrivate makes a socket in a directory of its own, whose path is short.
 func listenPrivate() (*Address, error) {
 	var errs []error
@@ -48,7 +79,8 @@ func listenPrivate() (*Address, error) {
 		if base == "" || len(base) > maxPath-len("/mqttdb-1234567890/s") {
 			continue
 		}
-		dir, err := os.MkdirTemp(base, "mqttdb-") // 0700
+		sweep(base)
+		dir, err := os.MkdirTemp(base, privateName) // 0700
 		if err != nil {
 			errs = append(errs, err)
 			continue

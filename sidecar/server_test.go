@@ -2,10 +2,12 @@ package sidecar_test
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mqttdb/mqttdb/internal/peer"
 	"github.com/mqttdb/mqttdb/sidecar"
@@ -137,5 +139,65 @@ func TestListenRefuses(t *testing.T) {
 	}
 	if _, err := sidecar.Listen("unix:" + private); err == nil {
 		t.Error("a file was taken for a socket")
+	}
+}
+
+// What a sidecar that was killed has left behind is removed by the next one, and
+// nothing else.
+func TestListenSweeps(t *testing.T) {
+	base := t.TempDir()
+	t.Setenv("XDG_RUNTIME_DIR", base)
+	old := time.Now().Add(-time.Hour)
+	leave := func(name string, fill func(dir string)) string {
+		dir := filepath.Join(base, name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		fill(dir)
+		if err := os.Chtimes(dir, old, old); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	listen := func(dir string) *net.UnixListener {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "s"), Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.SetUnlinkOnClose(false)
+		return l
+	}
+	dead := leave("mqttdb-1", func(dir string) { listen(dir).Close() })
+	kept := []string{
+		leave("mqttdb-2", func(string) {}),
+		leave("mqttdb-3", func(dir string) {
+			l := listen(dir)
+			t.Cleanup(func() { l.Close() })
+		}),
+		leave("mqttdb-4", func(dir string) {
+			listen(dir).Close()
+			if err := os.WriteFile(filepath.Join(dir, "x"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}),
+		leave("mqttdb-5", func(dir string) {
+			if err := os.WriteFile(filepath.Join(dir, "s"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}),
+		leave("other-6", func(dir string) { listen(dir).Close() }),
+	}
+	a, err := sidecar.Listen("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if _, err := os.Stat(dead); !os.IsNotExist(err) {
+		t.Errorf("%s is still there: %v", dead, err)
+	}
+	for _, dir := range kept {
+		if _, err := os.Stat(dir); err != nil {
+			t.Error(err)
+		}
 	}
 }
