@@ -32,7 +32,7 @@ mkdir -p dist/stage
 out=$PWD/dist
 # The page and the completions are the same for all; this one runs here.
 host=dist/stage/mqttdb
-CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$version" -o $host ./cmd/native
+CGO_ENABLED=0 go build -tags "$TAGS" -trimpath -ldflags "-s -w -X main.version=$version" -o $host ./cmd/native
 mkdir -p dist/stage/man dist/stage/completions
 scripts/manual.sh $host "$version" "$date" >dist/stage/man/mqttdb.1
 for shell in bash zsh fish; do
@@ -57,7 +57,7 @@ while read -r goos goarch goarm label deb suffix; do
 	program=mqttdb
 	[ "$goos" != windows ] || program=mqttdb.exe
 	echo "$name"
-	GOOS=$goos GOARCH=$goarch GOARM=$goarm CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$version" -o "$stage/$program" ./cmd/native
+	GOOS=$goos GOARCH=$goarch GOARM=$goarm CGO_ENABLED=0 go build -tags "$TAGS" -trimpath -ldflags "-s -w -X main.version=$version" -o "$stage/$program" ./cmd/native
 	size=$(wc -c <"$stage/$program")
 	if [ "$goos" = linux ] && [ "$size" -gt $limit ]; then
 		echo "$name: the program takes $size bytes, more than $limit: look what was linked since (go tool nm -size)" >&2

@@ -35,7 +35,7 @@ func TestSize(t *testing.T) {
 		t.Fatalf("the limit is %d, %v", limit, err)
 	}
 	program := filepath.Join(t.TempDir(), "mqttdb")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./cmd/native")
+	build := exec.CommandContext(t.Context(), "go", "build", "-tags", regexp.MustCompile(`(?m)^TAGS=(\w+)`).FindStringSubmatch(read(t, "scripts/packages.env"))[1], "-trimpath", "-ldflags", "-s -w", "-o", program, "./cmd/native")
 	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 	if out, err := build.CombinedOutput(); err != nil {
