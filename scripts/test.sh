@@ -23,6 +23,7 @@ GOOS=js GOARCH=wasm go build $JS_PACKAGES
 step lint scripts/lint.sh
 # The short form of scripts/crash.sh and the seeds of the fuzz tests are among these.
 step tests go test -count=1 -timeout 8m ./...
+step node-red scripts/node-red.sh
 # shellcheck disable=SC2086
 step race go test -count=1 -timeout 8m -race $RACE_PACKAGES
 
