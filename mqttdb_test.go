@@ -154,7 +154,7 @@ func TestCredentials(t *testing.T) {
 	}
 	db := open(t, mqttdb.Config{DataDir: t.TempDir(), Connections: c})
 	for statuses := range db.Watch(t.Context()) {
-		if s := statuses[0]; s.State == "backoff" {
+		if s := statuses[0]; s.State == "refused" {
 			if !strings.Contains(s.LastError, "refuses the username or password") && !strings.Contains(s.LastError, "not authorized") || s.Hint == "" || s.NextAttempt == nil {
 				t.Errorf("status: %+v", s)
 			}

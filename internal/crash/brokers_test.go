@@ -153,7 +153,7 @@ func (g *gateway) unlinked() types.Status {
 	var s types.Status
 	poll(g.t, 5*time.Millisecond, "the gateway to wait for its next attempt", func() bool {
 		s = g.status()
-		return s.State == types.Backoff
+		return s.State == types.Backoff || s.State == types.Refused
 	})
 	return s
 }
