@@ -39,7 +39,8 @@ type scene struct {
 	server  *httptest.Server // of pages and of package files
 	foreign *httptest.Server // of package files, for pages of another origin
 
-	gone atomic.Bool // the server of pages is
+	gone     atomic.Bool   // the server of pages is
+	patience time.Duration // with what a page does
 
 	mu      sync.Mutex
 	arrived []string // topic and payload of each, in order
@@ -76,7 +77,7 @@ func newScene(t *testing.T, start starter) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scene{t: t, root: root}
+	s := &scene{t: t, root: root, patience: 90 * time.Second}
 	files := http.FileServer(http.Dir(filepath.Join(root, "bin", "browser")))
 	s.foreign = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
@@ -208,7 +209,7 @@ func (s *scene) play(name string, env ...string) {
 	if err != nil {
 		s.t.Fatalf("%v: run scripts/setup.sh", err)
 	}
-	ctx, cancel := context.WithTimeout(s.t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), s.patience)
 	defer cancel()
 	look := exec.CommandContext(ctx, "node", "page/"+name+".mjs")
 	look.Env = append(os.Environ(), "CHROMIUM="+chromium, "PROFILE="+s.t.TempDir(),

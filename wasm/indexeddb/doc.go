@@ -7,6 +7,7 @@
 //	            record, and under "segments" two numbers of 8 bytes, big-endian: the
 //	            segments from the first up to the second, without it, may exist
 //	P/NAME/7    segment 7: an object store "entries", an entry under each key
+//	P/reserve   noise, which is deleted when the browser grants no more: of all queues
 //
 // One put stores a batch: its value is the blob that every store keeps. The key has what
 // recovery wants to know, so that it reads keys only:

@@ -35,7 +35,12 @@ func (m *medium) rotate() error {
 	}
 	id := m.next
 	// In this order a segment that does not exist is never looked for.
-	db, made, err := openDatabase(m.segmentName(id), entryTable, 1, m.take)
+	var db *database
+	var made bool
+	err := m.store.reserve.somehow(func() (err error) {
+		db, made, err = openDatabase(m.segmentName(id), entryTable, 1, m.take)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("segment %d: %w", id, err)
 	}
@@ -54,7 +59,7 @@ func (m *medium) rotate() error {
 // note stores which segments may exist.
 func (m *medium) note(first, next uint64) error {
 	span := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, first), next)
-	if err := m.use().write(durable, func(table js.Value) { table.Call("put", toJS(span), segmentsRow) }); err != nil {
+	if err := m.put(m.use(), durable, segmentsRow, span); err != nil {
 		return err
 	}
 	m.first, m.next = first, next
@@ -94,7 +99,7 @@ func (m *medium) append(key uint64, value []byte) (uint64, error) {
 		durability = handedToTheDisk
 	}
 	row := keyOf(key, value)
-	if err := s.write(durability, func(table js.Value) { table.Call("put", toJS(value), toJS(row)) }); err != nil {
+	if err := m.put(s.database, durability, toJS(row), value); err != nil {
 		return 0, err
 	}
 	if m.lazy {
@@ -204,11 +209,17 @@ func (m *medium) drop(below uint64) (reclaimed int64, err error) {
 
 // Reserve implements journal.Reserver.
 func (m *medium) Reserve(bytes int) error {
-	return explain("write to", m.name, m.quota.room(int64(bytes+keyHead+persistence.HeaderSize)))
+	if err := m.quota.room(int64(bytes + keyHead + persistence.HeaderSize)); err != nil {
+		return explain("write to", m.name, err)
+	}
+	return m.store.reserve.keep()
 }
 
 // Spare implements journal.Reserver.
 func (m *medium) Spare(bytes int) int64 {
+	if m.store.reserve.keep() != nil {
+		return m.store.reserve.spare()
+	}
 	if m.quota.room(int64(bytes)) == nil {
 		return math.MaxInt64
 	}

@@ -224,10 +224,17 @@ func (s *source) start(m *medium, record []byte) error {
 			}
 		}
 	}
-	if err := s.log.write(durable, func(table js.Value) { table.Call("put", toJS(record), recordRow) }); err != nil {
+	if err := s.put(s.log, durable, recordRow, record); err != nil {
 		return err
 	}
 	return m.rotate()
+}
+
+// put stores a row, from the reserve if there is no other room.
+func (s *source) put(d *database, durability string, key any, value []byte) error {
+	return s.store.reserve.somehow(func() error {
+		return d.write(durability, func(table js.Value) { table.Call("put", toJS(value), key) })
+	})
 }
 
 // Release implements journal.Source.

@@ -31,6 +31,9 @@ type Options struct {
 	// larger entry has a segment of its own.
 	SegmentSize int64
 
+	// Reserve is for tests: bytes that are kept for what makes room again; 0: 12 MiB.
+	Reserve int
+
 	// Logger gets what is of interest to an operator; nil: nobody.
 	Logger *slog.Logger
 
@@ -42,6 +45,7 @@ type Options struct {
 func (o *Options) setDefaults() {
 	o.Prefix = cmp.Or(o.Prefix, "mqttdb")
 	o.SegmentSize = cmp.Or(o.SegmentSize, SegmentSize)
+	o.Reserve = cmp.Or(o.Reserve, reserveSize)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
@@ -52,8 +56,9 @@ func (o *Options) setDefaults() {
 
 // Store is the queues of an origin. It implements persistence.Store.
 type Store struct {
-	o     Options
-	quota quota
+	o       Options
+	quota   quota
+	reserve reserve
 
 	mu     sync.Mutex
 	asked  bool // for storage that the browser does not evict
@@ -67,7 +72,7 @@ var _ persistence.Store = (*Store)(nil)
 // Open opens the store of this origin. Nothing is made before a queue is opened.
 func Open(o Options) *Store {
 	o.setDefaults()
-	return &Store{o: o, quota: quota{ask: estimate}, open: make(map[string]*source), queues: make(map[string]persistence.Queue)}
+	return &Store{o: o, quota: quota{ask: estimate}, reserve: reserve{name: o.Prefix + "/reserve", size: o.Reserve}, open: make(map[string]*source), queues: make(map[string]persistence.Queue)}
 }
 
 // Usable returns an error that says what to do where the browser lets the page store nothing.
@@ -112,6 +117,7 @@ func (s *Store) begin(src *source) error {
 	if !s.asked {
 		s.asked = true
 		askToPersist()
+		go func() { _ = s.reserve.keep() }() // whoever needs it is told
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 // newStore makes an empty store, whose databases are deleted when the test ends.
 func newStore(t testing.TB, o Options) *Store {
 	t.Helper()
+	o.Reserve = 64 << 10
 	o.Prefix = fmt.Sprintf("test-%x", rand.Uint64())
 	s := Open(o)
 	t.Cleanup(func() {

@@ -47,7 +47,7 @@ export class Database {
       navigator.locks.request(`mqttdb:page:${page}`, () => {
         attach();
         return new Promise((release) => (this.#release = release));
-      });
+      }).catch((error) => this.#hear({ type: 'failed', failure: error instanceof MqttdbError ? error : blocked(error) }));
     } else attach();
     addEventListener('online', () => this.#epoch && this.#call({ op: 'redial' }).catch(() => {}));
   }
@@ -255,6 +255,14 @@ export class Database {
       this.#attachment.post({ type: 'credentials', id, error: `the page does not say how to greet the broker: ${error?.message ?? error}` });
     }
   }
+}
+
+// blocked describes that the browser gives the page no locks, and then no storage either.
+function blocked(error) {
+  return {
+    code: 'store', message: `the browser lets this page store nothing: ${error?.message ?? error}`,
+    hint: 'allow it cookies and site data',
+  };
 }
 
 function deferred() {
