@@ -289,11 +289,12 @@ func TestSidecarKilled(t *testing.T) {
 	if err := sender.peer.Acked(within(t, 30*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	got := receiver.await(t, sender.total)
+	receiver.await(t, sender.total)
 	if err := sender.peer.Broker(within(t, 30*time.Second), "b", func(b sidecar.BrokerStatus) bool { return b.Pending == 0 }); err != nil {
 		t.Fatal(err)
 	}
-	if got = receiver.list(); len(got) != sender.total {
+	got := receiver.list()
+	if len(got) != sender.total {
 		t.Errorf("%d messages came, %d were published", len(got), sender.total)
 	}
 	for i, text := range got {
