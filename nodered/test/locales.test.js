@@ -28,3 +28,8 @@ test('every text that the dialogs name is there', () => {
     assert.ok(used.length > 40);
     assert.deepStrictEqual(used.filter((key) => !(key in english)), []);
 });
+
+for (const locale of fs.readdirSync(dir)) test(`${locale} has help for each node`, () => {
+    const html = fs.readFileSync(path.join(dir, locale, 'mqttdb.html'), 'utf8');
+    assert.deepStrictEqual([...html.matchAll(/data-help-name="([^"]+)"/g)].map((match) => match[1]), ['mqttdb in', 'mqttdb out', 'mqttdb-broker']);
+});
