@@ -1,7 +1,7 @@
 # Two commands do everything: `make run` and `make test`. What they do stands in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: build browser run test lint fuzz-short crash books damage diskfull soak bench bench-compare dist dist-test screenshots notices clean help
+.PHONY: build browser browser-crash run test lint fuzz-short crash books damage diskfull soak bench bench-compare dist dist-test screenshots notices clean help
 
 build: ; @scripts/build.sh ## build bin/mqttdb
 run: build ; @bin/mqttdb serve --demo ## build, then run the gateway with a demo sensor and broker (MQTTDB_BROKER=URL: a real one)
@@ -10,6 +10,7 @@ test: ; @scripts/test.sh ## install what the tests need, lint, and run every tes
 lint: ; @scripts/lint.sh ## gofmt, go vet and staticcheck, for linux and js/wasm
 fuzz-short: ; @scripts/fuzz.sh ## fuzz every decoder for FUZZTIME (10s)
 crash: ; @scripts/crash.sh ## kill -9 the real binary KILLS (20) times, and a matrix of MESSAGES (20000) and FAULTS (50) in each cell: nothing acknowledged is lost
+browser-crash: ; @scripts/browser-crash.sh ## kill Chromium ROUNDS (30) times while a page publishes: nothing acknowledged is lost, 2 minutes
 books: ; @scripts/books.sh ## HISTORIES (1000) random histories of a queue in memory, and as many on disk: the books balance (SEED=5: from the 5th on)
 damage: ; @scripts/damage.sh ## FAULTS (1000) single faults on a store of 50,000 messages: each costs what it hit and no more
 diskfull: ; @scripts/diskfull.sh ## fill the disk of the real binary CYCLES (50) times, under load and kill -9: nothing acknowledged is lost

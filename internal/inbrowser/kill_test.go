@@ -39,3 +39,9 @@ func TestBlocked(t *testing.T) {
 	s := newScene(t, withMosquitto())
 	s.play("blocked")
 }
+
+// A page that publishes stores much faster than one that has a transaction for each message.
+func TestPuts(t *testing.T) {
+	s := newScene(t, withMosquitto())
+	s.play("puts", "TIMES=20")
+}
