@@ -153,7 +153,10 @@ func (g *backlog) drain(ctx context.Context, running product, u *upstream, next 
 	}
 	waited := u.subscriber.await(ctx, g.stored, max(limit/2, 2*time.Second), limit)
 	if g.ended = errors.Is(waited, errEnded); g.ended {
-		u.subscriber.look(func(l *ledger) { g.arrived, g.rate, g.lost = l.arrived, l.rate(), l.missing(nil, next) })
+		u.subscriber.look(func(l *ledger) {
+			g.arrived, g.rate, g.lost = l.arrived, l.rate(), l.missing(nil, next)
+			g.doubled, g.reorder, g.damaged = l.doubled, l.reordered, l.damaged+l.misplaced
+		})
 		return nil
 	}
 	after, err := processCPU(running.pid())

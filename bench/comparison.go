@@ -113,6 +113,9 @@ func (c *comparison) holdOurs(r *report, s *standing) {
 	wrong, looked := 0, len(s.crashes) > 0
 	for _, g := range s.backlogs {
 		wrong, looked = wrong+g.lost+g.reorder+g.damaged, looked || g.watched > 0
+		if g.late { // nothing is known to be lost, nor is it known to be there
+			wrong += g.stored - g.arrived
+		}
 	}
 	for _, k := range s.crashes {
 		wrong += k.lost + k.reordered + k.damaged
@@ -120,7 +123,7 @@ func (c *comparison) holdOurs(r *report, s *standing) {
 	if !looked {
 		return
 	}
-	r.add(row{what: s.what + ": lost, reordered, damaged", target: "none", measured: fmt.Sprint(wrong), held: sample{float64(wrong)}, most: 0.5})
+	r.add(row{what: s.what + ": lost or late, reordered, damaged", target: "none", measured: fmt.Sprint(wrong), held: sample{float64(wrong)}, most: 0.5})
 }
 
 // spread is the median and the 99th percentile.
