@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,6 +67,11 @@ func (r *report) add(row row) {
 	fmt.Fprintf(os.Stderr, "%s; target %s: %s\n", text, row.target, strings.Trim(row.verdict(), "*"))
 }
 
+// missed adds a row for what was to be measured and was not: it does not meet its target.
+func (r *report) missed(what, target string) {
+	r.add(row{what: what, target: target, measured: "not measured", held: sample{math.NaN()}, least: 1})
+}
+
 func (r *report) cost(what, value string) {
 	r.costs = append(r.costs, cost{what, value})
 	fmt.Fprintf(os.Stderr, "  %s: %s\n", what, value)
@@ -81,7 +87,7 @@ func (r *report) note(text string) { r.notes = append(r.notes, text) }
 func (r *report) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# bench, %s\n\n%s\n", r.machine.when.Format(time.DateOnly), r.machine.markdown())
-	fmt.Fprintf(&b, "Median (least–most) of %d rounds in which the contenders took turns; 200-byte payloads, 16-byte topics, a large backlog is %d messages.\n\n", r.rounds, r.backlog)
+	fmt.Fprintf(&b, "Median (least–most) of %d rounds in which the contenders took turns; 200-byte payloads, a topic for each producer, a large backlog is %d messages.\n\n", r.rounds, r.backlog)
 	if len(r.rows) > 0 {
 		b.WriteString("| | target | measured | beside | ratio | |\n|---|---|---|---|---|---|\n")
 	}
