@@ -21,8 +21,8 @@ const (
 	growth  = 50
 
 	// A gateway is calm if it has allocated less than calmBytes in calmTime.
-	calmTime  = 3 * time.Second
-	calmBytes = 4 << 20
+	calmTime  = 2 * time.Second
+	calmBytes = 3 << 20
 
 	// worthIt is how much a calm gateway has to have allocated, over whatever time,
 	// for memory to be given back again: what little it does would otherwise have
