@@ -72,7 +72,7 @@ func (p *localBroker) close(ctx context.Context) error {
 // prepareGateway is for this gateway.
 func prepareGateway(_ context.Context, b *bench) (starter, error) {
 	return starter{version: b.report.machine.commit, start: func(ctx context.Context, dir, broker string) (product, error) {
-		g, err := startGateway(ctx, b.binary, dir, broker, often)
+		g, err := startGateway(ctx, b.binary, dir, broker, usual)
 		if err != nil {
 			return nil, err
 		}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/mqttdb/mqttdb/config"
 	"github.com/mqttdb/mqttdb/types"
 )
 
@@ -26,9 +27,10 @@ type gateway struct {
 	exited     chan error
 }
 
-// How often a gateway compacts: often, so that nobody waits for it longer than
-// needed, or never while it is measured.
+// How often a gateway compacts: as it does by default; often, so that nobody waits for it
+// longer than needed; or never while it is measured.
 const (
+	usual = config.DefaultCompaction
 	often = 2 * time.Second
 	never = time.Hour
 )

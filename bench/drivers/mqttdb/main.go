@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/mqttdb/mqttdb"
 	"github.com/mqttdb/mqttdb/bench/protocol"
@@ -23,7 +22,6 @@ func open(ctx context.Context, s protocol.Settings) (protocol.Queue, error) {
 		DataDir: s.Dir,
 		Connections: []mqttdb.ConnectionConfig{{
 			Name: "bench", ClientID: s.ClientID, Broker: strings.Replace(s.Broker, "tcp://", "mqtt://", 1),
-			CompactionInterval: 2 * time.Second,
 		}},
 	})
 	if err != nil {
