@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall/js"
+	"time"
 
 	"github.com/mqttdb/mqttdb/persistence"
 	"github.com/mqttdb/mqttdb/persistence/journal"
@@ -76,10 +77,19 @@ func Open(o Options) *Store {
 }
 
 // Usable returns an error that says what to do where the browser lets the page store nothing.
+// One that was killed a moment ago may still hold what it had: that is waited for.
 func (s *Store) Usable() error {
-	_, err := databases()
-	return explain("open", "the browser's storage", err)
+	for began := time.Now(); ; time.Sleep(usableStep) {
+		_, err := databases()
+		var thrown *exception
+		if !errors.As(err, &thrown) || thrown.name != "UnknownError" || time.Since(began) > usableWithin {
+			return explain("open", "the browser's storage", err)
+		}
+	}
 }
+
+// usableWithin is how long it is tried, and usableStep how often.
+const usableWithin, usableStep = 5 * time.Second, 100 * time.Millisecond
 
 // Open implements persistence.Store.
 func (s *Store) Open(ctx context.Context, name string) (persistence.Queue, error) {
