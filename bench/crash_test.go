@@ -35,6 +35,10 @@ func openKeeper(s protocol.Settings, how string) (protocol.Queue, error) {
 	if err != nil && !os.IsNotExist(err) {
 		return nil, err
 	}
+	had = had[:len(had)-len(had)%protocol.Size] // a kill may cut a write at the end of a page
+	if err := os.WriteFile(name, had, 0o600); err != nil {
+		return nil, err
+	}
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err

@@ -132,6 +132,9 @@ func (c *cell) judge() result {
 		r.allowed = gatewayWindow * r.faults
 	case c.qos == 1 && c.way == in:
 		r.allowed = r.sentAgain + sessionWindow*c.kills
+		if c.fault.name == "broker restart" { // what it did not save as sent it sends again without DUP
+			r.allowed += sessionWindow * r.faults
+		}
 	case c.qos == 1:
 		r.allowed = r.sentAgain + gatewayWindow*c.kills
 	}
